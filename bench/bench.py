@@ -1,0 +1,44 @@
+"""What script/bench runs: reads its arguments and calls the bench that is named."""
+
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import failover  # noqa: E402
+import fence  # noqa: E402
+import footprint  # noqa: E402
+import simulate  # noqa: E402
+from harness import Cluster  # noqa: E402
+from harness.peers import PEERS  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="script/bench")
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "simulate", "peers"])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
+    parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
+    parser.add_argument("--tool", action="append", dest="tools")
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    options.loads = options.loads or ["idle", "pgbench"]
+    options.scenarios = options.scenarios or failover.SCENARIOS
+    if options.name == "failover":
+        failover.main(options)
+    elif options.name == "footprint":
+        footprint.main(options)
+    elif options.name == "fence":
+        fence.main(options)
+    elif options.name == "simulate":
+        simulate.main(options)
+    else:
+        for name in options.tools or ["pgvigil"] + list(PEERS):
+            scenarios = [s for s in options.scenarios if not (name.startswith("repmgr") and s == "switchover")]
+            failover.main(failover.with_scenarios(options, scenarios), PEERS.get(name, Cluster), name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the fence costs: pgbench's simple-update with the extension and an open fence, and without, in turn; and the CPU
+of a bare commit, which says the same on a machine that others use as well."""
+
+import contextlib
+import json
+import re
+import statistics
+import sys
+
+from harness import fence
+from harness.base import as_user, pg_bin, run
+
+CLIENTS = (8, 1)
+SCALE = 10
+COMMITS = 20000
+LOOP = """create procedure commits(n int) language plpgsql as $$
+begin for k in 1..n loop insert into once values(k); commit; end loop; end $$"""
+
+
+def _tps(server, clients, seconds):
+    text = run(as_user([pg_bin("pgbench"), "-N", "-n", "-c", str(clients), "-j", str(min(clients, 2)), "-T",
+                        str(max(int(seconds), 1)), "-h", server.folder, "-U", "postgres", "postgres"]),
+               timeout=seconds + 60).stdout
+    return float(re.search(r"^tps = ([\d.]+)", text, re.M).group(1))
+
+
+def _pair(with_fence, without, clients, seconds):
+    """One behind the other in the order a b b a: what else the machine does weighs on both alike."""
+    order = (with_fence, without, without, with_fence)
+    tps = [_tps(server, clients, seconds / 4) for server in order]
+    return (tps[0] + tps[3]) / 2, (tps[1] + tps[2]) / 2
+
+
+def _commit_us(server):
+    """CPU of one commit in a loop in a procedure, without an fsync, as the kernel counts the backend's time."""
+    with contextlib.closing(server.connect()) as conn, conn.cursor() as cursor:
+        path = "/proc/%d/schedstat" % conn.get_backend_pid()
+
+        def call(count):
+            cursor.execute("set synchronous_commit = off")
+            with open(path, encoding="ascii") as file:
+                before = int(file.read().split()[0])
+            cursor.execute("call commits(%d)" % count)
+            with open(path, encoding="ascii") as file:
+                return (int(file.read().split()[0]) - before) / 1000 / count
+
+        call(500)
+        return call(COMMITS)
+
+
+def _load(server, fenced):
+    server.sql("alter system " + ("set shared_preload_libraries = '%s'" % fence.library() if fenced
+                                  else "reset shared_preload_libraries"))
+    server.sql("checkpoint")
+    server.stop()
+    server.start()
+    assert bool(server.value("select current_setting('pgvigil.state', true)")) == fenced
+    _tps(server, 8, 1)  # warm
+
+
+def _server():
+    server = fence.FencedServer({"fsync": "on", "shared_buffers": "'256MB'", "max_wal_size": "'4GB'"}).start()
+    server.fence.open(seconds=6 * 3600.0)
+    run(as_user([pg_bin("pgbench"), "-i", "-q", "-s", str(SCALE), "-h", server.folder, "-U", "postgres", "postgres"]))
+    server.sql("create table once(i int)")
+    server.sql(LOOP)
+    return server
+
+
+def _tell(what, pairs, options):
+    ratios = sorted(with_fence / without for with_fence, without in pairs)
+    figures = dict(what, bench="fence", pairs=len(pairs), ratio_median=round(statistics.median(ratios), 4),
+                   ratio_least=round(ratios[0], 4), ratio_most=round(ratios[-1], 4),
+                   median_with=round(statistics.median(p[0] for p in pairs), 2),
+                   median_without=round(statistics.median(p[1] for p in pairs), 2))
+    print(json.dumps(figures) if options.json else " ".join("%s=%s" % item for item in figures.items()), flush=True)
+
+
+def main(options):
+    if fence.library() is None:
+        sys.exit("script/bench: no extension was built: the server's headers are missing")
+    servers = [_server(), _server()]
+    pairs = {clients: [] for clients in CLIENTS}
+    commits = []
+    for half in range(2):  # each server once with it and once without: neither may owe anything to its files
+        for number, server in enumerate(servers):
+            _load(server, fenced=number == half)
+        for _ in range((options.pairs + 1 - half) // 2):
+            for clients in CLIENTS:
+                pairs[clients].append(_pair(servers[half], servers[1 - half], clients, options.seconds))
+            commits.append((_commit_us(servers[half]), _commit_us(servers[1 - half])))
+    for clients in CLIENTS:
+        _tell({"clients": clients, "unit": "tps", "seconds": options.seconds, "scale": SCALE}, pairs[clients], options)
+    _tell({"unit": "us of CPU for a bare commit"}, commits, options)
+    for server in servers:
+        server.destroy()

@@ -1,0 +1,37 @@
+/*
+ * inspect.h: finding out where a stopped server's WAL ends; for inspect.c and save.c.
+ */
+#ifndef PGVIGIL_ACTION_INSPECT_H
+#define PGVIGIL_ACTION_INSPECT_H
+
+#include "action/run.h"
+#include "pg/wal.h"
+
+/* What was found, in run->data. */
+typedef struct InspectData {
+    WalRange range; /* on the request's timeline */
+    bool has_fork;  /* the segment that holds the fork is there */
+    Lsn end;        /* of the last valid record on the request's timeline; LSN_NONE: it has no segment */
+    bool past_fork; /* a valid record starts at or behind the fork */
+
+    /* while a program's output is read */
+    Lsn record; /* start of the last record seen */
+    uint32_t record_len;
+    bool record_switches; /* it fills up its segment */
+    uint64_t segment;     /* where the search for the end is */
+    RunStep *then;
+
+    /* save.c */
+    char directory[DATADIR_PATH_LEN + 64], unfinished[DATADIR_PATH_LEN + 96];
+    Buf report; /* freed at the end of the action */
+    uint32_t commits;
+    uint32_t copied;
+} InspectData;
+
+/*
+ * Reads control file and WAL into run->control and run->data, then goes on; ends the run by itself if it
+ * cannot. Needs a stopped server.
+ */
+void inspect_wal(Run *run, RunStep *then);
+
+#endif

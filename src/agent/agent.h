@@ -1,0 +1,25 @@
+/*
+ * agent.h: the daemon, agent on a data node or witness, and the guard that it starts beside itself.
+ */
+#ifndef PGVIGIL_AGENT_AGENT_H
+#define PGVIGIL_AGENT_AGENT_H
+
+#include "base/err.h"
+#include "config/config.h"
+
+/*
+ * Runs until SIGTERM or SIGINT, or until this member must not take part. config was loaded for CONFIG_USE_RUN
+ * and stays the caller's; config_path is read again on reload. Returns the exit code: 0 after a signal, 2
+ * with *err set for a configuration that cannot run or a member that must not take part, 1 with *err for
+ * anything else.
+ */
+int agent_run(const Config *config, const char *config_path, Err *err);
+
+/*
+ * The guard: ends the server in DATA_DIRECTORY when the deadline in FENCE_FILE passes and nobody has put it
+ * off. Arguments: guard FENCE_FILE DATA_DIRECTORY AGENT_PID. Internal; started by the agent. Returns the exit
+ * code.
+ */
+int guard_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,420 @@
+/*
+ * api.c: the texts of the public listener, made anew when something changed: cluster, explain, operation,
+ * state.
+ *
+ * Their members are described in docs/manual.md; scripts read them, so they are added to and never renamed.
+ */
+#include "agent/internal.h"
+
+#include "sys/clock.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How fresh a report must be to count for the alarm of two primaries. */
+#define TWICE_SEEN_MS 400
+
+static const char *name_or_null(const Agent *agent, MemberNo no)
+{
+    return no >= 0 ? agent->core.persist.doc.member[no].name : NULL;
+}
+
+/* The report of a member, the own one included. */
+static Report report_of(const Core *core, MemberNo no)
+{
+    return no == core->self ? core_report(core) : core->peer[no].report;
+}
+
+static int64_t seen_ms(const Core *core, MemberNo no)
+{
+    if (no == core->self)
+        return 0;
+    return core->peer[no].heard ? (core->now.boot_us - core->peer[no].heard_at.boot_us) / US_PER_MS : -1;
+}
+
+/* A leader hears from everybody with each heartbeat; the others hear of everybody each second, from it. */
+static bool is_reachable(const Core *core, MemberNo no)
+{
+    int64_t beats_ms = 3 * (int64_t) core->persist.doc.heartbeat_ms;
+    int64_t limit_ms = (beats_ms > 500 ? beats_ms : 500) + (core->role == ROLE_LEADER ? 0 : 1000);
+    int64_t ms = seen_ms(core, no);
+
+    return ms >= 0 && ms <= limit_ms;
+}
+
+Lsn api_primary_lsn(const Core *core)
+{
+    MemberNo no = core->persist.doc.primary;
+
+    if (no == MEMBER_NONE)
+        return LSN_NONE;
+    Report report = report_of(core, no);
+    return report.pg.state == PG_PRIMARY ? report.pg.lsn : LSN_NONE;
+}
+
+static const char *kind_of(const Core *core, MemberNo no, const Report *report)
+{
+    if (core->persist.doc.member[no].kind == MEMBER_WITNESS)
+        return "witness";
+    if (report->pg.state == PG_PRIMARY)
+        return "primary";
+    return report->pg.state == PG_STANDBY ? "standby" : "none";
+}
+
+static void add_number_or_null(Buf *out, const char *key, bool known, int64_t value)
+{
+    if (known)
+        json_add_number(out, key, value);
+    else
+        json_add_null(out, key);
+}
+
+static void add_server(const Agent *agent, Buf *out, const Report *report)
+{
+    const Core *core = &agent->core;
+    Lsn primary = api_primary_lsn(core);
+    bool running = report->pg.state == PG_STANDBY || report->pg.state == PG_PRIMARY;
+    bool lag_known = running && primary != LSN_NONE && report->pg.lsn != LSN_NONE;
+    Lsn lag = primary > report->pg.lsn ? primary - report->pg.lsn : 0;
+
+    add_number_or_null(out, "timeline", report->pg.timeline != 0, report->pg.timeline);
+    if (report->pg.lsn != LSN_NONE)
+        json_add_lsn(out, "lsn", report->pg.lsn);
+    else
+        json_add_null(out, "lsn");
+    add_number_or_null(out, "lag_bytes", lag_known, (int64_t) lag);
+    add_number_or_null(out, "lag_ms", report->pg.state == PG_PRIMARY || report->pg.replay_lag_ms >= 0,
+                       report->pg.state == PG_PRIMARY ? 0 : report->pg.replay_lag_ms);
+    json_add_bool(out, "streaming", report->pg.streaming);
+    json_add_text(out, "upstream",
+                  report->pg.state == PG_STANDBY ? name_or_null(agent, report->pg.upstream) : NULL);
+    json_add_number(out, "epoch", report->wal_epoch);
+    json_add_text(out, "action", report->action != ACTION_NONE ? action_name(report->action) : NULL);
+    add_number_or_null(out, "progress", report->action != ACTION_NONE && report->progress <= 100,
+                       report->progress);
+    json_add_bool(out, "fenced", report->pg.fenced);
+    json_add_bool(out, "pending_restart", report->pg.pending_restart);
+    json_add_number(out, "version", report->pg.server_version);
+}
+
+static void add_member(const Agent *agent, Buf *out, MemberNo no)
+{
+    const Core *core = &agent->core;
+    const DocMember *member = &core->persist.doc.member[no];
+    int index = agent_member_index(agent, no);
+    const ConfigMember *address = index >= 0 ? &agent->config->member[index] : NULL;
+    Report report = report_of(core, no);
+    bool reachable = is_reachable(core, no);
+
+    if (!reachable)
+        report.pg.state = PG_UNKNOWN, report.pg.streaming = false;
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "name", member->name);
+    json_add_text(out, "role", member->kind == MEMBER_WITNESS ? "witness" : "data");
+    json_add_text(out, "kind", kind_of(core, no, &report));
+    json_add_bool(out, "self", no == core->self);
+    json_add_bool(out, "leader", no == core->leader);
+    json_add_text(out, "host", address != NULL ? address->host : NULL);
+    json_add_number(out, "port", address != NULL ? address->port : 0);
+    json_add_number(out, "http_port", address != NULL ? address->http_port : 0);
+    json_add_number(out, "agent_port", address != NULL ? address->agent_port : 0);
+    json_add_text(out, "state", member->kind == MEMBER_WITNESS ? "none" : pg_state_name(report.pg.state));
+    json_add_bool(out, "reachable", reachable);
+    add_number_or_null(out, "last_seen_ms", seen_ms(core, no) >= 0, seen_ms(core, no));
+    if (member->kind == MEMBER_DATA)
+        add_server(agent, out, &report);
+    json_add_bool(out, "no_failover", report.no_failover);
+    json_add_bool(out, "eligible", report.eligible);
+    json_add_bool(out, "disk_failed", report.disk_failed);
+    json_add_text(out, "rule", report.rule < explain_rule_count() ? explain_rule(0, report.rule).name : NULL);
+    json_add_bool(out, "voter", member->voter);
+    json_add_bool(out, "leaving", member->leaving);
+    json_add_text(out, "sync", api_sync_of(core, no));
+    json_add_close(out, '}');
+}
+
+static void alarm_text(Buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void alarm_text(Buf *out, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_add_text(out, NULL, text);
+}
+
+/* What is not as it should be with its place in the cluster. */
+static void place_alarms(const Agent *agent, Buf *out, MemberNo no)
+{
+    const Core *core = &agent->core;
+    const DocMember *member = &core->persist.doc.member[no];
+    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
+    bool other = !uuid_is_zero(&member->uuid) && !uuid_is_zero(uuid) && !uuid_equal(&member->uuid, uuid);
+
+    if (agent_member_index(agent, no) < 0)
+        alarm_text(
+            out,
+            "%s is a member, and the configuration file of %s does not name it: copy one file to all members, "
+            "and pgvigil reload",
+            member->name, core->options.name);
+    if (membership_has_twin(core, no))
+        alarm_text(out,
+                   "two machines run as %s, or it has a copy of another's state directory: give each its own",
+                   member->name);
+    if (member->leaving)
+        alarm_text(out, "%s is being removed", member->name);
+    else if (other)
+        alarm_text(out, "%s has lost its state and has no vote until a majority of the others answers",
+                   member->name);
+    else if (!member->voter)
+        alarm_text(out, "%s has no vote yet: it gets it when it %s", member->name,
+                   member->kind == MEMBER_DATA ? "streams from the primary" : "answers");
+}
+
+static void member_alarms(const Agent *agent, Buf *out, MemberNo no, int *primaries)
+{
+    const Core *core = &agent->core;
+    const char *name = core->persist.doc.member[no].name;
+    Report report = report_of(core, no);
+
+    place_alarms(agent, out, no);
+    if (!is_reachable(core, no)) {
+        alarm_text(out, "%s does not answer", name);
+        return;
+    }
+    if (report.disk_failed)
+        alarm_text(out, "%s cannot write its state: free or repair its disk; until then it does not vote",
+                   name);
+    if (core->persist.doc.member[no].kind == MEMBER_WITNESS)
+        return;
+    if (report.pg.disk_stuck)
+        alarm_text(out, "the disk under the server of %s takes no writes", name);
+    if (report.pg.disk_full)
+        alarm_text(out, "the disk under the server of %s is full", name);
+    /* A report from before a crash is no second primary. */
+    *primaries += report.pg.state == PG_PRIMARY &&
+                  (no == core->persist.doc.primary || seen_ms(core, no) < TWICE_SEEN_MS);
+    if (report.pg.state == PG_STANDBY && !report.pg.streaming)
+        alarm_text(out, "%s is a standby and does not stream", name);
+    if (report.pg.state != PG_STANDBY && report.pg.state != PG_PRIMARY)
+        alarm_text(out, "the server of %s is %s", name, pg_state_name(report.pg.state));
+}
+
+/* Somebody should be able to take over, unless nobody is meant to. */
+static void successor_alarm(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    const Document *doc = &core->persist.doc;
+    int meant = 0, able = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        Report report = report_of(core, no);
+        if (doc->member[no].kind != MEMBER_DATA || no == doc->primary || report.no_failover)
+            continue;
+        meant++;
+        able += is_reachable(core, no) && report.eligible;
+    }
+    if (core->leader != MEMBER_NONE && meant > 0 && able == 0)
+        alarm_text(out, "no other member could take over now; pgvigil explain --member NAME says why not");
+}
+
+static void add_alarms(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    int primaries = 0;
+
+    json_add_open(out, "alarms", '[');
+    if (core->leader == MEMBER_NONE)
+        alarm_text(out, "no leader is known here; pgvigil explain --member %s says why", core->options.name);
+    else if (core->role == ROLE_LEADER && !core_lease_holds(core, &core->now))
+        alarm_text(out, "this member leads, but no majority confirms its lease");
+    if (core->persist.outside)
+        alarm_text(out, "%s is not in the cluster's document, neither votes nor acts: pgvigil member add %s",
+                   core->options.name, core->options.name);
+    if (membership_is_twin(core))
+        alarm_text(out,
+                   "another machine runs as %s, or with a copy of its state directory: give each its own",
+                   core->options.name);
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (core->persist.doc.member[no].kind != MEMBER_FREE)
+            member_alarms(agent, out, no, &primaries);
+    successor_alarm(agent, out);
+    api_sync_alarm(agent, out);
+    if (primaries > 1)
+        alarm_text(out, "%d servers run as a primary", primaries);
+    if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
+        alarm_text(
+            out,
+            "the extension in this server reads another fence file than this agent writes: commits are "
+            "refused until pgvigil restart %s",
+            core->options.name);
+    if (core->failures > 0)
+        alarm_text(out, "the last action on this server failed; see the log");
+    if (core_disagrees(core))
+        alarm_text(out, "the members' configuration files differ in [cluster] or [members]");
+    json_add_close(out, ']');
+}
+
+static void add_operation(const Agent *agent, Buf *out, const char *key)
+{
+    static const char *const states[] = {"none", "running", "done", "failed"};
+    const Core *core = &agent->core;
+    const Op *op = &core->op;
+
+    if (op->id == 0) {
+        json_add_null(out, key);
+        return;
+    }
+    json_add_open(out, key, '{');
+    json_add_number(out, "id", op->id);
+    json_add_text(out, "verb", command_name(op->kind));
+    json_add_text(out, "state", states[op->state]);
+    json_add_text(out, "target", op->name[0] != '\0' ? op->name : name_or_null(agent, op->target));
+    json_add_text(out, "step", op->text);
+    int64_t since_ms = (core->now.boot_us - op->begun_at.boot_us) / US_PER_MS;
+    json_add_number(out, "duration_ms", op->state == OP_RUNNING ? since_ms : op->duration_ms);
+    add_number_or_null(out, "ended_ms", op->state != OP_RUNNING, since_ms - op->duration_ms);
+    json_add_close(out, '}');
+}
+
+static void add_lease(const Core *core, Buf *out)
+{
+    bool held = core->role == ROLE_LEADER && core_lease_holds(core, &core->now);
+    int64_t left_us = held ? core_lease_until(core).boot_us - core->now.boot_us : 0;
+
+    json_add_open(out, "lease", '{');
+    json_add_bool(out, "held", held);
+    json_add_number(out, "remaining_ms", left_us / US_PER_MS);
+    json_add_number(out, "ms", core->persist.doc.lease_ms);
+    json_add_close(out, '}');
+}
+
+static void make_cluster(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    const Document *doc = &core->persist.doc;
+    bool quorum =
+        core->role == ROLE_LEADER ? core_lease_holds(core, &core->now) : core->leader != MEMBER_NONE;
+
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "cluster", agent->config->cluster.name);
+    json_add_text(out, "member", core->options.name);
+    json_add_time(out, "generated", core->now.wall_us);
+    json_add_text(out, "version", PGVIGIL_VERSION);
+    json_add_number(out, "term", (int64_t) core->persist.term);
+    json_add_number(out, "epoch", doc->epoch);
+    json_add_big(out, "system_identifier", doc->system_identifier);
+    json_add_text(out, "primary", name_or_null(agent, core_primary(core)));
+    json_add_text(out, "leader", name_or_null(agent, core->leader));
+    json_add_bool(out, "quorum", quorum);
+    json_add_bool(out, "paused", doc->paused);
+    json_add_text(out, "pause_reason", doc->paused ? doc->pause_reason : NULL);
+    json_add_time(out, "pause_until", doc->paused ? doc->pause_until_us : 0);
+    add_lease(core, out);
+    api_sync_add(agent, out);
+    json_add_open(out, "document", '{');
+    json_add_number(out, "term", (int64_t) doc->id.term);
+    json_add_number(out, "version", (int64_t) doc->id.version);
+    json_add_bool(out, "in_force", core->doc_in_force);
+    json_add_close(out, '}');
+    json_add_open(out, "members", '[');
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE)
+            add_member(agent, out, no);
+    json_add_close(out, ']');
+    add_operation(agent, out, "operation");
+    add_alarms(agent, out);
+    json_add_close(out, '}');
+    buf_puts(out, "\n");
+}
+
+static void make_explain(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    char election[256];
+
+    explain_election(core, election, sizeof election);
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "member", core->options.name);
+    json_add_text(out, "election", election);
+    json_add_open(out, "facts", '[');
+    for (int fact = 0; fact < FACTS; fact++)
+        if (core->facts & (FactSet) 1 << fact)
+            json_add_text(out, NULL, facts_name((Fact) fact));
+    json_add_close(out, ']');
+    json_add_open(out, "rules", '[');
+    for (size_t row = 0; row < explain_rule_count(); row++) {
+        ExplainRow rule = explain_rule(core->facts, row);
+        json_add_open(out, NULL, '{');
+        json_add_text(out, "name", rule.name);
+        json_add_text(out, "text", rule.text);
+        json_add_text(out, "action", rule.action);
+        json_add_bool(out, "matched", rule.matched);
+        json_add_bool(out, "decisive", rule.decisive);
+        json_add_text(out, "missing", rule.missing);
+        json_add_text(out, "forbidden", rule.forbidden);
+        json_add_close(out, '}');
+    }
+    json_add_close(out, ']');
+    json_add_close(out, '}');
+    buf_puts(out, "\n");
+}
+
+static void make_history(const Agent *agent, Buf *out)
+{
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "member", agent->core.options.name);
+    json_add_open(out, "entries", '[');
+    for (size_t i = 0; i < agent->history_len; i++)
+        json_add_raw(out, NULL, agent->history[i], strlen(agent->history[i]));
+    json_add_close(out, ']');
+    json_add_close(out, '}');
+    buf_puts(out, "\n");
+}
+
+static void make_state(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "cluster", agent->config->cluster.name);
+    json_add_text(out, "member", core->options.name);
+    json_add_text(out, "state", pg_state_name(core->pg.state));
+    json_add_text(out, "primary", name_or_null(agent, core_primary(core)));
+    json_add_number(out, "timeline", core->pg.timeline);
+    json_add_lsn(out, "lsn", core->pg.lsn);
+    json_add_number(out, "epoch", core->persist.doc.epoch);
+    json_add_bool(out, "fenced", core->pg.fenced);
+    json_add_close(out, '}');
+    buf_puts(out, "\n");
+}
+
+void api_publish(Agent *agent)
+{
+    const Core *core = &agent->core;
+    Snapshot *snapshot = calloc(1, sizeof *snapshot);
+    bool hears = core->leader != MEMBER_NONE;
+    bool witness = core->options.kind == MEMBER_WITNESS;
+    bool standby = core->pg.state == PG_STANDBY && core->pg.responsive;
+
+    if (snapshot == NULL)
+        return;
+    snapshot->made_at = clock_now();
+    snapshot->fresh_us = (int64_t) agent->config->http.freshness_ms * US_PER_MS;
+    snapshot->primary = core->pg.state == PG_PRIMARY && core->persist.doc.primary == core->self;
+    snapshot->replica = standby && core->pg.streaming && core_primary(core) != core->self;
+    snapshot->healthy = witness ? hears : core->pg.responsive && (standby || core->pg.state == PG_PRIMARY);
+    snapshot->ready = witness ? hears : snapshot->replica;
+    make_state(agent, &snapshot->state);
+    make_cluster(agent, &snapshot->cluster);
+    make_history(agent, &snapshot->history);
+    make_explain(agent, &snapshot->explain);
+    add_operation(agent, &snapshot->operation, NULL);
+    api_metrics(agent, &snapshot->metrics);
+    snapshot_publish(&agent->publisher, snapshot);
+}

@@ -1,0 +1,109 @@
+/*
+ * api_metrics.c: the numbers for Prometheus, in its text format, version 0.0.4.
+ */
+#include "agent/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void head(Buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s %s\n", name, help, name, type);
+}
+
+static void one(const Agent *agent, Buf *out, const char *name, const char *type, const char *help,
+                int64_t value)
+{
+    head(out, name, type, help);
+    buf_printf(out, "pgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64 "\n", name,
+               agent->config->cluster.name, agent->core.options.name, value);
+}
+
+static void add_refusals(const Agent *agent, Buf *out, const PeerCounters *counters)
+{
+    head(out, "peer_refused_total", "counter", "Messages and commands refused, by reason.");
+    for (int reason = 1; reason < AUTH_REASONS; reason++)
+        buf_printf(out,
+                   "pgvigil_peer_refused_total{cluster=\"%s\",member=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                   agent->config->cluster.name, agent->core.options.name,
+                   auth_reason_name((AuthReason) reason), counters->refused[reason]);
+}
+
+static void add_peers(const Agent *agent, Buf *out)
+{
+    const PeerCounters *counters = peer_net_counters(agent->peers);
+
+    one(agent, out, "peer_received_total", "counter", "Authentic messages and commands received.",
+        (int64_t) counters->received);
+    one(agent, out, "peer_sent_total", "counter", "Messages sent.", (int64_t) counters->sent);
+    one(agent, out, "peer_failed_total", "counter", "Messages sent and not answered in time.",
+        (int64_t) counters->failed);
+    add_refusals(agent, out, counters);
+}
+
+/* Counted by the extension since the server's start. */
+static void add_fence(const Agent *agent, Buf *out)
+{
+    const FenceState *fence = agent->poll != NULL ? &poll_status(agent->poll)->fence : NULL;
+
+    if (fence == NULL || !fence->loaded)
+        return;
+    one(agent, out, "fence_waits_total", "counter", "Commits that had to wait for the fence.",
+        (int64_t) fence->waits);
+    one(agent, out, "fence_refusals_total", "counter", "Commits that were refused.",
+        (int64_t) fence->refusals);
+    one(agent, out, "fence_cut_total", "counter",
+        "Clients cut off since the lease ended between commit and answer.", (int64_t) fence->cut);
+}
+
+static void add_server(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    Lsn primary = api_primary_lsn(core);
+
+    one(agent, out, "server_up", "gauge", "1 if PostgreSQL answers.", core->pg.responsive);
+    one(agent, out, "server_primary", "gauge", "1 if PostgreSQL runs and can write.",
+        core->pg.state == PG_PRIMARY);
+    one(agent, out, "server_streaming", "gauge", "1 if this standby streams.", core->pg.streaming);
+    one(agent, out, "server_timeline", "gauge", "Timeline of the newest WAL.", core->pg.timeline);
+    one(agent, out, "server_lsn_bytes", "gauge",
+        "WAL position: flushed, or the larger of received and replayed.", (int64_t) core->pg.lsn);
+    one(agent, out, "server_lag_bytes", "gauge", "WAL that the primary has and this server has not.",
+        (int64_t) (primary > core->pg.lsn && core->pg.lsn != LSN_NONE ? primary - core->pg.lsn : 0));
+    one(agent, out, "server_eligible", "gauge", "1 if this member could become primary now.",
+        core_is_eligible(core));
+    one(agent, out, "server_disk_stuck", "gauge", "1 if the disk under the server takes no writes.",
+        core->pg.disk_stuck);
+    one(agent, out, "server_disk_full", "gauge", "1 if the disk under the server is full.",
+        core->pg.disk_full);
+    one(agent, out, "server_fenced", "gauge", "1 if the server itself keeps its commits to the fence.",
+        core->pg.fenced);
+    add_fence(agent, out);
+    one(agent, out, "server_standbys", "gauge", "Members that stream from this primary.", core->pg.standbys);
+    one(agent, out, "sync_standbys", "gauge", "Standbys that each commit waits for.",
+        core->persist.doc.sync_needed);
+    one(agent, out, "sync_wanted", "gauge", "Standbys that each commit should wait for.",
+        core->options.sync_mode != SYNC_OFF ? core->options.sync_k : 0);
+    one(agent, out, "action_failures", "gauge", "Actions on the server that failed in a row.",
+        core->failures);
+}
+
+void api_metrics(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    bool lease = core->role == ROLE_LEADER && core_lease_holds(core, &core->now);
+
+    head(out, "info", "gauge", "Version of this agent.");
+    buf_printf(out, "pgvigil_info{cluster=\"%s\",member=\"%s\",version=\"%s\"} 1\n",
+               agent->config->cluster.name, core->options.name, PGVIGIL_VERSION);
+    one(agent, out, "term", "gauge", "The election term.", (int64_t) core->persist.term);
+    one(agent, out, "epoch", "gauge", "Takeovers so far.", core->persist.doc.epoch);
+    one(agent, out, "leader", "gauge", "1 if this member leads.", core->role == ROLE_LEADER);
+    one(agent, out, "lease_held", "gauge", "1 if this member holds the lease.", lease);
+    one(agent, out, "leader_known", "gauge", "1 if this member knows a leader.", core->leader != MEMBER_NONE);
+    one(agent, out, "paused", "gauge", "1 while the cluster is paused.", core->persist.doc.paused);
+    one(agent, out, "disk_failed", "gauge", "1 while the state cannot be written.", core->disk_failed);
+    if (core->options.kind == MEMBER_DATA)
+        add_server(agent, out);
+    add_peers(agent, out);
+}

@@ -1,0 +1,164 @@
+/*
+ * internal.h: the agent's own state: the one core, the bodies around it, and the queue between them.
+ *
+ * Callbacks translate what happened into an event and enqueue it; agent_turn() drains the queue through
+ * core_step and runs the effects in their order.
+ */
+#ifndef PGVIGIL_AGENT_INTERNAL_H
+#define PGVIGIL_AGENT_INTERNAL_H
+
+#include "action/slots.h"
+#include "agent/deadline.h"
+#include "agent/snapshot.h"
+#include "config/config.h"
+#include "core/core.h"
+#include "net/http_server.h"
+#include "net/peer.h"
+#include "store/store.h"
+#include "sys/loop.h"
+#include "sys/proc.h"
+
+#define QUEUE_MAX        64
+#define QUEUE_KEPT       8 /* of these, for events that must not be lost */
+#define WAITING_MAX      64
+#define HISTORY_KEEP     200
+#define OPERATIONS_TOLD  16
+#define SLOTS_EVERY_US   (2 * US_PER_SEC)
+#define GUARD_AGAIN_US   (US_PER_SEC / 2)
+#define PUBLISH_EVERY_US (US_PER_SEC / 2)
+
+/* An event with everything that it points to. */
+typedef struct Queued {
+    Event event;
+    union {
+        struct {
+            Msg msg;
+            Document doc;
+        } message;
+        Observation pg;
+        ActionResult done;
+        Command command;
+        CoreOptions options;
+    } data;
+} Queued;
+
+/* An effect that waits until a record is on disk. */
+typedef struct Waiting {
+    uint32_t after;
+    bool is_action;
+    Action action;
+    MemberNo to;
+    uint32_t token;
+    char *body;
+    size_t len;
+} Waiting;
+
+typedef struct Agent {
+    uv_loop_t loop;
+    const Config *config; /* the one in force */
+    Config *owned;        /* the same if it came from a reload, to be freed */
+    Core core;
+    Effects effects;
+
+    Queued queue[QUEUE_MAX];
+    size_t queue_first, queue_len;
+    bool turning;
+    LoopTimer tick;
+    LoopTimer slots_timer;
+    LoopTimer watchdog;
+    uv_signal_t signals[3];
+
+    Store *store;
+    Persist persist;      /* what the worker writes */
+    uint32_t persist_seq; /* its number */
+    bool persist_busy;
+    bool persist_again; /* a newer one waits */
+    Persist persist_next;
+    uint32_t persist_next_seq;
+    uint32_t persisted_seq;
+    bool persist_ok;
+    Err persist_err;
+    Waiting waiting[WAITING_MAX];
+    size_t waiting_len;
+
+    PeerNet *peers;
+    HttpServer *http;
+    PgPoll *poll;
+    Actions *actions;
+    Deadline deadline;
+    pid_t guard;
+    ProcWatch guard_watch;
+    LoopTimer guard_timer; /* until it is started again */
+
+    uint32_t op_next;
+    struct {
+        uint32_t id;
+        uint32_t token;
+    } asked[OPERATIONS_TOLD]; /* commands that wait for their answer */
+    char *history[HISTORY_KEEP];
+    size_t history_len;
+    bool history_busy;
+    size_t history_written; /* of history[], counted from the start of this process */
+    size_t history_total;
+
+    Publisher publisher;
+    struct Beside *beside; /* files being written */
+    size_t beside_history; /* what of the history is in them */
+    Clock published_at;
+    int exit_code;
+    bool stopping;
+    Err *err;
+} Agent;
+
+/* ---- agent.c ---- */
+
+/* Puts an event into the queue, filled by the caller, and runs a turn unless one is under way. NULL: the
+ * queue is full. */
+Queued *agent_enqueue(Agent *agent, EventKind kind);
+void agent_turn(Agent *agent);
+/* Ends the loop; err is told to the caller of agent_run. */
+void agent_stop(Agent *agent, int code);
+/* Reads the configuration again. False: the old one stays in force, and err says why. */
+bool agent_reload(Agent *agent, Err *err);
+/* Index in the configuration of the document's slot, or -1; and back, or MEMBER_NONE. */
+int agent_member_index(const Agent *agent, MemberNo no);
+MemberNo agent_member_slot(const Agent *agent, int index);
+
+/* ---- effects.c ---- */
+void effects_run(Agent *agent, const Effects *effects);
+/* Records that the worker has written are told to the core; what waited for them goes out. */
+void effects_done(Agent *agent);
+
+/* ---- inbox.c: what comes from other members and operators ---- */
+void inbox_on_message(void *arg, const char *from, const char *body, size_t len, uint32_t token);
+void inbox_on_answer(void *arg, bool ok, const char *body, size_t len);
+void inbox_on_command(void *arg, const char *body, size_t len, uint32_t token);
+/* Answers the operator who gave the command of that id. */
+void inbox_answer(Agent *agent, uint32_t id, AnswerState state, const char *text);
+
+/* ---- observe.c ---- */
+void observe_on_status(void *arg, const PgStatus *status);
+void observe_slots(void *arg);
+
+/* ---- beside.c: files for the extension's views ---- */
+typedef struct Beside Beside;
+/* Writes what was published last, unless a write is still under way. */
+void beside_publish(Agent *agent);
+void beside_done(Agent *agent);
+
+/* ---- past.c: the history file ---- */
+void past_load(Agent *agent);
+void past_add(Agent *agent, const History *history, const char *reason);
+void past_done(Agent *agent);
+
+/* ---- api.c, api_sync.c, api_metrics.c ---- */
+void api_publish(Agent *agent);
+/* The primary's position as it was reported last; LSN_NONE: not known. */
+Lsn api_primary_lsn(const Core *core);
+/* "sync" or "late" for a standby that commits may wait for, else NULL. */
+const char *api_sync_of(const Core *core, MemberNo no);
+void api_sync_add(const Agent *agent, Buf *out);
+void api_sync_alarm(const Agent *agent, Buf *out);
+void api_metrics(const Agent *agent, Buf *out);
+
+#endif

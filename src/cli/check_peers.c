@@ -1,0 +1,249 @@
+/*
+ * check_peers.c: what the other members have to do with this one: whether they are there, let this one
+ * replicate, have settings that fit, and know the time.
+ */
+#include "cli/check.h"
+#include "cli/client.h"
+#include "cli/field.h"
+#include "sys/clock.h"
+
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REACH_TIMEOUT_MS 2000
+#define CLOCK_APART_MS   1000
+
+/* True if somebody accepts a connection there in time. */
+static bool reaches(const char *host, uint32_t port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    char service[8];
+    bool there = false;
+    int problem = 0;
+    socklen_t len = sizeof(problem);
+
+    snprintf(service, sizeof(service), "%u", port);
+    if (getaddrinfo(host, service, &hints, &found) != 0)
+        return false;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) {
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+        connect(fd, found->ai_addr, found->ai_addrlen);
+        there = poll(&wait, 1, REACH_TIMEOUT_MS) == 1 &&
+                getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem == 0;
+        close(fd);
+    }
+    freeaddrinfo(found);
+    return there;
+}
+
+/* True if the host is an address of this machine: only such a one can be bound to. */
+static bool is_here(const char *host)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
+    struct addrinfo *found = NULL;
+
+    if (getaddrinfo(host, "0", &hints, &found) != 0)
+        return false;
+    int fd = socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool here = fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0;
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(found);
+    return here;
+}
+
+/* Whether the cluster has the members that the file names, and no others, as that member knows it. */
+static void check_belongs(Check *check, const char *name, const json_t *cluster)
+{
+    const json_t *members = json_object_get(cluster, "members");
+    char cure[160];
+    bool all = true;
+
+    if (field_text(cluster, "primary", NULL) == NULL)
+        return; /* there is no cluster yet, or it knows of none */
+    for (int i = 0; i < check->config->member_count; i++) {
+        const char *named = check->config->member[i].name;
+        if (field_member(cluster, named) != NULL)
+            continue;
+        all = false;
+        snprintf(cure, sizeof(cure), "pgvigil member add %s; or take its line out of [members] everywhere",
+                 named);
+        check_line(check, CHECK_WARN, name, cure, "[members] here has %s, which is no member of the cluster",
+                   named);
+    }
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        const char *member = field_text(json_array_get(members, i), "name", "");
+        if (config_find_member(check->config, member) >= 0)
+            continue;
+        all = false;
+        check_line(check, CHECK_FAIL, name, "copy one file to all members, and pgvigil reload",
+                   "%s is a member of the cluster, and [members] here does not have it", member);
+    }
+    if (all)
+        check_line(check, CHECK_OK, name, NULL, "knows the same members as the file here");
+}
+
+static void check_clock(Check *check, const Client *client, int member)
+{
+    const char *name = check->config->member[member].name;
+    json_t *cluster = NULL;
+    Clock before = clock_now();
+    Err err = {0};
+
+    if (!client_get(client, member, "/v1/cluster", &cluster, &err)) {
+        check_line(check, CHECK_WARN, name, "start pgvigil there; or open its http_port", "public port: %s",
+                   err.text);
+        return;
+    }
+    Clock after = clock_now();
+    int64_t theirs = field_time_ms(cluster, "generated");
+    int64_t apart = theirs - (before.wall_us + after.wall_us) / 2 / US_PER_MS;
+    if (is_here(check->config->member[member].host))
+        check_line(check, CHECK_OK, name, NULL, "answers; it is on this machine, with the same clock");
+    else if (theirs < 0)
+        check_line(check, CHECK_WARN, name, NULL, "its clock could not be compared: its answer has no time");
+    else if (llabs(apart) > CLOCK_APART_MS)
+        check_line(check, CHECK_WARN, name, "run chrony or systemd-timesyncd on both",
+                   "its clock is %lld ms %s: no decision depends on it, but logs and history mislead",
+                   llabs(apart), apart > 0 ? "ahead" : "behind");
+    else
+        check_line(check, CHECK_OK, name, NULL, "answers, its clock is %lld ms apart",
+                   (long long) llabs(apart));
+    check_belongs(check, name, cluster);
+    json_decref(cluster);
+}
+
+/* What helps against a refused connection; database as pg_hba.conf names it. */
+static void connection_cure(const Check *check, const ConfigMember *member, const char *database,
+                            const char *user, const char *problem, char *ret_cure, size_t size)
+{
+    const char *passfile = check->config->postgresql.passfile;
+
+    if (strstr(problem, "pg_hba.conf") != NULL)
+        snprintf(ret_cure, size,
+                 "pg_hba.conf of %s: host %s %s ADDRESS scram-sha-256, with the address of %s", member->name,
+                 database, user, check->self->name);
+    else if (strstr(problem, "password") != NULL)
+        snprintf(ret_cure, size, "a line for %s in %s (postgresql.passfile), mode 0600", user,
+                 passfile != NULL && passfile[0] != '\0' ? passfile : "~/.pgpass");
+    else if (strstr(problem, "does not exist") != NULL)
+        snprintf(ret_cure, size, "CREATE ROLE \"%s\" LOGIN REPLICATION, on the primary", user);
+    else
+        snprintf(ret_cure, size, "look at the log of PostgreSQL on %s", member->name);
+}
+
+/* A walsender's connection, as the walreceiver and pg_basebackup make it. */
+static void check_replication(Check *check, const ConfigMember *member, const char *port)
+{
+    const char *user = check->config->postgresql.replication_user;
+    char text[300], cure[300], identifier[24];
+    PGconn *conn = check_connect(check, member->host, port, user, true);
+
+    if (PQstatus(conn) != CONNECTION_OK) {
+        check_pg_error(conn, text, sizeof(text));
+        connection_cure(check, member, "replication", user, text, cure, sizeof(cure));
+        check_line(check, CHECK_FAIL, member->name, cure, "no replication connection as %s: %s", user, text);
+    } else {
+        check_query(conn, "IDENTIFY_SYSTEM", NULL, identifier, sizeof(identifier));
+        if (check->system_identifier[0] != '\0' && strcmp(identifier, check->system_identifier) != 0)
+            check_line(check, CHECK_FAIL, member->name, "correct host and port in [members]",
+                       "its server is of another cluster: system identifier %s, ours is %s", identifier,
+                       check->system_identifier);
+        else
+            check_line(check, CHECK_OK, member->name, NULL, "lets %s replicate from here", user);
+    }
+    PQfinish(conn);
+}
+
+/* Hazard: a standby whose settings are below the primary's stops replaying. */
+static void check_standby_settings(Check *check, const ConfigMember *member, PGconn *other)
+{
+    static const char *const names[] = {"max_connections", "max_worker_processes",
+                                        "max_prepared_transactions", "max_locks_per_transaction",
+                                        "max_wal_senders"};
+    char sql[128], ours[32], theirs[32], we_stand[8], they_stand[8], cure[200];
+    bool all = true;
+
+    check_query(check->server, "SELECT pg_is_in_recovery()", NULL, we_stand, sizeof(we_stand));
+    check_query(other, "SELECT pg_is_in_recovery()", NULL, they_stand, sizeof(they_stand));
+    if (strcmp(we_stand, they_stand) == 0)
+        return; /* two standbys: each is compared with the primary */
+    bool we_are_primary = strcmp(we_stand, "f") == 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(sql, sizeof(sql), "SELECT current_setting('%s')", names[i]);
+        check_query(check->server, sql, NULL, ours, sizeof(ours));
+        check_query(other, sql, NULL, theirs, sizeof(theirs));
+        int primary = atoi(we_are_primary ? ours : theirs), standby = atoi(we_are_primary ? theirs : ours);
+        if (standby >= primary)
+            continue;
+        all = false;
+        snprintf(cure, sizeof(cure),
+                 "on %s: ALTER SYSTEM SET %s = %d, or in its postgresql.conf, and a restart",
+                 we_are_primary ? member->name : check->self->name, names[i], primary);
+        check_line(check, CHECK_FAIL, member->name, cure,
+                   "%s: the standby has %d, the primary %d; a standby below the primary stops replaying",
+                   names[i], standby, primary);
+    }
+    if (all)
+        check_line(check, CHECK_OK, member->name, NULL, "settings of standby and primary fit");
+}
+
+static void check_server_of(Check *check, const ConfigMember *member)
+{
+    const char *user = check->config->postgresql.user;
+    char port[8], text[300], cure[300];
+
+    snprintf(port, sizeof(port), "%u", member->port);
+    if (!reaches(member->host, member->port)) {
+        check_line(check, CHECK_WARN, member->name,
+                   "if it runs: listen_addresses in its postgresql.conf, and the firewall between",
+                   "nothing listens on %s:%s: whether this member may replicate from it was not checked",
+                   member->host, port);
+        return;
+    }
+    check_replication(check, member, port);
+    PGconn *conn = check_connect(check, member->host, port, user, false);
+    if (PQstatus(conn) != CONNECTION_OK) {
+        check_pg_error(conn, text, sizeof(text));
+        connection_cure(check, member, check->config->postgresql.database, user, text, cure, sizeof(cure));
+        check_line(check, CHECK_FAIL, member->name, cure,
+                   "no connection to database %s as %s, which a clone and pg_rewind need: %s",
+                   check->config->postgresql.database, user, text);
+    }
+    if (PQstatus(conn) == CONNECTION_OK && check->server != NULL)
+        check_standby_settings(check, member, conn);
+    if (PQstatus(conn) == CONNECTION_OK)
+        check_line(check, CHECK_OK, member->name, NULL, "lets %s in from here, for a clone and pg_rewind",
+                   user);
+    PQfinish(conn);
+}
+
+void check_peers(Check *check)
+{
+    /* The client borrows the configuration, which check owns. */
+    Client client = {.config = (Config *) check->config, .pinned = -1, .answered = -1};
+
+    for (int i = 0; i < check->config->member_count; i++) {
+        const ConfigMember *member = &check->config->member[i];
+        if (i == check->config->self)
+            continue;
+        if (reaches(member->host, member->agent_port))
+            check_line(check, CHECK_OK, member->name, NULL, "%s:%u is open", member->host,
+                       member->agent_port);
+        else
+            check_line(check, CHECK_WARN, member->name,
+                       "start pgvigil there, or open the firewall for its agent_port",
+                       "nothing listens on %s:%u: no vote and no heartbeat from it", member->host,
+                       member->agent_port);
+        check_clock(check, &client, i);
+        if (member->role == MEMBER_ROLE_DATA && check->self->role == MEMBER_ROLE_DATA)
+            check_server_of(check, member);
+    }
+}

@@ -1,0 +1,148 @@
+/*
+ * main.c: the one table of verbs, and calling one.
+ *
+ * Help, the manual page and the completion are made from this table; a verb is a row here and a function in a
+ * file of its family.
+ */
+#include "cli/call.h"
+#include "cli/help.h"
+#include "cli/verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ASKS       (FLAG_BIT(FLAG_CONFIG) | FLAG_BIT(FLAG_MEMBER) | FLAG_BIT(FLAG_JSON))
+#define FOLLOWS    (ASKS | FLAG_BIT(FLAG_TIMEOUT) | FLAG_BIT(FLAG_OPERATION))
+#define WITH(flag) FLAG_BIT(FLAG_##flag)
+
+/* How long orders are waited for. */
+#define MINUTE_MS ((int64_t) 60 * 1000)
+#define HOUR_MS   (60 * MINUTE_MS)
+
+/* clang-format off */
+const Verb verb_table[] = {
+    {"run", "", 0, 0, WITH(CONFIG) | WITH(NODE), false, false, verb_run,
+     "run the daemon in the foreground",
+     "Runs the agent of a data member, or a witness, as the configuration says of this machine. On a data member it runs "
+     "as the user that owns the data directory. It takes over the server that is there as it is: a running one goes on.\n\n"
+     "SIGHUP reads the configuration again. SIGTERM ends the daemon and leaves PostgreSQL running; if the daemon is not "
+     "back before the lease runs out, another member takes over and the server here is stopped."},
+    {"status", "", 0, 0, ASKS | WITH(WATCH), false, false, verb_status,
+     "show the cluster, its members and its alarms",
+     "Asks the leader, through the member on this machine or any that answers, and shows one line for each member. With "
+     "--member it shows what that member itself knows.\n\n"
+     "Ends with 0 if the cluster is healthy: a majority, a primary with a lease, every member reachable, every standby "
+     "streaming, no alarm. Ends with 1 if not, and with 3 if nobody answered."},
+    {"primary", "", 0, 0, ASKS | WITH(CONNINFO), false, false, verb_primary,
+     "print the name of the primary",
+     "With --conninfo: a libpq connection string with host and port instead. Ends with 1 if there is no primary now: no "
+     "majority, or a primary that has lost its lease."},
+    {"switchover", "", 0, 0, FOLLOWS | WITH(TO), false, false, verb_switchover,
+     "hand the primary's role over in order",
+     "The primary writes a checkpoint, stops, and gives its lease up as soon as the successor has everything; then the "
+     "old primary follows the new one. Nothing acknowledged is lost. If the successor does not get there in time, the old "
+     "primary goes on. Without --to the standby that is furthest is taken.", MINUTE_MS},
+    {"failover", "", 0, 0, FOLLOWS | WITH(TO) | WITH(YES) | WITH(ACCEPT_LOSS), false, false, verb_failover,
+     "make a member primary, whatever it may lack",
+     "For when no failover happens by itself: the cluster is paused, or no standby is near enough to the lost primary "
+     "(maximum_lag). Says what may be lost and asks before it begins. A majority of the members must be up.\n\n"
+     "In synchronous mode what was acknowledged is not given up by that: as many of the members that may hold it have to be "
+     "up as anybody else would need who takes over. With --accept-loss they need not.", MINUTE_MS},
+    {"pause", "", 0, 0, ASKS | WITH(FOR) | WITH(REASON), false, false, verb_pause,
+     "stop automatic actions",
+     "A pause over a pause replaces its end and its reason. No failover, no start of a stopped server, no rejoin and no clone until resumed, or until the time is over. The lease "
+     "goes on: a primary that loses it is ended, paused or not. Orders are carried out and health checks answered as always."},
+    {"resume", "", 0, 0, ASKS, false, false, verb_resume,
+     "end a pause", "Automatic actions begin again at once."},
+    {"restart", "[NAME]", 0, 1, FOLLOWS | WITH(PENDING) | WITH(YES), false, false, verb_restart,
+     "restart PostgreSQL on a member",
+     "On the member with that name, else on the one on this machine; asks before it begins if that is the primary. With --pending and no name: on every member where a "
+     "changed setting waits for a restart, standbys first.", 5 * MINUTE_MS},
+    {"reload", "[NAME]", 0, 1, FOLLOWS, false, false, verb_reload,
+     "read the configuration again, PostgreSQL's and pgvigil's",
+     "On the member with that name, else on every member, witnesses too. Of pgvigil's own options those that need a restart, "
+     "or are the cluster's since it was made, keep their old values; the log names them.", MINUTE_MS},
+    {"rejoin", "NAME", 1, 1, FOLLOWS, false, false, verb_rejoin,
+     "bring a member back now",
+     "Looks at its WAL anew and brings it back by a plain start, a rewind or a clone. This happens by itself too; the "
+     "verb is for after a cause was removed, and does not wait for the next try.", 24 * HOUR_MS},
+    {"clone", "NAME", 1, 1, FOLLOWS | WITH(YES), false, false, verb_clone,
+     "replace a standby's data by a copy of the primary's",
+     "Empties the data directory of that member and copies the primary's. WAL that only this member has is saved first. "
+     "Asks before it begins. Refused for the primary.", 24 * HOUR_MS},
+    {"member", "add|remove NAME", 2, 2, FOLLOWS | WITH(YES), false, false, verb_membership,
+     "change who belongs to the cluster, one member at a time",
+     "add: the member of that name, which [members] names by now on all members (copy the file, then pgvigil reload). A data "
+     "member is cloned if its data directory is empty, and gets its vote when it streams from the primary; a witness when it "
+     "answers.\n\n"
+     "remove: the member loses its vote, then its place, whether it is up or not; asks before it begins. The primary is "
+     "switched over first. A majority of those that stay must answer.", 24 * HOUR_MS},
+    {"history", "", 0, 0, ASKS | WITH(LIMIT), false, false, verb_history,
+     "list failovers, switchovers, rejoins, pauses, changes of members and of whom commits wait for",
+     "Merged from all members that answer, oldest first. With --member: what that member has recorded."},
+    {"explain", "", 0, 0, ASKS | WITH(STATE) | WITH(ALL), false, false, verb_explain,
+     "say why a member acts, or does not",
+     "Shows why the member is or is not standing for election, the rule that decides about its server, and the facts that "
+     "hold. With --all: every rule in its order, with the fact that decided it; the first that matches is the one that "
+     "counts."},
+    {"check", "", 0, 0, WITH(CONFIG) | WITH(NODE) | WITH(JSON), false, false, verb_check,
+     "find out whether this server is fit",
+     "Checks the configuration, the data directory, PostgreSQL and its settings, roles, pg_hba.conf of the other members, "
+     "clocks, disks and ports. Each line that is not OK says the cure. Run it as the user that pgvigil runs as. Ends with "
+     "1 if anything failed."},
+    {"config", "check|show|explain KEY|reference", 1, 2, WITH(CONFIG) | WITH(NODE) | WITH(JSON) | WITH(MARKDOWN), false, false,
+     verb_config, "check, show or explain the configuration",
+     "check reads the file and lists every error and warning with its line. show prints each value with where it comes "
+     "from; secrets are masked. explain KEY tells an option's meaning, range and default. reference prints all options."},
+    {"simulate", "", 0, 0, WITH(CONFIG) | WITH(HOURS) | WITH(RUNS) | WITH(SEED) | WITH(ONLY) | WITH(TRACE) | WITH(MINIMIZE) | WITH(JSON),
+     false, false, verb_simulate, "try a configuration under faults, without any server",
+     "Runs the program's own decision core for every member on a clock of its own, with models of network, disks, clocks and "
+     "PostgreSQL, under faults that the seed decides: the same seed is the same run. With --config: the members and settings "
+     "of that file, 24 hours unless --hours or --runs says otherwise; tells how often writes stopped and for how long, what "
+     "was lost, and what the settings expose to. Without: clusters of all kinds, which is how pgvigil itself is tested.\n\n"
+     "Nothing is touched, no member is asked. Ends with 1 if anything broke that must always hold; the line that is printed "
+     "then brings it about again, with --trace to be read."},
+    {"help", "[VERB]", 0, 1, WITH(CONFIG) | WITH(MAN) | WITH(COMPLETION), false, false, verb_help,
+     "explain a verb", "Without a verb: the list of verbs. \"help config\" lists the options of the configuration too."},
+    {"version", "", 0, 0, 0, true, false, verb_version, "print the version", ""},
+    {"guard", "", 0, 0, 0, true, true, verb_guard, "enforce the lease's deadline; started by run", ""},
+    {NULL},
+};
+/* clang-format on */
+
+static int unknown_verb(const char *name)
+{
+    const Verb *nearest = call_nearest_verb(name);
+
+    if (nearest != NULL)
+        fprintf(stderr, "pgvigil: there is no verb \"%s\"; is \"%s\" meant?\n", name, nearest->name);
+    else
+        fprintf(stderr, "pgvigil: there is no verb \"%s\"; pgvigil help lists them\n", name);
+    return EXIT_WRONG;
+}
+
+int main(int argc, char **argv)
+{
+    Call call;
+    Err err = {0};
+
+    if (argc < 2) {
+        help_overview(stderr);
+        return EXIT_WRONG;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    else if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        name = "version";
+    const Verb *verb = call_find_verb(name);
+    if (verb == NULL)
+        return unknown_verb(name);
+    if (!call_parse(verb, argc - 1, argv + 1, &call, &err))
+        return call_fail(&err);
+    if (!verb->raw && call_has(&call, FLAG_HELP)) {
+        help_verb(stdout, verb);
+        return EXIT_DONE;
+    }
+    return verb->run(&call);
+}

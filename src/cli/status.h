@@ -1,0 +1,28 @@
+/*
+ * status.h: the answer of /v1/cluster as a table, and whether it means that all is well.
+ */
+#ifndef PGVIGIL_CLI_STATUS_H
+#define PGVIGIL_CLI_STATUS_H
+
+#include "cli/show.h"
+
+#include <jansson.h>
+
+/* A majority, a primary with a lease, every member reachable, every standby streaming, no alarm. */
+bool status_is_healthy(const json_t *cluster);
+
+/*
+ * The member that is primary now: one is named, a majority is there, and as far as the member that answered
+ * can tell the lease holds. NULL if there is none, whatever the document names; points into cluster.
+ */
+const char *status_primary(const json_t *cluster);
+
+#define STATUS_REASON_LEN 160
+
+/* Why there is no primary now, without a full stop; ret_text has room for STATUS_REASON_LEN. */
+void status_no_primary(const json_t *cluster, char *ret_text);
+
+/* The cluster line, the table of members, pause, operation and alarms. */
+void status_render(const json_t *cluster, const ShowStyle *style, Buf *out);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * verb_config.c: the configuration as the daemon would read it, without a daemon.
+ */
+#include "cli/show.h"
+#include "cli/verb.h"
+#include "config/render.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The lines of a text as an array. */
+static void add_lines(Buf *out, const char *key, const char *text)
+{
+    json_add_open(out, key, '[');
+    while (text != NULL && *text != '\0') {
+        char line[1024];
+        size_t len = strcspn(text, "\n");
+        snprintf(line, sizeof(line), "%.*s", (int) len, text);
+        json_add_text(out, NULL, line);
+        text += len + (text[len] == '\n');
+    }
+    json_add_close(out, ']');
+}
+
+static void print_check_json(const Config *config, const char *errors, const char *warnings)
+{
+    Buf out = {0};
+
+    json_add_open(&out, NULL, '{');
+    json_add_bool(&out, "valid", config != NULL);
+    json_add_text(&out, "path", config != NULL ? config->path : NULL);
+    json_add_text(&out, "member", config != NULL ? config_self(config)->name : NULL);
+    add_lines(&out, "errors", errors);
+    add_lines(&out, "warnings", warnings);
+    json_add_close(&out, '}');
+    buf_puts(&out, "\n");
+    show_print(&out, stdout);
+}
+
+/* On a machine that is no member the file may still be one to ask and to give orders with. */
+static void say_client(const Call *call)
+{
+    Buf errors = {0}, warnings = {0};
+    Config *client = config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_CLIENT,
+                                     &errors, &warnings);
+
+    if (client != NULL && client->self < 0)
+        printf("Here, where %s, the file serves to ask and to give orders.\n",
+               client->self_unclear ? "it is not clear which member this machine is"
+                                    : "this machine is no member");
+    config_free(client);
+    buf_done(&errors);
+    buf_done(&warnings);
+}
+
+static void print_lines(const char *kind, ShowTone tone, const char *text)
+{
+    ShowStyle style = show_style(stderr);
+    Buf out = {0};
+
+    while (text != NULL && *text != '\0') {
+        size_t len = strcspn(text, "\n");
+        show_text(&out, &style, tone, kind);
+        buf_puts(&out, ": ");
+        buf_add(&out, text, len);
+        buf_puts(&out, "\n");
+        text += len + (text[len] == '\n');
+    }
+    show_print(&out, stderr);
+}
+
+/* As the daemon of this machine would find it. */
+static int check(const Call *call)
+{
+    Buf errors = {0}, warnings = {0};
+    Config *config =
+        config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_RUN, &errors, &warnings);
+    int code = config != NULL ? EXIT_DONE : EXIT_WRONG;
+
+    if (call_has(call, FLAG_JSON)) {
+        print_check_json(config, errors.data, warnings.data);
+    } else {
+        print_lines("warning", TONE_WARN, warnings.data);
+        print_lines("error", TONE_BAD, errors.data);
+        if (config != NULL)
+            printf("%s is in order. This machine is %s, by its %s.\n", config->path,
+                   config_self(config)->name, config->self_found);
+        else
+            say_client(call);
+    }
+    config_free(config);
+    buf_done(&errors);
+    buf_done(&warnings);
+    return code;
+}
+
+static int show(const Call *call)
+{
+    Err err = {0};
+    Buf out = {0};
+    Config *config = config_load_client(call->value[FLAG_CONFIG], call->value[FLAG_NODE], &err);
+
+    if (config == NULL)
+        return call_fail(&err);
+    if (call_has(call, FLAG_JSON))
+        render_show_json(config, &out);
+    else
+        render_show(config, &out);
+    show_print(&out, stdout);
+    config_free(config);
+    return EXIT_DONE;
+}
+
+/* The value is shown too if there is a configuration; the explanation needs none. */
+static int explain(const Call *call)
+{
+    Err err = {0};
+    Buf out = {0};
+
+    if (call->argument_count < 2) {
+        err_set(&err, ERR_CONFIG,
+                "config explain needs a key, like cluster.lease; pgvigil config reference lists all");
+        return call_fail(&err);
+    }
+    Config *config = config_load_client(call->value[FLAG_CONFIG], call->value[FLAG_NODE], &err);
+    if (config == NULL && call_has(call, FLAG_CONFIG))
+        return call_fail(&err);
+    err.code = ERR_NONE;
+    bool found = call_has(call, FLAG_JSON) ? render_explain_json(config, call->argument[1], &out, &err)
+                                           : render_explain(config, call->argument[1], &out, &err);
+    if (found)
+        show_print(&out, stdout);
+    else
+        buf_done(&out);
+    config_free(config);
+    return found ? EXIT_DONE : call_fail(&err);
+}
+
+static int reference(const Call *call)
+{
+    Buf out = {0};
+
+    if (call_has(call, FLAG_MARKDOWN))
+        render_markdown(&out);
+    else
+        render_help(&out);
+    show_print(&out, stdout);
+    return EXIT_DONE;
+}
+
+int verb_config(const Call *call)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const Call *call);
+        int arguments;
+    } kinds[] = {
+        {"check", check, 1}, {"show", show, 1}, {"explain", explain, 2}, {"reference", reference, 1}};
+    Err err = {0};
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(call->argument[0], kinds[i].name) == 0 && call->argument_count <= kinds[i].arguments)
+            return kinds[i].run(call);
+    }
+    err_set(&err, ERR_CONFIG, "config: %s is wanted, not \"%.60s\"; see: pgvigil help config",
+            call->verb->arguments, call->argument[call->argument_count - 1]);
+    return call_fail(&err);
+}

@@ -1,0 +1,29 @@
+/*
+ * verb_run.c: the daemon, and the guard that it starts. The only file of the command line that knows the
+ * agent.
+ */
+#include "agent/agent.h"
+#include "cli/verb.h"
+#include "config/config.h"
+
+int verb_run(const Call *call)
+{
+    Err err = {0};
+    const char *path = call->value[FLAG_CONFIG] != NULL ? call->value[FLAG_CONFIG] : config_default_path();
+    Config *config = config_load(path, call->value[FLAG_NODE], &err);
+
+    if (config == NULL)
+        return call_fail(&err);
+    int code = agent_run(config, config->path, &err);
+    if (err.code != ERR_NONE) {
+        int failed = call_fail(&err);
+        code = code == EXIT_DONE ? failed : code;
+    }
+    config_free(config);
+    return code;
+}
+
+int verb_guard(const Call *call)
+{
+    return guard_main(call->argc, call->argv);
+}

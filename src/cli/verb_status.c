@@ -1,0 +1,78 @@
+/*
+ * verb_status.c: status, once or every second.
+ */
+#include "cli/client.h"
+#include "cli/field.h"
+#include "cli/status.h"
+#include "cli/verb.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Ends each line with "clear the rest of it", so that redrawing over the old picture leaves nothing of it. */
+static void draw_over(const Buf *picture)
+{
+    Buf out = {0};
+
+    buf_puts(&out, "\033[H");
+    for (size_t i = 0; i < picture->len; i++) {
+        if (picture->data[i] == '\n')
+            buf_puts(&out, "\033[K");
+        buf_add(&out, picture->data + i, 1);
+    }
+    buf_puts(&out, "\033[J");
+    show_print(&out, stdout);
+}
+
+static int show_once(Client *client, const Call *call, const ShowStyle *style, bool over)
+{
+    Err err = {0};
+    Buf out = {0};
+    bool watched = call_has(call, FLAG_WATCH);
+
+    if (!client_ask_cluster(client, &err)) {
+        if (!over)
+            return call_fail(&err);
+        buf_printf(&out, "%s\n", err.text);
+        draw_over(&out);
+        buf_done(&out);
+        return EXIT_NOBODY;
+    }
+    if (call_has(call, FLAG_JSON)) {
+        field_print(client->cluster, watched);
+    } else {
+        status_render(client->cluster, style, &out);
+        if (over)
+            draw_over(&out);
+        else
+            fwrite(out.data, 1, out.len, stdout);
+        buf_done(&out);
+    }
+    return status_is_healthy(client->cluster) ? EXIT_DONE : EXIT_NO;
+}
+
+int verb_status(const Call *call)
+{
+    Client client;
+    Err err = {0};
+
+    if (!client_open(&client, call, &err))
+        return call_fail(&err);
+    ShowStyle style = show_style(stdout);
+    bool over = call_has(call, FLAG_WATCH) && !call_has(call, FLAG_JSON) && style.width > 0;
+    if (over)
+        fputs("\033[2J", stdout);
+    int code = show_once(&client, call, &style, over);
+    while (call_has(call, FLAG_WATCH)) {
+        sleep(1);
+        if (!over && !call_has(call, FLAG_JSON))
+            fputs("\n", stdout);
+        show_once(&client, call, &style, over);
+        if (fflush(stdout) != 0)
+            break; /* nobody reads any more */
+    }
+    client_done(&client);
+    return code;
+}

@@ -1,0 +1,338 @@
+/*
+ * document.c: the replicated document: its order, its history of epochs, and the changes that a leader makes.
+ *
+ * A change is in force when a majority of the voters it names has it on disk, under the leader's own term;
+ * only then may the next one be made. An inherited document proves nothing (protocol.md, "Leader").
+ */
+#include "core/internal.h"
+
+#include <string.h>
+
+MemberNo document_find(const Document *doc, const char *name)
+{
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE && strcmp(doc->member[no].name, name) == 0)
+            return no;
+    return MEMBER_NONE;
+}
+
+int document_compare(DocId a, DocId b)
+{
+    if (a.term != b.term && !MUTANT(VERSION_ONLY))
+        return a.term < b.term ? -1 : 1;
+    if (a.version != b.version)
+        return a.version < b.version ? -1 : 1;
+    return 0;
+}
+
+const DocEpoch *document_epoch(const Document *doc, uint32_t epoch)
+{
+    for (int i = doc->history_len - 1; i >= 0; i--)
+        if (doc->history[i].epoch == epoch)
+            return &doc->history[i];
+    return NULL;
+}
+
+const DocEpoch *document_last(const Document *doc)
+{
+    return doc->history_len > 0 ? &doc->history[doc->history_len - 1] : NULL;
+}
+
+bool document_is_news(const Core *core, DocId theirs)
+{
+    const DocId *mine = &core->persist.doc.id;
+
+    return document_compare(theirs, *mine) < 0 && mine->term <= core->persist.term;
+}
+
+int document_majority(const Document *doc)
+{
+    int voters = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        voters += doc->member[no].kind != MEMBER_FREE && doc->member[no].voter;
+    return voters / 2 + 1;
+}
+
+/* A member that lost its state has another UUID and does not count, whatever it says. */
+bool document_names_voter(const Core *core, const Document *doc, MemberNo no)
+{
+    const DocMember *member = no >= 0 ? &doc->member[no] : NULL;
+
+    if (member == NULL || member->kind == MEMBER_FREE || !member->voter)
+        return false;
+    if (uuid_is_zero(&member->uuid))
+        return true;
+    return uuid_equal(&member->uuid, no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid);
+}
+
+MemberNo document_owner(const Core *core, const Uuid *uuid)
+{
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        const DocMember *member = &core->persist.doc.member[no];
+        const Uuid *heard = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
+        const Uuid *owned = uuid_is_zero(&member->uuid) ? heard : &member->uuid;
+        if (member->kind != MEMBER_FREE && !uuid_is_zero(owned) && uuid_equal(owned, uuid))
+            return no;
+    }
+    return MEMBER_NONE;
+}
+
+bool document_is_voter(const Core *core, MemberNo no)
+{
+    return document_names_voter(core, &core->persist.doc, no);
+}
+
+uint32_t document_epoch_of(const Document *doc, uint32_t timeline, uint32_t wal_epoch)
+{
+    for (int i = doc->history_len - 1; i >= 0; i--)
+        if ((doc->history[i].epoch <= wal_epoch || MUTANT(TIMELINE_ORDER)) &&
+            doc->history[i].timeline == timeline)
+            return doc->history[i].epoch;
+    return 0;
+}
+
+/* A data directory that was not under management yet is taken at its timeline's word. */
+uint32_t document_wal_epoch(const Core *core)
+{
+    return core->persist.wal_epoch != 0 ? core->persist.wal_epoch : core->persist.doc.epoch;
+}
+
+/* Where the branch that ends in the epoch `from` leaves `ancestor`; UINT64_MAX if they are the same. */
+static bool leaves_at(const Document *doc, uint32_t from, uint32_t ancestor, Lsn *ret_lsn)
+{
+    *ret_lsn = UINT64_MAX;
+    while (from != ancestor) {
+        const DocEpoch *row = document_epoch(doc, from);
+        if (row == NULL || row->parent == 0 || row->parent >= from)
+            return false;
+        *ret_lsn = row->start;
+        from = row->parent;
+    }
+    return true;
+}
+
+bool document_fork(const Document *doc, uint32_t epoch, Lsn *ret_fork)
+{
+    Lsn ours, theirs;
+
+    for (uint32_t common = epoch; common != 0;) {
+        if (leaves_at(doc, doc->epoch, common, &theirs) && leaves_at(doc, epoch, common, &ours)) {
+            *ret_fork = ours < theirs ? ours : theirs;
+            return true;
+        }
+        const DocEpoch *row = document_epoch(doc, common);
+        common = row != NULL && row->parent < common ? row->parent : 0;
+    }
+    return false;
+}
+
+void document_bootstrap(Document *doc, const CoreOptions *options)
+{
+    memset(doc, 0, sizeof *doc);
+    doc->primary = MEMBER_NONE;
+    doc->lease_ms = options->lease_ms;
+    doc->heartbeat_ms = options->heartbeat_ms;
+    memcpy(doc->member, options->member, sizeof doc->member);
+}
+
+static void push_epoch(Document *doc, const DocEpoch *row)
+{
+    if (doc->history_len == DOC_HISTORY_MAX) {
+        memmove(doc->history, doc->history + 1, sizeof *row * (DOC_HISTORY_MAX - 1));
+        doc->history_len--;
+    }
+    doc->history[doc->history_len++] = *row;
+}
+
+/* The next number that no epoch has claimed; forks may bear lower ones. */
+static uint32_t next_timeline(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    uint32_t newest = core->pg.timeline;
+
+    for (int i = 0; i < doc->history_len; i++)
+        if (doc->history[i].timeline > newest)
+            newest = doc->history[i].timeline;
+    return newest + 1;
+}
+
+void document_take_over(Core *core, Document *doc)
+{
+    Position mine = view_position(core);
+    DocEpoch row = {.epoch = doc->epoch + 1, .primary = core->self};
+
+    if (doc->epoch == 0) {
+        doc->system_identifier = core->pg.system_identifier;
+        row.timeline = core->pg.timeline > 0 ? core->pg.timeline : 1;
+        row.settled = core->pg.state == PG_PRIMARY;
+        core->persist.wal_epoch = row.epoch;
+    } else {
+        row.parent = mine.epoch;
+        row.timeline = next_timeline(core);
+        row.start = mine.lsn;
+    }
+    push_epoch(doc, &row);
+    doc->epoch = row.epoch;
+    doc->primary = core->self;
+    /* Who may hold what was acknowledged still may, the former primary included. */
+    if (!doc->synchronous || core->accept_loss) {
+        doc->sync_set = 0;
+        doc->sync_needed = 0;
+    }
+    doc->sync_set = (MemberSet) (doc->sync_set | 1u << core->self);
+}
+
+void document_propose(Core *core, Effects *out, const Document *changed)
+{
+    DocId id = {.term = core->persist.term, .version = core->persist.doc.id.version + 1};
+    Document old = core->persist.doc;
+
+    core->persist.doc = *changed;
+    view_align(core, &old);
+    core->persist.doc.id = id;
+    core->doc_in_force = false;
+    core->doc_persist = core_persist(core, out);
+    core->doc_at = core->now;
+    lease_heartbeat(core, out);
+}
+
+void document_adopt(Core *core, const Document *doc)
+{
+    Document old = core->persist.doc;
+
+    core->persist.doc = *doc;
+    /* Whoever has a term's document knows the term. A leader stands for a higher one first. */
+    if (doc->id.term > core->persist.term && core->role != ROLE_LEADER) {
+        core->persist.term = doc->id.term;
+        core->persist.voted_for = (Uuid){0};
+    }
+    core->persist.outside = false;
+    core->forgot = false;
+    view_align(core, &old);
+    if (old.epoch != doc->epoch)
+        core->inspected = core->diverged = core->wal_saved = core->rewind_failed = false;
+}
+
+static bool is_in_force(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    int have = document_is_voter(core, core->self) && core->persisted_seq >= core->doc_persist;
+
+    if (doc->id.term != core->persist.term)
+        return false;
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (no != core->self && document_is_voter(core, no) && core->peer[no].heard)
+            have +=
+                core->peer[no].term == doc->id.term && document_compare(core->peer[no].doc_id, doc->id) == 0;
+    return have >= document_majority(doc);
+}
+
+static void tell_takeover(Core *core, Effects *out)
+{
+    const DocEpoch *row = document_last(&core->persist.doc);
+    const DocEpoch *parent = document_epoch(&core->persist.doc, row->parent);
+    History history = {
+        .kind = HISTORY_FAILOVER,
+        .member = core->self,
+        .from = parent != NULL ? parent->primary : MEMBER_NONE,
+        .epoch = row->epoch,
+        .timeline = row->timeline,
+        .lsn = row->start,
+        .duration_ms = (int32_t) (core_since(core, &core->takeover_at) / US_PER_MS),
+    };
+
+    core->told_epoch = row->epoch;
+    if (row->parent == 0) {
+        history.kind = HISTORY_BOOTSTRAP;
+        core_history(core, out, &history, "first primary of the cluster");
+    } else if (!uuid_is_zero(&core->xfer.leader) && core->xfer.lsn != LSN_NONE) {
+        history.kind = HISTORY_SWITCHOVER;
+        core_history(core, out, &history, "%s handed over", names_member(core, history.from));
+    } else if (core->accept_loss) {
+        core_history(core, out, &history,
+                     "ordered by an operator who accepted that what others hold is lost");
+    } else if (core->forced) {
+        core_history(core, out, &history, "ordered by an operator");
+    } else if (!uuid_is_zero(&core->xfer.leader)) {
+        core_history(core, out, &history, "the server of %s went down, its agent handed over",
+                     names_member(core, history.from));
+    } else {
+        core_history(core, out, &history, "the lease of %s ran out", names_member(core, history.from));
+    }
+    core->xfer = (Release){0};
+    core->forced = core->accept_loss = false;
+}
+
+/* Records what the claimed epoch became: PostgreSQL picks the number, and its history file says where it
+ * begins. */
+static bool settle(const Core *core, Document *doc)
+{
+    DocEpoch *row = doc->history_len > 0 ? &doc->history[doc->history_len - 1] : NULL;
+
+    if (row == NULL || row->settled || core->pg.state != PG_PRIMARY || core->persist.wal_epoch != doc->epoch)
+        return false;
+    if (core->pg.timeline == 0 || (row->parent != 0 && core->pg.timeline_start == LSN_NONE))
+        return false;
+    row->timeline = core->pg.timeline;
+    row->start = row->parent != 0 ? core->pg.timeline_start : LSN_NONE;
+    row->settled = true;
+    doc->system_identifier = core->pg.system_identifier;
+    return true;
+}
+
+/* Pause or resume; false while another change is under way. */
+bool document_pause(Core *core, Effects *out, const Command *command)
+{
+    Document doc = core->persist.doc;
+    History history = {.member = core->self, .from = MEMBER_NONE, .duration_ms = -1, .epoch = doc.epoch};
+
+    if (!core->doc_in_force)
+        return false;
+    core->resuming = doc.paused && command->kind == COMMAND_RESUME;
+    doc.paused = command->kind == COMMAND_PAUSE;
+    doc.pause_until_us = doc.paused ? command->pause_until_us : 0;
+    history.until_us = doc.pause_until_us;
+    memset(doc.pause_reason, 0, sizeof doc.pause_reason);
+    if (doc.paused)
+        memcpy(doc.pause_reason, command->reason, sizeof doc.pause_reason);
+    history.kind = doc.paused ? HISTORY_PAUSE : HISTORY_RESUME;
+    core_history(core, out, &history, "%s", command->reason);
+    document_propose(core, out, &doc);
+    return true;
+}
+
+void document_tick(Core *core, Effects *out)
+{
+    const Document *present = &core->persist.doc;
+
+    core->sync_step = (SyncStep){0};
+    core->sync_evaluated = false;
+    if (core->role != ROLE_LEADER)
+        return;
+    if (!core->doc_in_force && is_in_force(core)) {
+        core->doc_in_force = true;
+        core->bootstrapping = core->resuming = false;
+        core->epoch_in_force = present->epoch;
+        core_log(core, out, LOG_LEVEL_INFO, "document_in_force term=%llu version=%llu epoch=%u primary=%s",
+                 (unsigned long long) present->id.term, (unsigned long long) present->id.version,
+                 present->epoch, names_member(core, present->primary));
+    }
+    if (!core->doc_in_force)
+        return;
+    Document doc = *present;
+    if (settle(core, &doc) || membership_step(core, &doc)) {
+        document_propose(core, out, &doc);
+        return;
+    }
+    if (standbys_tick(core, out))
+        return;
+    const DocEpoch *row = document_last(&doc);
+    if (row != NULL && row->settled && core->told_epoch < row->epoch && core->pg.state == PG_PRIMARY)
+        tell_takeover(core, out);
+    bool asked = core->pending.kind == COMMAND_PAUSE || core->pending.kind == COMMAND_RESUME;
+    if (asked && core->pending.token != 0 && document_pause(core, out, &core->pending))
+        core->pending.token = 0;
+    else if (doc.paused && doc.pause_until_us != 0 && core->now.wall_us >= doc.pause_until_us)
+        document_pause(core, out, &(Command){.kind = COMMAND_RESUME, .reason = "the pause's time is over"});
+}

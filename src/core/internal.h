@@ -1,0 +1,225 @@
+/*
+ * internal.h: what the files of the core say to each other. Nobody outside src/core includes it.
+ *
+ * Every function works on the one Core; those that take Effects may add to them, in the order in which they
+ * are to be run.
+ */
+#ifndef PGVIGIL_CORE_INTERNAL_H
+#define PGVIGIL_CORE_INTERNAL_H
+
+#include "core/core.h"
+#include "core/mutant.h"
+
+#include <assert.h>
+
+/* Between candidates of neighbouring rank; one needs a few milliseconds from standing to the vote. */
+#define RANK_STEP_US (30 * US_PER_MS)
+/* Spread of a candidate's random delay. */
+#define JITTER_US (15 * US_PER_MS)
+/* How long somebody ahead of a candidate has to stand after a nudge. */
+#define NUDGE_WAIT_US (150 * US_PER_MS)
+/* How many times in a row a candidate lets somebody ahead pass who then does not stand. */
+#define STAND_BACK_MAX 3
+/* How long a candidate waits for prevotes beyond a majority, to hear of somebody ahead. */
+#define PREVOTE_EXTRA_US (30 * US_PER_MS)
+/* Reports go round so often. */
+#define VIEW_EVERY_US US_PER_SEC
+/* The wall clock ahead of the others by this much: a hypervisor may have stopped them. */
+#define CLOCK_JUMP_US (50 * US_PER_MS)
+
+/* ---- core.c: adding effects ---- */
+Effect *core_effect(Effects *out, EffectKind kind);
+uint32_t core_persist(Core *core, Effects *out);
+/* A message with everything that any message carries; the caller fills the rest. to itself is not allowed. */
+Effect *core_send(Core *core, Effects *out, MemberNo to, MsgKind kind);
+/* Holds a message back until that record is on disk; it may then speak of what the record says. */
+void core_after(Core *core, Effect *effect, uint32_t persist_seq);
+/* The answer to a message, to go out with its reply. */
+Effect *core_answer_msg(Core *core, Effects *out, const Event *event, MsgKind kind);
+void core_log(Core *core, Effects *out, LogLevel level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void core_history(Core *core, Effects *out, const History *history, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Ends this member's part for good. */
+void core_refuse(Core *core, Effects *out, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int64_t core_jitter(Core *core);
+/* boot_us since then, for timers that are no matter of safety. */
+int64_t core_since(const Core *core, const Clock *then);
+
+/* ---- names.c ---- */
+const char *names_member(const Core *core, MemberNo no);
+
+/* ---- view.c ---- */
+void view_heard(Core *core, const Msg *msg);
+void view_merge(Core *core, const Msg *msg);
+void view_fill(const Core *core, Msg *msg);
+bool view_is_fresh(const Core *core, MemberNo no);
+/* Aligns peers and self with a new document's slots. */
+void view_align(Core *core, const Document *old);
+/* My own position in the terms of the document. */
+Position view_position(const Core *core);
+bool view_position_less(Position a, Position b);
+
+/* ---- document.c ---- */
+bool document_is_voter(const Core *core, MemberNo no);
+/* The same by another document than the one in my hands. */
+bool document_names_voter(const Core *core, const Document *doc, MemberNo no);
+/* Whose node id that is: by the document, or by its own word where that does not know it yet; MEMBER_NONE:
+ * nobody's. */
+MemberNo document_owner(const Core *core, const Uuid *uuid);
+int document_majority(const Document *doc);
+/* Newer than what another member has, and of no term beyond mine: a leader that saw such a one stands for it
+ * first. */
+bool document_is_news(const Core *core, DocId theirs);
+/* The epoch, at most wal_epoch, whose timeline it is; 0 if there is none: a fork. */
+uint32_t document_epoch_of(const Document *doc, uint32_t timeline, uint32_t wal_epoch);
+/* The newest epoch that the data directory's WAL can belong to. */
+uint32_t document_wal_epoch(const Core *core);
+/* Up to where WAL of that epoch is part of the present epoch's; false if it cannot be told. UINT64_MAX: all.
+ */
+bool document_fork(const Document *doc, uint32_t epoch, Lsn *ret_fork);
+void document_bootstrap(Document *doc, const CoreOptions *options);
+void document_take_over(Core *core, Document *doc);
+/* A change of the document by its leader: a new version, persisted, sent, not in force yet. */
+void document_propose(Core *core, Effects *out, const Document *changed);
+void document_adopt(Core *core, const Document *doc);
+void document_tick(Core *core, Effects *out);
+bool document_pause(Core *core, Effects *out, const Command *command);
+
+/* ---- membership.c ---- */
+/* The next change of the document that lets somebody in or out; false if there is none now. The sync set is
+ * not its to change: a member in it that leaves waits until it was taken out. */
+bool membership_step(const Core *core, Document *doc);
+void membership_on_command(Core *core, Effects *out, const Command *command);
+void membership_tick(Core *core, Effects *out);
+void membership_on_stranger(Core *core, Effects *out, const Event *event);
+void membership_answer_hello(Core *core, Effects *out, const Event *event);
+void membership_on_hello_ack(Core *core, Effects *out, const Event *event);
+/* The message says that I do not belong: it has nothing more for me. */
+bool membership_is_outside(Core *core, Effects *out, const Event *event);
+/* The message is of a second machine under its sender's name, and was answered so. */
+bool membership_refuses(Core *core, Effects *out, const Event *event);
+
+/* ---- lease.c ---- */
+void lease_update(Core *core);
+void lease_drop(Core *core);
+void lease_check_clocks(Core *core, Effects *out);
+void lease_fence(Core *core, Effects *out);
+/* May this member acknowledge commits: the lease holds, for an epoch that is in force with me as primary. */
+bool lease_may_write(const Core *core);
+bool lease_grace(const Core *core);
+void lease_promise(Core *core, const Msg *msg);
+/* A promise to somebody else than him that has not run out. */
+bool lease_promised(const Core *core, const Uuid *but_for);
+int64_t lease_promise_left_us(const Core *core);
+void lease_heartbeat(Core *core, Effects *out);
+void lease_on_heartbeat(Core *core, Effects *out, const Event *event);
+void lease_on_ack(Core *core, Effects *out, const Msg *msg);
+void lease_answer_fresh(Core *core, Effects *out);
+void lease_release(Core *core, Effects *out, MemberNo to, Lsn lsn, bool forced);
+/* Without a word: the others wait until it has run out. */
+void lease_step_down(Core *core, Effects *out);
+void lease_on_release(Core *core, Effects *out, const Event *event);
+
+/* ---- election.c ---- */
+void election_tick(Core *core, Effects *out);
+void election_stand_in(Core *core, int64_t delay_us);
+void election_stand(Core *core, Effects *out);
+void election_abandon(Core *core, int64_t delay_us);
+void election_on_prevote_ack(Core *core, Effects *out, const Event *event);
+void election_on_vote_ack(Core *core, Effects *out, const Msg *msg);
+void election_on_frozen(Core *core, Effects *out, const ActionResult *done);
+void election_on_persisted(Core *core, Effects *out);
+
+/* ---- vote.c: the voter's side ---- */
+void vote_on_prevote(Core *core, Effects *out, const Event *event);
+void vote_on_vote(Core *core, Effects *out, const Event *event);
+/* The freeze has ended: the vote that waited for it is given or refused. */
+void vote_on_frozen(Core *core, Effects *out);
+/* A vote that waits for a freeze is refused: there is a leader, or another action is more urgent. */
+void vote_refuse_pending(Core *core, Effects *out);
+/* NULL if this member would stand now, else why not. */
+const char *election_obstacle(const Core *core);
+void election_higher_term(Core *core, Effects *out, uint64_t term);
+bool election_silent(const Core *core);
+
+/* ---- candidate.c ---- */
+/* NULL if this member could become primary now, else why not. */
+const char *candidate_obstacle(const Core *core);
+bool candidate_incumbent(const Core *core);
+int candidate_rank(const Core *core);
+/* Somebody eligible who is ahead of me, or MEMBER_NONE. */
+MemberNo candidate_ahead(const Core *core);
+/* Who should take over from this leader, or MEMBER_NONE. */
+MemberNo candidate_successor(const Core *core);
+/* NULL if that member could take over in order, else why not. */
+const char *candidate_unfit(const Core *core, MemberNo no);
+
+/* Leads without positions of others: nothing that was acknowledged can be lacking. */
+bool candidate_needs_no_positions(const Core *core);
+/* How many of the positions are missing that somebody needs who takes over in synchronous mode; 0: none. By
+ * the votes that came with a freeze; without them, by what is known of the members. */
+int candidate_positions_lack(const Core *core, bool votes);
+
+/* ---- standbys.c: whom commits wait for ---- */
+void standbys_on_observed(Core *core, Effects *out, const Observation *before);
+bool standbys_tick(Core *core, Effects *out);
+/* What an action tells the server; UNKNOWN: nothing, or for SET_NAMES that nothing is wanted any more. */
+Names standbys_names_for(const Core *core, ActionKind kind);
+/* What the fence is told to expect; UNKNOWN: it does not look. */
+Names standbys_fence_names(const Core *core);
+bool standbys_names_are_due(const Core *core);
+void standbys_names_failed(Core *core);
+/* "2 of b, c", or "no standby". */
+void standbys_describe(const Document *doc, MemberSet set, int needed, char *ret_text, size_t size);
+
+/* ---- rules.c ---- */
+typedef enum Move {
+    MOVE_NONE = 0,
+    MOVE_ACT,
+    MOVE_RELEASE,   /* give the lease up: nobody here can write any more */
+    MOVE_STEP_DOWN, /* let the lease run out: somebody here may still be able to */
+} Move;
+
+typedef struct Rule {
+    const char *name;
+    FactSet must;
+    FactSet must_not;
+    Move move;
+    ActionKind action;
+    const char *text;
+} Rule;
+
+extern const Rule RULES[];
+extern const size_t RULE_COUNT;
+FactSet rules_facts(const Core *core);
+RuleId rules_match(FactSet facts);
+/* What the row does: "release", "step_down", or the action's name. */
+const char *rules_move_name(const Rule *rule);
+void rules_decide(Core *core, Effects *out);
+
+/* ---- server.c: actions on the own server and what became of them ---- */
+void server_act(Core *core, Effects *out, ActionKind kind);
+void server_on_done(Core *core, Effects *out, const ActionResult *done);
+void server_on_observed(Core *core, Effects *out, const Event *event);
+bool server_is_stopping(const Core *core);
+/* Processes that were told to end at once have not, for longer than the kernel needs for that. */
+bool server_end_is_overdue(const Core *core);
+
+/* ---- plan.c ---- */
+void plan_on_command(Core *core, Effects *out, const Command *command);
+/* An action of that kind has ended; the plan goes on if it is the one of its step. */
+void plan_on_done(Core *core, Effects *out, ActionKind kind, const ActionResult *done);
+/* Another member leads, or has this one's vote: what was begun as the leader ends, unless it is handing over.
+ */
+void plan_abandon(Core *core);
+void plan_tick(Core *core, Effects *out);
+void plan_answer(Effects *out, const Command *command, AnswerState state, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* An operation begins: its first step is told and answered. */
+void plan_begin(Core *core, Effects *out, const Command *command, MemberNo target, const char *text);
+void plan_step(Core *core, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The operation's end, told to whoever asks for it. */
+void plan_finish(Core *core, OpState state, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

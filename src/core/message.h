@@ -1,0 +1,162 @@
+/*
+ * message.h: what a member sees of its own server, and what members say to each other; part of core.h.
+ *
+ * src/wire makes JSON of it and back, and lets nothing through that is out of range.
+ */
+#ifndef PGVIGIL_CORE_MESSAGE_H
+#define PGVIGIL_CORE_MESSAGE_H
+
+#include "core/document.h"
+#include "core/syncset.h"
+
+typedef enum PgState {
+    PG_UNKNOWN = 0, /* not looked at yet, or it does not answer */
+    PG_NONE,        /* a witness */
+    PG_EMPTY,       /* no data directory, or an empty one */
+    PG_STOPPED,     /* shut down in order */
+    PG_CRASHED,     /* not running, and was not shut down in order */
+    PG_STARTING,    /* runs, accepts no connections yet */
+    PG_STANDBY,     /* runs in recovery */
+    PG_PRIMARY,     /* runs and can write */
+} PgState;
+
+/* What the agent sees of its own PostgreSQL. Positions are LSN_NONE while unknown. */
+typedef struct Observation {
+    PgState state;
+    bool responsive;     /* the newest poll was answered in time */
+    bool disk_stuck;     /* the server's disk takes no writes, or not in time */
+    bool disk_full;      /* it has no room left */
+    bool processes_left; /* not a postmaster, but processes of one are still there */
+    bool streaming;      /* the walreceiver streams */
+    bool can_rewind;     /* data checksums or wal_log_hints */
+    bool pending_restart;
+    bool self_restarts; /* restart_after_crash is on: a crash would not be seen for what it is */
+    uint64_t system_identifier;
+    uint32_t server_version; /* as PQserverVersion: 150018 */
+    uint32_t timeline;       /* of its newest WAL */
+    Lsn timeline_start;      /* primary: where that timeline left its parent; 0 for timeline 1 */
+    uint32_t checkpoint_timeline;
+    Lsn lsn;                   /* primary: flushed; standby: the larger of received and replayed */
+    Lsn replay_lsn;            /* standby */
+    Lsn oldest_lsn;            /* the oldest WAL still there */
+    MemberNo upstream;         /* whom primary_conninfo names, by the document's slots */
+    uint32_t upstream_epoch;   /* the epoch in primary_conninfo's application_name */
+    int32_t replay_lag_ms;     /* age of the newest replayed transaction; -1 unknown or nothing to replay */
+    uint16_t standbys;         /* primary: walsenders of members that stream */
+    Names names;               /* as a session that begins now has them, on a standby too */
+    bool names_effective;      /* every process that releases commits or makes them wait has these names */
+    bool fenced;               /* the extension is loaded: it keeps commits to the fence file */
+    Lsn confirmed[MEMBER_MAX]; /* primary: flushed by the member that streams from here under the
+                                  application_name of the document's epoch; not sent to others */
+} Observation;
+
+typedef enum ActionKind {
+    ACTION_NONE = 0,
+    ACTION_FREEZE,         /* follow nobody, read the position */
+    ACTION_FOLLOW,         /* follow target under epoch */
+    ACTION_START_STANDBY,  /* standby.signal first; follow target, or nobody if MEMBER_NONE */
+    ACTION_START_PRIMARY,  /* without standby.signal */
+    ACTION_STOP_FAST,      /* checkpoint, disconnect clients, let the standbys have everything */
+    ACTION_STOP_IMMEDIATE, /* end every process of the server now */
+    ACTION_PROMOTE,        /* to the timeline claimed */
+    ACTION_CHECKPOINT,
+    ACTION_INSPECT,  /* where does the WAL of a stopped server end, and does it go past fork */
+    ACTION_SAVE_WAL, /* copy the WAL past fork aside and count what is in it */
+    ACTION_REWIND,
+    ACTION_CLONE,
+    ACTION_INITDB,
+    ACTION_RESTART_STANDBY,
+    ACTION_RELOAD,
+    ACTION_SET_NAMES, /* synchronous_standby_names; ends when every process has them */
+    ACTION_KINDS      /* their number */
+} ActionKind;
+
+/* What a member says of itself in every message. */
+typedef struct Report {
+    Observation pg;
+    ActionKind action; /* under way */
+    uint8_t progress;  /* per cent; 255: not known */
+    uint32_t wal_epoch;
+    bool no_failover; /* must not become primary */
+    bool eligible;    /* could become primary now */
+    bool disk_failed; /* cannot write its state: votes no more */
+    uint8_t rule;     /* the decision row in force, RuleId */
+} Report;
+
+/* A position that can be compared: by epoch, then LSN. */
+typedef struct Position {
+    bool known;
+    uint32_t epoch;
+    Lsn lsn;
+} Position;
+
+/* ---- Messages ---- */
+
+typedef enum MsgKind {
+    MSG_NONE = 0,
+    MSG_HEARTBEAT,
+    MSG_HEARTBEAT_ACK,
+    MSG_PREVOTE,
+    MSG_PREVOTE_ACK,
+    MSG_VOTE,
+    MSG_VOTE_ACK,
+    MSG_RELEASE,
+    MSG_RELEASE_ACK,
+    MSG_NUDGE, /* you are ahead of me: stand */
+    MSG_NUDGE_ACK,
+    MSG_HELLO, /* a report from somebody who hears no leader */
+    MSG_HELLO_ACK,
+    MSG_KINDS
+} MsgKind;
+
+/* Why a vote, prevote or heartbeat was not granted. */
+typedef enum Refusal {
+    REFUSAL_NONE = 0,
+    REFUSAL_PROMISED,  /* to another leader, and not run out */
+    REFUSAL_TERM,      /* an older term than mine */
+    REFUSAL_VOTED,     /* for another in this term */
+    REFUSAL_DOCUMENT,  /* the candidate's document is older than mine */
+    REFUSAL_SILENT,    /* I restarted and wait for old promises to run out */
+    REFUSAL_DISK,      /* I cannot write my state */
+    REFUSAL_NOT_VOTER, /* I am not in the document with this identity */
+    REFUSAL_BUSY,      /* answering another candidate */
+    REFUSAL_TWIN,      /* another machine answers under your name, or has your node id */
+    REFUSALS
+} Refusal;
+
+/* Proof that a leader gave its lease up. */
+typedef struct Release {
+    Uuid leader; /* zero: none */
+    uint64_t term;
+    uint64_t inc;
+    uint64_t seq;
+    MemberNo to;      /* who shall take over; MEMBER_NONE: anybody */
+    Lsn lsn;          /* what the successor must have flushed */
+    bool forced;      /* an operator chose it: it stands even if another is ahead */
+    bool accept_loss; /* and it stands without positions of those that may hold what was acknowledged */
+} Release;
+
+typedef struct Msg {
+    MsgKind kind;
+    MemberNo from; /* set by the receiver, by name; MEMBER_NONE: a stranger */
+    Uuid sender;
+    uint64_t term;
+    uint64_t inc;
+    uint64_t seq;
+    DocId doc_id; /* the sender's */
+    bool has_doc; /* the document itself comes along */
+    bool granted;
+    bool frozen;
+    bool want_fresh; /* heartbeat: look at your server before you answer */
+    bool has_view;   /* heartbeat: view[] is filled */
+    Refusal refusal;
+    uint32_t lease_ms;
+    Position position;
+    Release release;
+    uint64_t config_hash; /* of what all members must agree on before there is a document */
+    Report report;
+    Report view[MEMBER_MAX];
+    int32_t view_age_ms[MEMBER_MAX]; /* -1: never heard */
+} Msg;
+
+#endif

@@ -1,0 +1,395 @@
+/*
+ * plan.c: operators' commands, and the steps of switchover and ordered failover on the leader's side.
+ *
+ * Until the release nothing is lost: a step that fails or takes too long ends the plan, and the rules start
+ * the primary again where it is. After the release this member never leads its term again.
+ */
+#include "core/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The successor has the shutdown checkpoint within milliseconds, or is not able to take over. */
+#define CONFIRM_LIMIT_US (2 * US_PER_SEC)
+/* From the release until the successor is ready; promotion under load takes tenths of a second. */
+#define RELEASE_LIMIT_US (30 * US_PER_SEC)
+/* An ordered election gets its votes at once, or there is no majority. */
+#define ELECTION_LIMIT_US (15 * US_PER_SEC)
+
+void plan_answer(Effects *out, const Command *command, AnswerState state, const char *format, ...)
+{
+    Effect *effect = core_effect(out, EFFECT_ANSWER);
+    va_list args;
+
+    effect->token = command->token;
+    effect->answer = state;
+    va_start(args, format);
+    vsnprintf(effect->text, sizeof effect->text, format, args);
+    va_end(args);
+}
+
+void plan_step(Core *core, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(core->op.text, sizeof core->op.text, format, args);
+    va_end(args);
+}
+
+void plan_begin(Core *core, Effects *out, const Command *command, MemberNo target, const char *text)
+{
+    core->op = (Op){
+        .id = command->token,
+        .kind = command->kind,
+        .state = OP_RUNNING,
+        .target = target,
+        .begun_at = core->now,
+    };
+    memcpy(core->op.name, command->name, sizeof core->op.name);
+    plan_step(core, "%s", text);
+    core_log(core, out, LOG_LEVEL_INFO, "command verb=%s target=%s reason=\"%s\"",
+             command_name(command->kind),
+             command->name[0] != '\0' ? command->name : names_member(core, target), command->reason);
+    plan_answer(out, command, ANSWER_STARTED, "%s", text);
+}
+
+void plan_finish(Core *core, OpState state, const char *format, ...)
+{
+    va_list args;
+
+    if (core->op.state != OP_RUNNING)
+        return;
+    core->op.state = state;
+    core->op.duration_ms = (int32_t) (core_since(core, &core->op.begun_at) / US_PER_MS);
+    va_start(args, format);
+    vsnprintf(core->op.text, sizeof core->op.text, format, args);
+    va_end(args);
+}
+
+static void enter(Core *core, PlanStep step, const char *text)
+{
+    core->plan.step = step;
+    core->plan.step_at = core->now;
+    plan_step(core, "%s", text);
+}
+
+static void give_up(Core *core, Effects *out, const char *why)
+{
+    core_log(core, out, LOG_LEVEL_WARN, "switchover_ended step=%d reason=\"%s\"", (int) core->plan.step, why);
+    plan_finish(core, OP_FAILED, "%s; %s goes on as the primary", why, names_member(core, core->self));
+    core->in_place = core->plan.step != STEP_CHECKPOINT;
+    core->plan = (Plan){0};
+}
+
+/* ---- Commands ---- */
+
+/* An order may overlook that a standby lags, and that it does not stream from a primary that is not there. */
+static bool may_be_forced(const Core *core, MemberNo no)
+{
+    const Peer *peer = no >= 0 ? &core->peer[no] : NULL;
+
+    if (peer == NULL || no == core->self || !view_is_fresh(core, no) || peer->relayed)
+        return false;
+    const Report *report = &peer->report;
+    bool sound = report->pg.state == PG_STANDBY && report->pg.responsive && !report->pg.disk_stuck &&
+                 !report->disk_failed && !report->no_failover && document_is_voter(core, no);
+    return report->eligible ||
+           (sound && peer->position.known && peer->position.epoch == core->persist.doc.epoch);
+}
+
+/* What stands against a failover to it by hand, while this member leads; NULL: nothing. */
+static const char *failover_obstacle(const Core *core, const Command *command, MemberNo target)
+{
+    const Peer *peer = target >= 0 ? &core->peer[target] : NULL;
+    const char *unfit = candidate_unfit(core, target);
+    bool there = peer != NULL && target != core->self && view_is_fresh(core, target);
+
+    if (command->accept_loss && there && peer->report.pg.state == PG_STANDBY &&
+        document_is_voter(core, target))
+        return NULL;
+    if (unfit != NULL && !may_be_forced(core, target))
+        return unfit;
+    if (core->persist.doc.synchronous && !command->accept_loss && candidate_successor(core) == MEMBER_NONE)
+        return "too few of the members that may hold what was acknowledged answer; switch over while the primary "
+               "runs, or accept the loss with --accept-loss";
+    return NULL;
+}
+
+static void begin_switch(Core *core, Effects *out, const Command *command)
+{
+    MemberNo target = command->target != MEMBER_NONE ? command->target : candidate_successor(core);
+    bool forced = command->kind == COMMAND_FAILOVER;
+    const char *unfit = forced ? failover_obstacle(core, command, target) : candidate_unfit(core, target);
+
+    if (command->target == MEMBER_NONE && target == MEMBER_NONE)
+        plan_answer(out, command, ANSWER_REFUSED, "no member could take over now; see pgvigil status");
+    else if (unfit != NULL)
+        plan_answer(out, command, ANSWER_REFUSED, "%s cannot take over: %s", names_member(core, target),
+                    unfit);
+    else {
+        plan_begin(core, out, command, target,
+                   forced ? "stopping the primary" : "writing a checkpoint on the primary");
+        core->plan = (Plan){
+            .kind = forced ? PLAN_FAILOVER : PLAN_SWITCHOVER,
+            .step = forced ? STEP_STOP : STEP_CHECKPOINT,
+            .target = target,
+            .step_at = core->now,
+            .accept_loss = forced && command->accept_loss,
+        };
+    }
+}
+
+/* Without a leader an operator may let one member stand that would not do so by itself. */
+static void stand_by_order(Core *core, Effects *out, const Command *command)
+{
+    const char *obstacle;
+
+    core->forced = true;
+    core->accept_loss = command->accept_loss;
+    obstacle = candidate_obstacle(core);
+    if (command->target != core->self || obstacle != NULL)
+        core->forced = core->accept_loss = false;
+    if (command->target != core->self) {
+        plan_answer(out, command, ANSWER_REFUSED, "no leader is known: ask the agent of %s itself",
+                    names_member(core, command->target));
+    } else if (obstacle != NULL) {
+        plan_answer(out, command, ANSWER_REFUSED, "%s cannot take over: %s", core->options.name, obstacle);
+    } else {
+        plan_begin(core, out, command, core->self, "standing for election");
+        election_stand_in(core, 0);
+    }
+}
+
+static void on_switch(Core *core, Effects *out, const Command *command)
+{
+    bool leads = core->role == ROLE_LEADER && core_lease_holds(core, &core->now);
+
+    if (core->plan.step != STEP_NONE)
+        plan_answer(out, command, ANSWER_REFUSED, "a switchover to %s is under way; see pgvigil status",
+                    names_member(core, core->plan.target));
+    else if (leads)
+        begin_switch(core, out, command);
+    else if (core->leader != MEMBER_NONE && core->leader != core->self)
+        plan_answer(out, command, ANSWER_REFUSED, "%s leads the cluster: ask its agent",
+                    names_member(core, core->leader));
+    else if (command->kind == COMMAND_FAILOVER && core->role == ROLE_FOLLOWER)
+        stand_by_order(core, out, command);
+    else
+        plan_answer(
+            out, command, ANSWER_REFUSED,
+            "no leader is known: there is no quorum, or an election is under way; see pgvigil status");
+}
+
+static void on_pause(Core *core, Effects *out, const Command *command)
+{
+    bool paused = core->persist.doc.paused;
+
+    if (core->role != ROLE_LEADER)
+        plan_answer(out, command, ANSWER_REFUSED, "%s leads the cluster: ask its agent",
+                    names_member(core, core->leader));
+    else if (core->pending.token != 0)
+        plan_answer(out, command, ANSWER_REFUSED, "another change is under way; try again");
+    else if (command->kind == COMMAND_RESUME && !paused)
+        plan_answer(out, command, ANSWER_DONE, "the cluster is not paused");
+    else {
+        plan_begin(core, out, command, core->self, "asking a majority");
+        core->pending = *command;
+    }
+}
+
+/* What is done on the member itself. */
+static void on_local(Core *core, Effects *out, const Command *command)
+{
+    bool primary = core->persist.doc.primary == core->self && core->pg.state == PG_PRIMARY;
+    bool resync = command->kind == COMMAND_REJOIN || command->kind == COMMAND_CLONE;
+    PgState state = core->pg.state;
+    bool down = state == PG_STOPPED || state == PG_CRASHED || state == PG_EMPTY;
+
+    if (core->options.kind != MEMBER_DATA && command->kind == COMMAND_RELOAD) {
+        plan_answer(out, command, ANSWER_DONE, "%s is a witness: its agent has read the configuration again",
+                    core->options.name);
+    } else if (command->kind == COMMAND_RELOAD && down) {
+        plan_answer(out, command, ANSWER_DONE,
+                    "%s: its agent has read the configuration again; its PostgreSQL does not run",
+                    core->options.name);
+    } else if (core->options.kind != MEMBER_DATA) {
+        plan_answer(out, command, ANSWER_REFUSED, "%s is a witness and has no PostgreSQL",
+                    core->options.name);
+    } else if (resync && primary) {
+        plan_answer(out, command, ANSWER_REFUSED, "%s is the primary; switch over first", core->options.name);
+    } else if (resync && core->leader == MEMBER_NONE) {
+        plan_answer(out, command, ANSWER_REFUSED, "no leader is known: there is no primary to copy from");
+    } else if (command->kind == COMMAND_CLONE && !core->options.rejoin_clone) {
+        plan_answer(out, command, ANSWER_REFUSED, "[postgresql] clone = no forbids it on %s",
+                    core->options.name);
+    } else if (core->op.state == OP_RUNNING && core->action.kind != ACTION_NONE) {
+        plan_answer(out, command, ANSWER_REFUSED, "%s is under way: %s", command_name(core->op.kind),
+                    core->op.text);
+    } else {
+        core->want_restart = core->want_restart || command->kind == COMMAND_RESTART;
+        core->want_reload = core->want_reload || command->kind == COMMAND_RELOAD;
+        core->want_rejoin = core->want_rejoin || command->kind == COMMAND_REJOIN;
+        core->want_clone = core->want_clone || command->kind == COMMAND_CLONE;
+        if (resync) {
+            core->rejoining = false;
+            core->rewind_failed = core->inspected = false;
+            core->failures = 0;
+            core->backoff_until_us = 0;
+        }
+        plan_begin(core, out, command, core->self, "waiting for the server's turn");
+    }
+}
+
+void plan_on_command(Core *core, Effects *out, const Command *command)
+{
+    switch (command->kind) {
+    case COMMAND_SWITCHOVER:
+    case COMMAND_FAILOVER: on_switch(core, out, command); break;
+    case COMMAND_PAUSE:
+    case COMMAND_RESUME: on_pause(core, out, command); break;
+    case COMMAND_RESTART:
+    case COMMAND_RELOAD:
+    case COMMAND_REJOIN:
+    case COMMAND_CLONE: on_local(core, out, command); break;
+    case COMMAND_MEMBER_ADD:
+    case COMMAND_MEMBER_REMOVE: membership_on_command(core, out, command); break;
+    case COMMAND_KINDS: break;
+    }
+}
+
+/* ---- Steps ---- */
+
+/* An action that was under way when the plan began may end in any step: only the step's own counts. */
+void plan_on_done(Core *core, Effects *out, ActionKind kind, const ActionResult *done)
+{
+    Plan *plan = &core->plan;
+    bool stop = kind == ACTION_STOP_FAST || kind == ACTION_STOP_IMMEDIATE;
+
+    if (plan->step == STEP_CHECKPOINT && kind == ACTION_CHECKPOINT) {
+        if (done->ok)
+            enter(core, STEP_STOP, "stopping the primary");
+        else
+            give_up(core, out, "the checkpoint failed");
+        return;
+    }
+    if (plan->step != STEP_STOP || !stop)
+        return;
+    if (!done->ok) {
+        give_up(core, out, "the primary could not be stopped");
+    } else if (plan->kind == PLAN_FAILOVER) {
+        enter(core, STEP_RELEASE, "handed over; waiting for the successor");
+        lease_release(core, out, plan->target, LSN_NONE, true);
+    } else if (done->lsn == LSN_NONE) {
+        give_up(core, out, "the primary did not shut down in order");
+    } else {
+        plan->lsn = done->lsn;
+        enter(core, STEP_CONFIRM, "waiting until the successor has everything");
+        lease_heartbeat(core, out);
+    }
+}
+
+/* Somebody else, such as the distribution's unit, may have started the server since it was stopped. */
+static void confirm(Core *core, Effects *out)
+{
+    const FactSet now = rules_facts(core) & (FACT_BIT(STALE) | FACT_BIT(PG_DOWN) | FACT_BIT(PG_LEFTOVERS));
+    const Peer *peer = &core->peer[core->plan.target];
+    bool has_all = peer->position.known && peer->position.epoch == core->persist.doc.epoch &&
+                   peer->position.lsn >= core->plan.lsn;
+
+    if ((now & (FACT_BIT(STALE) | FACT_BIT(PG_DOWN))) == 0) {
+        give_up(core, out, "the server was started meanwhile");
+    } else if (has_all && !peer->relayed && now == FACT_BIT(PG_DOWN)) {
+        Lsn lsn = core->plan.lsn;
+        enter(core, STEP_RELEASE, "handed over; waiting for the successor");
+        lease_release(core, out, core->plan.target, lsn, false);
+    } else if (core_since(core, &core->plan.step_at) > CONFIRM_LIMIT_US ||
+               !core_lease_holds(core, &core->now)) {
+        give_up(core, out, "the successor did not get the last of the WAL in time");
+    }
+}
+
+static void wait_for_successor(Core *core)
+{
+    MemberNo target = core->plan.target;
+    FactSet ready = FACT_BIT(LEADER_KNOWN) | FACT_BIT(PRIMARY_READY);
+
+    if (core->role == ROLE_LEADER) {
+        plan_finish(core, OP_FAILED, "%s did not take over; %s is the primary again",
+                    names_member(core, target), core->options.name);
+    } else if ((rules_facts(core) & ready) == ready && core->persist.doc.primary != core->self) {
+        bool expected = core->persist.doc.primary == target;
+        plan_finish(core, expected ? OP_DONE : OP_FAILED, "%s is the primary",
+                    names_member(core, core->persist.doc.primary));
+    } else if (core_since(core, &core->plan.step_at) > RELEASE_LIMIT_US) {
+        plan_finish(core, OP_FAILED, "%s was not seen as a ready primary in time; see pgvigil status",
+                    names_member(core, target));
+    } else {
+        return;
+    }
+    core->plan = (Plan){0};
+}
+
+void plan_abandon(Core *core)
+{
+    bool under_way = core->plan.step != STEP_NONE && core->plan.step != STEP_RELEASE;
+
+    if (under_way || core->pending.token != 0)
+        plan_finish(core, OP_FAILED, "another member leads meanwhile");
+    if (under_way)
+        core->plan = (Plan){0};
+    core->pending = (Command){0};
+    core->in_place = false;
+}
+
+/* Pause, resume and an ordered election end when the document says so. */
+static void finish_by_document(Core *core)
+{
+    const Document *doc = &core->persist.doc;
+
+    if (core->forced && core->op.kind == COMMAND_FAILOVER &&
+        core_since(core, &core->op.begun_at) > ELECTION_LIMIT_US) {
+        core->forced = core->accept_loss = false;
+        if (core->positions_lack > 0)
+            plan_finish(
+                core, OP_FAILED,
+                "%d more of the members that may hold what was acknowledged have to answer; start them, or "
+                "accept its loss with --accept-loss",
+                core->positions_lack);
+        plan_finish(core, OP_FAILED,
+                    "no majority of the members answered: %d votes are needed; see pgvigil status",
+                    document_majority(doc));
+    }
+    if (core->op.state != OP_RUNNING || core->role != ROLE_LEADER || !core->doc_in_force)
+        return;
+    if (core->op.kind == COMMAND_PAUSE && core->pending.token == 0 && doc->paused)
+        plan_finish(core, OP_DONE, "the cluster is paused");
+    else if (core->op.kind == COMMAND_RESUME && core->pending.token == 0 && !doc->paused)
+        plan_finish(core, OP_DONE, "the cluster is not paused any more");
+    else if (core->op.kind == COMMAND_FAILOVER && core->op.target == core->self &&
+             core->pg.state == PG_PRIMARY)
+        plan_finish(core, OP_DONE, "%s is the primary", core->options.name);
+}
+
+void plan_tick(Core *core, Effects *out)
+{
+    switch (core->plan.step) {
+    case STEP_CHECKPOINT:
+        if (core->action.kind == ACTION_NONE)
+            server_act(core, out, ACTION_CHECKPOINT);
+        break;
+    case STEP_STOP:
+        /* An immediate stop pushes aside whatever is under way, such as a checkpoint of a server that hangs.
+         */
+        if (core->plan.kind == PLAN_FAILOVER)
+            server_act(core, out, ACTION_STOP_IMMEDIATE);
+        else if (core->action.kind == ACTION_NONE)
+            server_act(core, out, ACTION_STOP_FAST);
+        break;
+    case STEP_CONFIRM: confirm(core, out); break;
+    case STEP_RELEASE: wait_for_successor(core); break;
+    case STEP_NONE: break;
+    }
+    finish_by_document(core);
+}

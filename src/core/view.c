@@ -1,0 +1,116 @@
+/*
+ * view.c: what is known of each member, how fresh it is, and who says so.
+ *
+ * A report is either the member's own word or relayed by the leader; only the member's own word makes it
+ * fresh.
+ */
+#include "core/internal.h"
+
+#include <string.h>
+
+/* A peer counts as reachable for as long as two heartbeats may be lost, and at least half a second. */
+static int64_t fresh_for_us(const Core *core)
+{
+    int64_t three = 3 * (int64_t) core->persist.doc.heartbeat_ms * US_PER_MS;
+    return three > US_PER_SEC / 2 ? three : US_PER_SEC / 2;
+}
+
+void view_heard(Core *core, const Msg *msg)
+{
+    Peer *peer = &core->peer[msg->from];
+
+    /* What another identity under this name granted is not this one's. */
+    if (!uuid_equal(&peer->uuid, &msg->sender))
+        *peer = (Peer){.twin = peer->twin};
+    peer->heard = true;
+    peer->heard_at = core->now;
+    peer->uuid = msg->sender;
+    peer->doc_id = msg->doc_id;
+    peer->term = msg->term;
+    peer->report = msg->report;
+    peer->relayed = false;
+    peer->position = msg->position;
+    peer->config_hash = msg->config_hash;
+    if (msg->from == core->persist.doc.primary && msg->report.pg.state == PG_PRIMARY)
+        core->primary_lsn = msg->report.pg.lsn;
+}
+
+void view_merge(Core *core, const Msg *msg)
+{
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        Peer *peer = &core->peer[no];
+        int64_t age_us = (int64_t) msg->view_age_ms[no] * US_PER_MS;
+
+        if (no == core->self || no == msg->from || msg->view_age_ms[no] < 0)
+            continue;
+        if (peer->heard && core_since(core, &peer->heard_at) <= age_us)
+            continue;
+        peer->heard = true;
+        peer->relayed = true;
+        peer->report = msg->view[no];
+        peer->heard_at = core->now;
+        peer->heard_at.boot_us -= age_us;
+        peer->heard_at.raw_us -= age_us;
+    }
+}
+
+void view_fill(const Core *core, Msg *msg)
+{
+    msg->has_view = true;
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        const Peer *peer = &core->peer[no];
+        int64_t age_ms = peer->heard ? core_since(core, &peer->heard_at) / US_PER_MS : -1;
+
+        msg->view[no] = peer->report;
+        msg->view_age_ms[no] = age_ms > INT32_MAX ? INT32_MAX : (int32_t) age_ms;
+    }
+}
+
+bool view_is_fresh(const Core *core, MemberNo no)
+{
+    if (no == core->self)
+        return true;
+    return no >= 0 && core->peer[no].heard &&
+           core_since(core, &core->peer[no].heard_at) <= fresh_for_us(core);
+}
+
+void view_align(Core *core, const Document *old)
+{
+    Peer before[MEMBER_MAX];
+
+    core->self = document_find(&core->persist.doc, core->options.name);
+    memcpy(before, core->peer, sizeof before);
+    memset(core->peer, 0, sizeof core->peer);
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        const DocMember *member = &core->persist.doc.member[no];
+        MemberNo was = member->kind == MEMBER_FREE ? MEMBER_NONE : document_find(old, member->name);
+        if (was != MEMBER_NONE)
+            core->peer[no] = before[was];
+    }
+}
+
+Position view_position(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    Position position = {0};
+    /* A standby frozen just after its start did not know its position yet; later it does, and it stays. */
+    bool frozen = core->frozen && core->frozen_lsn != LSN_NONE;
+    uint32_t timeline = frozen ? core->frozen_timeline : core->pg.timeline;
+    Lsn lsn = frozen ? core->frozen_lsn : core->pg.lsn;
+
+    if (core->pg.state != PG_STANDBY && core->pg.state != PG_PRIMARY)
+        return position;
+    if (lsn == LSN_NONE || doc->epoch == 0)
+        return position;
+    position.epoch = document_epoch_of(doc, timeline, document_wal_epoch(core));
+    position.lsn = lsn;
+    position.known = position.epoch != 0;
+    return position;
+}
+
+bool view_position_less(Position a, Position b)
+{
+    if (!a.known || !b.known)
+        return !a.known && b.known;
+    return a.epoch != b.epoch ? a.epoch < b.epoch : a.lsn < b.lsn;
+}

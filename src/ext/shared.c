@@ -1,0 +1,215 @@
+/*
+ * shared.c: counters, and which configuration each process has in force.
+ *
+ * Every walsender releases waiting commits by the configuration that it has read itself, and the checkpointer
+ * decides whether there is a wait at all. So each process notes the generation that it has read.
+ */
+#include "ext/ext.h"
+
+#include <access/xlog.h>
+#include <catalog/pg_control.h>
+#include <common/controldata_utils.h>
+#include <miscadmin.h>
+#include <port/atomics.h>
+#include <postmaster/autovacuum.h>
+#include <postmaster/bgworker.h>
+#include <replication/syncrep.h>
+#include <replication/walsender.h>
+#include <replication/walsender_private.h>
+#include <storage/ipc.h>
+#include <storage/lwlock.h>
+#include <storage/proc.h>
+#include <storage/shmem.h>
+#include <storage/spin.h>
+#include <utils/guc.h>
+
+#include <unistd.h>
+
+/* As libpq/auth.h has it, which wants Kerberos's headers too. */
+typedef void (*ClientAuthentication_hook_type)(struct Port *port, int status);
+extern PGDLLIMPORT ClientAuthentication_hook_type ClientAuthentication_hook;
+
+typedef struct Shared {
+    pg_atomic_uint64 counts[COUNTS];
+    pg_atomic_uint64 end_lsn;
+    pg_atomic_uint32 unconfirmed;
+    pg_atomic_uint32 checkpointer; /* its generation */
+    int stamps;
+    pg_atomic_uint64 stamp[FLEXIBLE_ARRAY_MEMBER]; /* by PGPROC: process << 32 | generation */
+} Shared;
+
+static Shared *shared;
+static shmem_startup_hook_type next_startup;
+static ClientAuthentication_hook_type next_authentication;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type next_request;
+#endif
+
+/* As PostgreSQL counts them; before 15 it has not done so yet when memory is asked for. */
+static int backends(void)
+{
+#if PG_VERSION_NUM >= 150000
+    return MaxBackends;
+#else
+    return MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + max_wal_senders;
+#endif
+}
+
+static Size size_of_shared(void)
+{
+    return add_size(offsetof(Shared, stamp), mul_size((Size) backends(), sizeof(pg_atomic_uint64)));
+}
+
+/* A primary that was not shut down in order. A standby is promoted with nothing in it that only it has. */
+static bool recovers_from_crash(void)
+{
+    bool crc_ok;
+    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+    bool crashed = !crc_ok || control->state != DB_SHUTDOWNED;
+
+    pfree(control);
+    return crashed && access("standby.signal", F_OK) != 0 && access("recovery.signal", F_OK) != 0;
+}
+
+static void on_startup(void)
+{
+    bool found;
+
+    if (next_startup != NULL)
+        next_startup();
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    shared = ShmemInitStruct("pgvigil", size_of_shared(), &found);
+    if (!found) {
+        for (int i = 0; i < COUNTS; i++)
+            pg_atomic_init_u64(&shared->counts[i], 0);
+        pg_atomic_init_u64(&shared->end_lsn, 0);
+        pg_atomic_init_u32(&shared->unconfirmed, recovers_from_crash());
+        pg_atomic_init_u32(&shared->checkpointer, (uint32) gucs_generation);
+        shared->stamps = backends();
+        for (int i = 0; i < shared->stamps; i++)
+            pg_atomic_init_u64(&shared->stamp[i], 0);
+    }
+    LWLockRelease(AddinShmemInitLock);
+}
+
+static void on_request(void)
+{
+#if PG_VERSION_NUM >= 150000
+    if (next_request != NULL)
+        next_request();
+#endif
+    RequestAddinShmemSpace(size_of_shared());
+}
+
+/* A new backend has inherited what the postmaster had read. */
+static void on_authentication(struct Port *port, int status)
+{
+    if (next_authentication != NULL)
+        next_authentication(port, status);
+    shared_stamp(gucs_generation);
+}
+
+void shared_init(void)
+{
+#if PG_VERSION_NUM >= 150000
+    next_request = shmem_request_hook;
+    shmem_request_hook = on_request;
+#else
+    on_request();
+#endif
+    next_startup = shmem_startup_hook;
+    shmem_startup_hook = on_startup;
+    next_authentication = ClientAuthentication_hook;
+    ClientAuthentication_hook = on_authentication;
+}
+
+void shared_add(Count count)
+{
+    pg_atomic_fetch_add_u64(&shared->counts[count], 1);
+}
+
+uint64 shared_count(Count count)
+{
+    return shared != NULL ? pg_atomic_read_u64(&shared->counts[count]) : 0;
+}
+
+void shared_stamp(int generation)
+{
+    if (shared == NULL || MyProc == NULL)
+        return;
+    if (AmCheckpointerProcess()) {
+        pg_atomic_write_u32(&shared->checkpointer, (uint32) generation);
+        return;
+    }
+    int place = (int) (MyProc - &ProcGlobal->allProcs[0]);
+    if (place < shared->stamps)
+        pg_atomic_write_u64(&shared->stamp[place], (uint64) MyProcPid << 32 | (uint32) generation);
+}
+
+static uint32 generation_of(pid_t pid)
+{
+    for (int i = 0; i < shared->stamps; i++) {
+        uint64 stamp = pg_atomic_read_u64(&shared->stamp[i]);
+        if ((pid_t) (stamp >> 32) == pid)
+            return (uint32) stamp;
+    }
+    return 0;
+}
+
+uint32 shared_generation(void)
+{
+    if (shared == NULL || WalSndCtl == NULL)
+        return 0;
+    uint32 lowest = pg_atomic_read_u32(&shared->checkpointer);
+    for (int i = 0; i < max_wal_senders; i++) {
+        WalSnd *sender = &WalSndCtl->walsnds[i];
+        SpinLockAcquire(&sender->mutex);
+        pid_t pid = sender->pid;
+        bool releases = sender->state != WALSNDSTATE_STARTUP && sender->state != WALSNDSTATE_BACKUP;
+        SpinLockRelease(&sender->mutex);
+        if (pid == 0 || !releases)
+            continue; /* before it streams it reads the configuration with its next command */
+        uint32 generation = generation_of(pid);
+        if (generation < lowest)
+            lowest = generation;
+    }
+    return lowest;
+}
+
+bool shared_names_defined(void)
+{
+    if (WalSndCtl == NULL)
+        return false;
+#ifdef SYNC_STANDBY_DEFINED
+    return (((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0;
+#else
+    return ((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_defined;
+#endif
+}
+
+XLogRecPtr shared_confirmed(void)
+{
+    LWLockAcquire(SyncRepLock, LW_SHARED);
+    XLogRecPtr lsn = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH];
+    LWLockRelease(SyncRepLock);
+    return lsn;
+}
+
+bool shared_is_unconfirmed(void)
+{
+    return shared != NULL && pg_atomic_read_u32(&shared->unconfirmed) != 0;
+}
+
+XLogRecPtr shared_note_end(XLogRecPtr lsn)
+{
+    uint64 noted = 0;
+
+    if (pg_atomic_compare_exchange_u64(&shared->end_lsn, &noted, lsn))
+        return lsn;
+    return noted;
+}
+
+void shared_set_confirmed(void)
+{
+    pg_atomic_write_u32(&shared->unconfirmed, 0);
+}

@@ -1,0 +1,46 @@
+/*
+ * peer_internal.h: what peer.c (the whole, and sending) and peer_in.c (receiving) share; private to src/net.
+ */
+#ifndef PGVIGIL_NET_PEER_INTERNAL_H
+#define PGVIGIL_NET_PEER_INTERNAL_H
+
+#include "net/http_client.h"
+#include "net/http_server.h"
+#include "net/peer.h"
+#include "sys/log.h"
+
+/* A member as long as it is in the list, or a send to it is under way. */
+typedef struct PeerTarget {
+    char name[AUTH_NAME_LEN];
+    char *host;
+    uint16_t port;
+    uint64_t seq; /* of the last request to it */
+    int under_way;
+    bool listed;
+    bool failing; /* the newest request was not answered */
+    LogLimit failing_limit, answers_limit;
+} PeerTarget;
+
+struct PeerNet {
+    PeerNetOptions options; /* callbacks and arg only; the rest is kept below */
+    AuthKeys keys;
+    char cluster[AUTH_NAME_LEN];
+    char self[AUTH_NAME_LEN];
+    unsigned char *secret;
+    Auth *auth;
+    HttpServer *server;
+    HttpClient *client;
+    PeerTarget *target[MEMBER_MAX];
+    int target_count;
+    uint64_t
+        seq_most; /* the highest of any member: where one that is added begins, lest a name's count restart */
+    PeerCounters counters;
+    LogLimit refused_limit[AUTH_REASONS];
+    LogLimit answer_limit;
+    bool ending;
+};
+
+/* Starts listening. */
+bool peer_in_start(PeerNet *net, uv_loop_t *loop, const PeerNetOptions *options, Err *err);
+
+#endif

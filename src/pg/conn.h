@@ -1,0 +1,83 @@
+/*
+ * conn.h: one asynchronous libpq connection on the loop.
+ *
+ * One thing at a time: connect, then one query after the other, each with a deadline of its own. Nothing here
+ * blocks: names are resolved by libuv, libpq only ever gets a numeric address or a socket directory. After a
+ * failed connect, a lost connection or a passed deadline the connection is closed and may be connected anew.
+ */
+#ifndef PGVIGIL_PG_CONN_H
+#define PGVIGIL_PG_CONN_H
+
+#include "base/err.h"
+
+#include <libpq-fe.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define CONN_HOST_LEN 256
+#define SQLSTATE_LEN  6
+
+/* SQLSTATEs that somebody here decides by. */
+#define SQLSTATE_CANNOT_CONNECT_NOW   "57P03"
+#define SQLSTATE_TOO_MANY_CONNECTIONS "53300"
+
+typedef struct ConnTarget {
+    const char *host; /* a socket directory (begins with '/'), a numeric address, or a name to be resolved */
+    uint16_t port;
+    const char *user;
+    const char *database;
+    const char *passfile; /* NULL or "": libpq's default */
+} ConnTarget;
+
+typedef struct ConnReply {
+    bool ok;
+    const PGresult
+        *result; /* of a query; valid in the callback only. NULL after a connect and after an error */
+    char sqlstate[SQLSTATE_LEN]; /* "" if the server did not say one */
+    bool connected;              /* the connection is still of use */
+    Err err;                     /* ERR_NET, ERR_TIMEOUT or ERR_PG when not ok */
+} ConnReply;
+
+typedef void ConnFn(void *arg, const ConnReply *reply);
+
+typedef struct Conn Conn;
+
+/* An unconnected one. Never NULL. */
+Conn *conn_new(uv_loop_t *loop);
+
+/*
+ * Begins to connect; on_done is called exactly once, from the loop, unless conn_close or conn_free comes
+ * before it. The strings of target may go away. Whatever was connected or under way is closed first, without
+ * its callback.
+ */
+void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, ConnFn *on_done, void *arg);
+
+/*
+ * Sends one query (several statements are possible; the last result counts, an error ends it). Only while
+ * connected and not busy. on_done as above. When the deadline passes the connection is closed; a cancel
+ * request is not sent, the server notices the closed socket when the query ends.
+ */
+void conn_query(Conn *conn, const char *sql, int64_t timeout_ms, ConnFn *on_done, void *arg);
+
+bool conn_is_connected(const Conn *conn); /* and nothing known of its being lost */
+bool conn_is_busy(const Conn *conn);      /* connecting, or a query is under way */
+
+/* PQserverVersion, such as 150018; 0 while not connected. */
+uint32_t conn_server_version(const Conn *conn);
+
+/* Drops the connection, and what is under way without its callback. May be called from within a callback. */
+void conn_close(Conn *conn);
+
+/* conn_close and free; NULL: nothing. May be called from within a callback. */
+void conn_free(Conn *conn);
+
+/* A column of the first row; "" if it is NULL or not there. */
+const char *conn_value(const PGresult *result, int column);
+
+/*
+ * Writes value as part of a libpq connection string (keyword=value): quoted where it has to be. False, and
+ * *ret_text is empty, if it does not fit.
+ */
+bool conn_quote_value(const char *value, char *ret_text, size_t size);
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * test_core_rules.c: the decision table: every row can be reached, and what no fact set may ever lead to.
+ */
+#include "unit.h"
+
+#include "core_fixture.h"
+
+#include "base/rng.h"
+
+#define F(id) FACT_BIT(id)
+
+/* A server is in one state. */
+static bool is_possible(FactSet facts)
+{
+    FactSet states = facts & (F(PG_EMPTY) | F(PG_DOWN) | F(PG_STARTING) | F(PG_STANDBY));
+    return (states & (states - 1)) == 0;
+}
+
+/* Adds what earlier rows exclude until the row itself is the first that matches. */
+static bool reach(size_t row, FactSet facts, int depth)
+{
+    size_t first = rules_match(facts);
+
+    if (!is_possible(facts) || depth > 12)
+        return false;
+    if (first == row)
+        return true;
+    for (int fact = 0; fact < FACTS; fact++) {
+        FactSet bit = (FactSet) 1 << fact;
+        if ((RULES[first].must_not & bit & ~RULES[row].must_not & ~facts) != 0 &&
+            reach(row, facts | bit, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+static void every_row_is_reached(void **state)
+{
+    (void) state;
+    assert_true(FACTS <= 64);
+    assert_true(RULE_COUNT < UINT8_MAX);
+    for (size_t i = 0; i < RULE_COUNT; i++) {
+        if (RULES[i].must & RULES[i].must_not)
+            fail_msg("%s needs what it excludes", RULES[i].name);
+        if (!reach(i, RULES[i].must, 0))
+            fail_msg("no possible set of facts selects %s", RULES[i].name);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(RULES[i].name, RULES[j].name);
+    }
+    assert_int_equal(RULES[RULE_COUNT - 1].must | RULES[RULE_COUNT - 1].must_not, 0);
+}
+
+static void one(FactSet facts, bool wrong, const char *what)
+{
+    if (!wrong)
+        return;
+    fprintf(stderr, "facts:");
+    for (int fact = 0; fact < FACTS; fact++)
+        if (facts & (FactSet) 1 << fact)
+            fprintf(stderr, " %s", facts_name((Fact) fact));
+    fail_msg("\n%s: %s", RULES[rules_match(facts)].name, what);
+}
+
+/* What must hold for any facts whatsoever. */
+static void what_never_happens(void **state)
+{
+    uint64_t rng = 99;
+    (void) state;
+
+    for (int i = 0; i < 2000000; i++) {
+        FactSet facts = rng_next(&rng) & (rng_next(&rng) | rng_next(&rng)) & (((FactSet) 1 << FACTS) - 1);
+        facts |= F(DATA);
+        const Rule *rule = &RULES[rules_match(facts)];
+        bool acts = rule->move == MOVE_ACT;
+        ActionKind kind = rule->action;
+        bool lease = facts & F(LEASE), named = facts & F(IS_PRIMARY_IN_DOC);
+        bool kept = named && (facts & F(FENCED)) && (facts & F(BROWNOUT));
+        one(facts,
+            (facts & F(MANAGED)) && (facts & F(PG_PRIMARY)) && !lease && !(facts & F(GRACE)) && !kept &&
+                kind != ACTION_STOP_IMMEDIATE,
+            "a server that can write without a lease goes on");
+        one(facts,
+            acts && !lease &&
+                (kind == ACTION_PROMOTE || kind == ACTION_START_PRIMARY || kind == ACTION_INITDB),
+            "a primary is made without a lease");
+        one(facts, rule->move == MOVE_RELEASE && (!lease || (facts & F(PG_LEFTOVERS))),
+            "released without a lease, or while processes may write");
+        one(facts, rule->move == MOVE_RELEASE && !(facts & F(SUCCESSOR)), "released to nobody");
+        one(facts, acts && kind == ACTION_START_PRIMARY && !(facts & F(PROMOTED)),
+            "a server that was never promoted starts as a primary");
+        one(facts, acts && kind == ACTION_PROMOTE && (facts & F(PROMOTED)), "promoted twice in one epoch");
+        one(facts, acts && named && (kind == ACTION_CLONE || kind == ACTION_REWIND),
+            "the primary's data is replaced");
+        one(facts, acts && kind == ACTION_REWIND && !(facts & F(WAL_SAVED)), "WAL is discarded unsaved");
+        one(facts, acts && kind == ACTION_CLONE && !(facts & F(PRIMARY_READY)), "a clone of nobody");
+        one(facts, acts && (facts & F(BUSY)) && kind != ACTION_STOP_IMMEDIATE, "two actions at once");
+        one(facts,
+            acts && (facts & F(PAUSED)) && !lease && !(facts & F(WANT_CLONE)) &&
+                (kind == ACTION_CLONE || kind == ACTION_REWIND),
+            "data is replaced while paused");
+        one(facts, (facts & F(PAUSED)) && rule->move == MOVE_RELEASE, "a failover while paused");
+    }
+}
+
+static void explains(void **state)
+{
+    FactSet steady = F(DATA) | F(MANAGED) | F(LEASE) | F(PG_PRIMARY) | F(IS_PRIMARY_IN_DOC);
+    bool decided = false;
+    (void) state;
+
+    for (size_t i = 0; i < explain_rule_count(); i++) {
+        ExplainRow row = explain_rule(steady, i);
+        assert_non_null(row.name);
+        assert_non_null(row.text);
+        assert_non_null(row.action);
+        assert_int_equal(row.matched, row.missing == NULL && row.forbidden == NULL);
+        if (row.decisive) {
+            assert_true(row.matched);
+            assert_string_equal(row.name, "steady_primary");
+            decided = true;
+        }
+        if (strcmp(row.name, "lease_gone") == 0) {
+            assert_null(row.missing);
+            assert_string_equal(row.forbidden, "lease");
+        }
+        if (strcmp(row.name, "restart_primary") == 0)
+            assert_string_equal(row.missing, "restart_wanted");
+        if (strcmp(row.name, "hand_over") == 0)
+            assert_string_equal(row.action, "release");
+        if (strcmp(row.name, "wait") == 0)
+            assert_true(row.matched && !row.decisive);
+    }
+    assert_true(decided);
+}
+
+static void facts_have_names(void **state)
+{
+    (void) state;
+    for (int a = 0; a < FACTS; a++) {
+        assert_true(strlen(facts_text((Fact) a)) > 5);
+        for (int b = 0; b < a; b++)
+            assert_string_not_equal(facts_name((Fact) a), facts_name((Fact) b));
+    }
+    assert_string_equal(facts_name(FACTS), "?");
+}
+
+static const char *rule_of(const Core *core)
+{
+    return RULES[rules_match(rules_facts(core))].name;
+}
+
+/* From what a core knows to the row, once for the usual states. */
+static void from_state_to_row(void **state)
+{
+    Core core = fixture_core(B);
+    (void) state;
+
+    core.looked_us = 1;
+    assert_string_equal(rule_of(&core), "steady_standby");
+    core.pg.streaming = false;
+    assert_string_equal(rule_of(&core), "standby_waits");
+    core.leader = A;
+    core.pg.upstream = C;
+    assert_string_equal(rule_of(&core), "follow");
+    core.pg.replay_lsn = 5000;
+    core.pg.timeline = 1; /* left at 3000 */
+    core.persist.wal_epoch = 1;
+    assert_string_equal(rule_of(&core), "diverged_stops");
+    core.pg.state = PG_STOPPED;
+    assert_string_equal(rule_of(&core), "inspect");
+    core.inspected = core.diverged = true;
+    core.inspected_epoch = 2;
+    assert_string_equal(rule_of(&core), "save_wal");
+    core.wal_saved = core.pg.can_rewind = true;
+    assert_string_equal(rule_of(&core), "rewind_waits");
+    core.peer[A].report.pg.checkpoint_timeline = 2;
+    assert_string_equal(rule_of(&core), "rewind");
+    core.rewind_failed = true;
+    assert_string_equal(rule_of(&core), "clone_diverged");
+    core.persist.doc.paused = true;
+    assert_string_equal(rule_of(&core), "paused");
+    core = fixture_core(W);
+    assert_string_equal(rule_of(&core), "witness");
+    core = fixture_core(A);
+    core.looked_us = 1;
+    assert_string_equal(rule_of(&core), "lease_gone");
+}
+
+/* The server is left as it is, and the operator is told why; it is not tried for ever. */
+static void an_order_that_fails_ends(void **state)
+{
+    Core core = fixture_core(B);
+    Command command = {.kind = COMMAND_RESTART};
+    Event event = {.kind = EVENT_COMMAND, .now = fixture_clock(5000), .command = &command};
+    (void) state;
+
+    core.looked_us = 1;
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.action.kind, ACTION_RESTART_STANDBY);
+    assert_true(core.action.asked);
+    ActionResult done = {.id = core.action.id, .text = "line 7: nonsense"};
+    event = (Event){.kind = EVENT_ACTION_DONE, .now = fixture_clock(5001), .done = &done};
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.op.state, OP_FAILED);
+    assert_string_equal(core.op.text, "line 7: nonsense");
+    fixture_step(&core, 20000, NULL);
+    assert_int_not_equal(core.action.kind, ACTION_RESTART_STANDBY);
+    assert_int_equal(core.failures, 0);
+    /* a reload of its own is no order */
+    server_act(&core, &fixture_out, ACTION_RELOAD);
+    assert_false(core.action.asked);
+}
+
+/* Nothing could take it to a server that does not run, and the verb would wait for that member for ever. */
+static void reload_without_a_server(void **state)
+{
+    Core core = fixture_core(B);
+    Command command = {.token = 7, .kind = COMMAND_RELOAD};
+    Event event = {.kind = EVENT_COMMAND, .now = fixture_clock(5000), .command = &command};
+    int answers = 0;
+    (void) state;
+
+    core.persist.doc.paused = true;
+    core.pg.state = PG_STOPPED;
+    core_step(&core, &event, &fixture_out);
+    for (uint32_t i = 0; i < fixture_out.count; i++)
+        if (fixture_out.effect[i].kind == EFFECT_ANSWER) {
+            assert_int_equal(fixture_out.effect[i].answer, ANSWER_DONE);
+            answers++;
+        }
+    assert_int_equal(answers, 1);
+    assert_false(core.want_reload);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_reached),
+        cmocka_unit_test(what_never_happens),
+        cmocka_unit_test(explains),
+        cmocka_unit_test(facts_have_names),
+        cmocka_unit_test(from_state_to_row),
+        cmocka_unit_test(an_order_that_fails_ends),
+        cmocka_unit_test(reload_without_a_server),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

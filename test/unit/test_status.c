@@ -1,0 +1,202 @@
+/*
+ * test_status.c: what the status table says of an answer, and when a cluster counts as healthy.
+ */
+#include "unit.h"
+
+#include "cli/status.h"
+
+#include <string.h>
+
+static const char healthy_text[] =
+    "{\"cluster\":\"shop\",\"member\":\"pg1\",\"term\":7,\"epoch\":3,\"primary\":\"pg1\",\"leader\":\"pg1\",\"quorum\":true,"
+    "\"paused\":false,\"lease\":{\"held\":true,\"remaining_ms\":812,\"ms\":1000},\"alarms\":[],\"operation\":null,\"members\":["
+    "{\"name\":\"pg1\",\"role\":\"data\",\"kind\":\"primary\",\"state\":\"primary\",\"self\":true,\"leader\":true,"
+    "\"reachable\":true,\"last_seen_ms\":0,\"timeline\":2,\"lsn\":\"0/3000060\",\"version\":150018},"
+    "{\"name\":\"pg2\",\"role\":\"data\",\"kind\":\"standby\",\"state\":\"standby\",\"streaming\":true,\"reachable\":true,"
+    "\"last_seen_ms\":120,\"lag_bytes\":96,\"lag_ms\":5,\"action\":null,\"progress\":null},"
+    "{\"name\":\"w1\",\"role\":\"witness\",\"kind\":\"witness\",\"state\":\"none\",\"reachable\":true,\"last_seen_ms\":90}]}";
+
+static json_t *healthy(void)
+{
+    json_t *cluster = json_loads(healthy_text, 0, NULL);
+    assert_non_null(cluster);
+    return cluster;
+}
+
+static json_t *member(json_t *cluster, size_t i)
+{
+    return json_array_get(json_object_get(cluster, "members"), i);
+}
+
+static void is_healthy_when_all_is_well(void **state)
+{
+    json_t *cluster = healthy();
+    (void) state;
+
+    assert_true(status_is_healthy(cluster));
+    /* only the leader knows the lease */
+    json_object_set_new(cluster, "lease", json_pack("{s:b}", "held", 0));
+    assert_false(status_is_healthy(cluster));
+    json_object_set_new(cluster, "member", json_string("pg2"));
+    assert_true(status_is_healthy(cluster));
+    json_decref(cluster);
+}
+
+static void is_ill_for_each_cause(void **state)
+{
+    (void) state;
+    for (int cause = 0; cause < 7; cause++) {
+        json_t *cluster = healthy();
+        switch (cause) {
+        case 0: json_object_set_new(cluster, "quorum", json_false()); break;
+        case 1: json_object_set_new(cluster, "primary", json_null()); break;
+        case 2: json_array_append_new(json_object_get(cluster, "alarms"), json_string("x")); break;
+        case 3: json_object_set_new(member(cluster, 1), "streaming", json_false()); break;
+        case 4: json_object_set_new(member(cluster, 2), "reachable", json_false()); break;
+        case 5: json_object_set_new(member(cluster, 1), "state", json_string("crashed")); break;
+        default: json_object_set_new(member(cluster, 2), "disk_failed", json_true()); break;
+        }
+        if (status_is_healthy(cluster))
+            fail_msg("cause %d goes unnoticed", cause);
+        json_decref(cluster);
+    }
+    json_t *nothing = json_object();
+    assert_false(status_is_healthy(nothing));
+    json_decref(nothing);
+}
+
+/* What the document names is no primary without a majority or a lease. */
+static void names_no_primary_without_a_lease(void **state)
+{
+    static const ShowStyle plain;
+    json_t *cluster = healthy();
+    char reason[STATUS_REASON_LEN];
+    Buf out = {0};
+    (void) state;
+
+    assert_string_equal(status_primary(cluster), "pg1");
+    json_object_set_new(cluster, "lease", json_pack("{s:b}", "held", 0));
+    assert_null(status_primary(cluster));
+    status_no_primary(cluster, reason);
+    assert_string_equal(reason, "pg1 was, but no majority confirms its lease");
+    json_object_set_new(cluster, "quorum", json_false());
+    status_render(cluster, &plain, &out);
+    assert_non_null(strstr(out.data, "shop: no primary now (pg1 was), no quorum, no lease, term 7,"));
+    buf_done(&out);
+    /* another member does not know the lease: the majority counts */
+    json_object_set_new(cluster, "member", json_string("pg2"));
+    assert_null(status_primary(cluster));
+    json_object_set_new(cluster, "quorum", json_true());
+    assert_string_equal(status_primary(cluster), "pg1");
+    json_object_set_new(cluster, "primary", json_null());
+    json_object_set_new(cluster, "leader", json_null());
+    status_no_primary(cluster, reason);
+    assert_string_equal(reason, "pg2 knows no leader: a majority is missing, or an election is under way");
+    json_decref(cluster);
+}
+
+/* A server that does not run is known by the major version of its data directory. */
+static void tells_the_version_that_is_known(void **state)
+{
+    static const ShowStyle plain;
+    json_t *cluster = healthy();
+    Buf out = {0};
+    (void) state;
+
+    json_object_set_new(member(cluster, 0), "version", json_integer(150000));
+    status_render(cluster, &plain, &out);
+    assert_non_null(strstr(out.data, ", PostgreSQL 15, seen by"));
+    buf_done(&out);
+    json_decref(cluster);
+}
+
+static void renders(void **state)
+{
+    static const ShowStyle plain;
+    json_t *cluster = healthy();
+    Buf out = {0};
+    (void) state;
+
+    json_object_set_new(cluster, "paused", json_true());
+    json_object_set_new(cluster, "pause_reason", json_string("upgrade"));
+    json_object_set_new(member(cluster, 1), "action", json_string("clone"));
+    json_object_set_new(member(cluster, 1), "progress", json_integer(40));
+    json_array_append_new(json_object_get(cluster, "alarms"), json_string("disk of pg2"));
+    status_render(cluster, &plain, &out);
+    assert_non_null(strstr(
+        out.data, "shop: primary pg1, quorum, lease 812 of 1000 ms, term 7, epoch 3, PostgreSQL 15.18, "
+                  "seen by pg1\n"));
+    assert_non_null(strstr(
+        out.data,
+        "pg2     standby  streaming   -          -  96 B   5 ms       -  yes    120 ms ago  clone 40 %\n"));
+    assert_non_null(strstr(out.data, "Paused: upgrade; nothing is done automatically\n"));
+    assert_non_null(strstr(out.data, "Alarm: disk of pg2\n"));
+    buf_done(&out);
+    json_decref(cluster);
+}
+
+/* A member keeps its last operation for good: it is shown while it runs and for some minutes after its end.
+ */
+static void shows_an_operation_while_it_is_news(void **state)
+{
+    static const struct {
+        const char *state;
+        int64_t ended_ms; /* -1: not said */
+        const char *line; /* NULL: none */
+    } cases[] = {
+        {"running", -1, "Operation 7, clone, running for 12 s: copying\n"},
+        {"done", 90000, "Operation 7, clone, done after 12 s, 90 s ago: copying\n"},
+        {"failed", 500, "Operation 7, clone, failed after 12 s, 500 ms ago: copying\n"},
+        {"done", 3600000, NULL},
+        {"failed", -1, NULL},
+    };
+    static const ShowStyle plain;
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *cluster = healthy();
+        Buf out = {0};
+        json_t *operation = json_pack("{s:i, s:s, s:s, s:s, s:i}", "id", 7, "verb", "clone", "state",
+                                      cases[i].state, "step", "copying", "duration_ms", 12000);
+        if (cases[i].ended_ms >= 0)
+            json_object_set_new(operation, "ended_ms", json_integer(cases[i].ended_ms));
+        json_object_set_new(cluster, "operation", operation);
+        status_render(cluster, &plain, &out);
+        if (cases[i].line != NULL)
+            assert_non_null(strstr(out.data, cases[i].line));
+        else
+            assert_null(strstr(out.data, "Operation"));
+        buf_done(&out);
+        json_decref(cluster);
+    }
+}
+
+static void survives_answers_of_another_kind(void **state)
+{
+    static const ShowStyle plain;
+    json_t *odd = json_loads(
+        "{\"members\":[1,{\"name\":7},{}],\"alarms\":[{}],\"primary\":3,\"operation\":[]}", 0, NULL);
+    Buf out = {0};
+    (void) state;
+
+    assert_non_null(odd);
+    status_render(odd, &plain, &out);
+    assert_non_null(strstr(out.data, "no primary, no quorum"));
+    assert_false(status_is_healthy(odd));
+    buf_done(&out);
+    json_decref(odd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_healthy_when_all_is_well),
+        cmocka_unit_test(is_ill_for_each_cause),
+        cmocka_unit_test(names_no_primary_without_a_lease),
+        cmocka_unit_test(tells_the_version_that_is_known),
+        cmocka_unit_test(renders),
+        cmocka_unit_test(shows_an_operation_while_it_is_news),
+        cmocka_unit_test(survives_answers_of_another_kind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
