@@ -67,6 +67,7 @@ typedef struct ActionOutcome {
     bool ok;
     bool cancelled;   /* not ok because FREEZE or STOP_IMMEDIATE ended it */
     bool diverged;    /* INSPECT: there is WAL past the fork */
+    bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
     bool wal_missing; /* INSPECT, REWIND, SAVE_WAL: it cannot be told, or done, because WAL is gone */
     Lsn lsn; /* FREEZE: position; STOP_FAST: end of the shutdown checkpoint (LSN_NONE: there is none);
                 PROMOTE: where the new timeline begins; INSPECT: the end of WAL */

@@ -6,6 +6,8 @@
  */
 #include "action/inspect.h"
 
+#include "sys/file.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -166,6 +168,25 @@ void inspect_wal(Run *run, RunStep *then)
 
 /* ---- The action ---- */
 
+/* Of a base backup that was never started the control file is still its source's. */
+static bool was_primary(const Run *run)
+{
+    char label[DATADIR_PATH_LEN + 32];
+
+    snprintf(label, sizeof label, "%s/backup_label", run->settings.data_directory);
+    switch (run->control.state) {
+    case CONTROL_SHUT_DOWN:
+    case CONTROL_SHUTTING_DOWN:
+    case CONTROL_IN_CRASH_RECOVERY:
+    case CONTROL_IN_PRODUCTION: return !file_exists(label);
+    case CONTROL_UNKNOWN:
+    case CONTROL_STARTING_UP:
+    case CONTROL_SHUT_DOWN_IN_RECOVERY:
+    case CONTROL_IN_ARCHIVE_RECOVERY: break;
+    }
+    return false;
+}
+
 static void on_inspected(Run *run)
 {
     const InspectData *data = run->data;
@@ -179,6 +200,7 @@ static void on_inspected(Run *run)
     o->timeline =
         data->range.highest_timeline > control->timeline ? data->range.highest_timeline : control->timeline;
     o->diverged = data->past_fork;
+    o->was_primary = was_primary(run);
     if (o->diverged)
         because = "a record starts behind the fork";
     if (control->timeline == run->request.timeline && control->checkpoint >= run->request.fork) {

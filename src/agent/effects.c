@@ -111,6 +111,7 @@ static void on_outcome(void *arg, const ActionOutcome *outcome)
         .id = outcome->id,
         .ok = outcome->ok,
         .diverged = outcome->diverged,
+        .was_primary = outcome->was_primary,
         .wal_missing = outcome->wal_missing,
         .lsn = outcome->lsn,
         .timeline = outcome->timeline,

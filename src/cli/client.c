@@ -8,15 +8,20 @@
 
 #include "cli/field.h"
 #include "net/operator.h"
+#include "sys/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COMMAND_PATH "/v1/command"
 
+#define LEADER_WAIT_MS  5000
+#define LEADER_EVERY_MS 200
+
 bool client_open(Client *client, const Call *call, Err *err)
 {
-    *client = (Client){.pinned = -1, .answered = -1};
+    *client = (Client){.pinned = -1, .answered = -1, .leader_wait_ms = LEADER_WAIT_MS};
     client->config = config_load_client(call->value[FLAG_CONFIG], NULL, err);
     if (client->config == NULL)
         return false;
@@ -281,11 +286,27 @@ static void report_no_leader(const Client *client, Err *err)
     json_decref(explain);
 }
 
+/* Whoever asked in the middle of an election would be refused for nothing. */
+static bool wait_for_leader(Client *client, Err *err)
+{
+    Clock begun = clock_now();
+
+    if (client_leader(client) < 0 && client->leader_wait_ms > 0)
+        fprintf(stderr, "pgvigil: nobody leads %s now; waiting %.0f s for an election\n",
+                client->config->cluster.name, (double) client->leader_wait_ms / 1000);
+    while (client_leader(client) < 0 && clock_ms_since(&begun) < client->leader_wait_ms) {
+        clock_sleep_ms(LEADER_EVERY_MS);
+        if (!client_ask_cluster(client, err))
+            return false;
+    }
+    return true;
+}
+
 int client_receiver(Client *client, Err *err)
 {
     if (client->pinned >= 0)
         return client->pinned;
-    if (client->cluster == NULL && !client_ask_cluster(client, err))
+    if ((client->cluster == NULL && !client_ask_cluster(client, err)) || !wait_for_leader(client, err))
         return -1;
     int leader = client_leader(client);
     if (leader < 0)

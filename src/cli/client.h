@@ -16,9 +16,10 @@
 
 typedef struct Client {
     Config *config;
-    int pinned;      /* index of --member's, or -1 */
-    int answered;    /* index of the member that cluster came from */
-    json_t *cluster; /* the newest answer of /v1/cluster, or NULL */
+    int pinned;             /* index of --member's, or -1 */
+    int64_t leader_wait_ms; /* an order waits so long for a leader to be elected */
+    int answered;           /* index of the member that cluster came from */
+    json_t *cluster;        /* the newest answer of /v1/cluster, or NULL */
 } Client;
 
 /* Loads the configuration and finds --member in it. On failure there is nothing to give back. */
@@ -52,7 +53,9 @@ int client_find(const Client *client, const char *name, Err *err);
 
 /*
  * The member that an order goes to: --member's, else the leader (the cluster is asked if that was not done
- * yet). -1 with ERR_NET if nobody answered, or nobody leads: then with what a member says of the election.
+ * yet). While nobody leads it waits leader_wait_ms for one, and says so on standard error: an election takes
+ * about a second. -1 with ERR_NET if nobody answered, or still nobody leads: then with what a member says of
+ * the election.
  */
 int client_receiver(Client *client, Err *err);
 

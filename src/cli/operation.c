@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ASK_EVERY_MS 100
@@ -40,18 +39,6 @@ bool operation_confirm(const Call *call, const char *question)
     if (fgets(answer, sizeof(answer), stdin) == NULL)
         return false;
     return strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0 || strcmp(answer, "Y\n") == 0;
-}
-
-static int64_t elapsed_ms(const Clock *since)
-{
-    Clock now = clock_now();
-    return (now.boot_us - since->boot_us) / US_PER_MS;
-}
-
-static void sleep_ms(int64_t ms)
-{
-    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&time, NULL);
 }
 
 static void print_step(int64_t ms, const char *text)
@@ -152,7 +139,7 @@ static void follow_step(const Order *order, const json_t *operation, const Clock
     if (order->in_line || call_has(order->call, FLAG_JSON) || text[0] == '\0' || strcmp(step, text) == 0)
         return;
     str_copy(step, size, text);
-    print_step(field_number(operation, "duration_ms", elapsed_ms(begun)), step);
+    print_step(field_number(operation, "duration_ms", clock_ms_since(begun)), step);
 }
 
 /* told: the step that was printed already. */
@@ -169,9 +156,9 @@ static int watch(const Order *order, int64_t id, const char *told, int64_t timeo
         err.code = ERR_NONE;
         if (client_get(order->client, order->member, "/v1/operation", &operation, &err)) {
             int64_t newest = field_number(operation, "id", 0);
-            if (newest < id && elapsed_ms(&begun) < PUBLISH_MS) {
+            if (newest < id && clock_ms_since(&begun) < PUBLISH_MS) {
                 json_decref(operation);
-                sleep_ms(ASK_EVERY_MS);
+                clock_sleep_ms(ASK_EVERY_MS);
                 continue;
             }
             if (newest != id) {
@@ -189,9 +176,9 @@ static int watch(const Order *order, int64_t id, const char *told, int64_t timeo
             follow_step(order, operation, &begun, step, sizeof(step));
             json_decref(operation);
         }
-        if (elapsed_ms(&begun) >= timeout_ms)
+        if (clock_ms_since(&begun) >= timeout_ms)
             return goes_on(order, id, &err);
-        sleep_ms(ASK_EVERY_MS);
+        clock_sleep_ms(ASK_EVERY_MS);
     }
 }
 

@@ -72,6 +72,7 @@ typedef struct ActionResult {
     uint32_t id;
     bool ok;
     bool diverged;    /* INSPECT: there is WAL past the fork */
+    bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
     bool wal_missing; /* INSPECT, REWIND: it cannot be told, or done, because WAL is gone */
     Lsn lsn; /* FREEZE: position; STOP_FAST: the shutdown checkpoint's end; INSPECT: the end of WAL */
     uint32_t timeline;          /* FREEZE: of the position */

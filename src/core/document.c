@@ -83,19 +83,31 @@ bool document_is_voter(const Core *core, MemberNo no)
     return document_names_voter(core, &core->persist.doc, no);
 }
 
-uint32_t document_epoch_of(const Document *doc, uint32_t timeline, uint32_t wal_epoch)
+static bool begins_there(const DocEpoch *row, Lsn start)
 {
-    for (int i = doc->history_len - 1; i >= 0; i--)
-        if ((doc->history[i].epoch <= wal_epoch || MUTANT(TIMELINE_ORDER)) &&
-            doc->history[i].timeline == timeline)
-            return doc->history[i].epoch;
+    return !row->settled || row->parent == 0 || start == LSN_NONE || start == row->start;
+}
+
+uint32_t document_epoch_of(const Document *doc, uint32_t timeline, Lsn start, uint32_t wal_epoch)
+{
+    for (int i = doc->history_len - 1; i >= 0; i--) {
+        const DocEpoch *row = &doc->history[i];
+        if (row->timeline != timeline)
+            continue;
+        if (MUTANT(TIMELINE_ORDER) || (row->epoch <= wal_epoch && begins_there(row, start)))
+            return row->epoch;
+    }
     return 0;
 }
 
 /* A data directory that was not under management yet is taken at its timeline's word. */
-uint32_t document_wal_epoch(const Core *core)
+uint32_t document_own_epoch(const Core *core, uint32_t timeline)
 {
-    return core->persist.wal_epoch != 0 ? core->persist.wal_epoch : core->persist.doc.epoch;
+    const Document *doc = &core->persist.doc;
+    uint32_t newest = core->persist.wal_epoch != 0 ? core->persist.wal_epoch : doc->epoch;
+
+    return document_epoch_of(doc, timeline,
+                             timeline == core->pg.timeline ? core->pg.timeline_start : LSN_NONE, newest);
 }
 
 /* Where the branch that ends in the epoch `from` leaves `ancestor`; UINT64_MAX if they are the same. */

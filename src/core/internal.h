@@ -71,10 +71,13 @@ int document_majority(const Document *doc);
 /* Newer than what another member has, and of no term beyond mine: a leader that saw such a one stands for it
  * first. */
 bool document_is_news(const Core *core, DocId theirs);
-/* The epoch, at most wal_epoch, whose timeline it is; 0 if there is none: a fork. */
-uint32_t document_epoch_of(const Document *doc, uint32_t timeline, uint32_t wal_epoch);
-/* The newest epoch that the data directory's WAL can belong to. */
-uint32_t document_wal_epoch(const Core *core);
+/*
+ * The epoch, at most wal_epoch, whose timeline has that number and left its parent at start (LSN_NONE: not
+ * known); 0 if there is none: a fork.
+ */
+uint32_t document_epoch_of(const Document *doc, uint32_t timeline, Lsn start, uint32_t wal_epoch);
+/* The same for the own data directory's WAL on that timeline, by the newest epoch that it can belong to. */
+uint32_t document_own_epoch(const Core *core, uint32_t timeline);
 /* Up to where WAL of that epoch is part of the present epoch's; false if it cannot be told. UINT64_MAX: all.
  */
 bool document_fork(const Document *doc, uint32_t epoch, Lsn *ret_fork);

@@ -383,14 +383,17 @@ void membership_answer_hello(Core *core, Effects *out, const Event *event)
         core_after(core, effect, core->doc_persist);
 }
 
-/* A newer document than the one that does not know a stranger. */
+/*
+ * Without a leader the newest document is worth having from anybody: mine may not know a stranger, have no
+ * vote for me, or let nobody take over, and the leader that changed that is gone. Whoever proposed it
+ * inherited all that was in force before.
+ */
 void membership_on_hello_ack(Core *core, Effects *out, const Event *event)
 {
-    bool wanted = core->stranger_at.boot_us != 0 && core_since(core, &core->stranger_at) <= STRANGER_US;
     bool idle = core->leader == MEMBER_NONE && core->role == ROLE_FOLLOWER && core->phase == CANDIDATE_NONE &&
                 !core->ballot.pending;
 
-    if (wanted && idle && event->msg->has_doc && document_compare(event->doc->id, core->persist.doc.id) > 0) {
+    if (idle && event->msg->has_doc && document_compare(event->doc->id, core->persist.doc.id) > 0) {
         document_adopt(core, event->doc);
         core->doc_persist = core->accept_persist = core_persist(core, out);
     }

@@ -230,7 +230,7 @@ static FactSet lineage_facts(const Core *core)
     const Document *doc = &core->persist.doc;
     Position mine = view_position(core);
     bool down = core->pg.state == PG_STOPPED || core->pg.state == PG_CRASHED;
-    uint32_t known = document_epoch_of(doc, core->pg.timeline, document_wal_epoch(core));
+    uint32_t known = document_own_epoch(core, core->pg.timeline);
     bool inspected = core->inspected && core->inspected_epoch == doc->epoch;
     bool diverged = core->diverged;
     bool lineage = false;

@@ -28,7 +28,7 @@ bool server_is_stopping(const Core *core)
 static void fill_fork(const Core *core, Action *action)
 {
     const Document *doc = &core->persist.doc;
-    uint32_t epoch = document_epoch_of(doc, core->pg.timeline, document_wal_epoch(core));
+    uint32_t epoch = document_own_epoch(core, core->pg.timeline);
     Lsn fork;
 
     action->timeline = core->pg.timeline;
@@ -200,14 +200,31 @@ static void after_save(Core *core, Effects *out, const ActionResult *done)
     core_history(core, out, &history, "%.200s", done->text);
 }
 
+/*
+ * Whose epochs are not known any more, its state being lost, and who wrote WAL of an epoch that was
+ * another's: somebody promoted it at the very place where that one was, and nothing but the WAL's content
+ * differs.
+ */
+static bool wrote_as_another(const Core *core, const ActionResult *done)
+{
+    const Document *doc = &core->persist.doc;
+    const DocEpoch *row = document_epoch(doc, document_own_epoch(core, core->pg.timeline));
+
+    return core->persist.wal_epoch == 0 && done->was_primary && row != NULL && row->primary != core->self;
+}
+
 static void after_inspect(Core *core, Effects *out, const ActionResult *done)
 {
     core->inspected = true;
     core->inspected_epoch = core->action.epoch;
     core->fork = core->action.fork;
     /* A timeline that this server's epoch does not know is a fork, whatever its positions say. */
-    bool known = document_epoch_of(&core->persist.doc, core->pg.timeline, document_wal_epoch(core)) != 0;
+    bool known = document_own_epoch(core, core->pg.timeline) != 0;
     core->diverged = done->diverged || !known;
+    if (known && wrote_as_another(core, done)) {
+        core->diverged = core->rewind_failed = true; /* pg_rewind would find nothing to do */
+        core->fork = core->pg.timeline_start;
+    }
     core->want_rejoin = false;
     char end[LSN_TEXT_LEN], fork[LSN_TEXT_LEN];
     lsn_format(done->lsn, end);
@@ -312,6 +329,22 @@ static void notice_crash(Core *core, Effects *out, const Observation *before)
     core->down_at = core->now;
 }
 
+/*
+ * Whoever has lost its state, or was adopted, has the primary's WAL by its own word only until it has
+ * streamed from it. Noted then: a timeline that somebody gives it later by a promotion behind our back, and
+ * that bears the number of a later epoch's, is none of the cluster's.
+ */
+static void note_lineage(Core *core, Effects *out)
+{
+    const Document *doc = &core->persist.doc;
+
+    if (core->persist.wal_epoch != 0 || core->pg.state != PG_STANDBY || !core->pg.streaming ||
+        core->pg.upstream != doc->primary || (core->facts & FACT_BIT(PRIMARY_READY)) == 0)
+        return;
+    core->persist.wal_epoch = doc->epoch;
+    core_persist(core, out);
+}
+
 static void notice_streaming(Core *core, Effects *out)
 {
     const Document *doc = &core->persist.doc;
@@ -323,6 +356,7 @@ static void notice_streaming(Core *core, Effects *out)
         core->stream_at = core->now;
     if (core->pg.streaming)
         core->wal_gone = core->crashed = false;
+    note_lineage(core, out);
     if (core->rejoining && core->pg.streaming && core->pg.upstream == doc->primary) {
         History history = {
             .kind = HISTORY_REJOIN,

@@ -17,9 +17,14 @@ int syncset_count(MemberSet set)
     return count;
 }
 
+static MemberSet minus(MemberSet set, MemberSet gone)
+{
+    return (MemberSet) (set ^ (set & gone));
+}
+
 static MemberSet without(MemberSet set, MemberNo no)
 {
-    return no >= 0 ? (MemberSet) (set & (MemberSet) ~(1u << no)) : set;
+    return no >= 0 ? minus(set, (MemberSet) (1u << no)) : set;
 }
 
 int syncset_quorum(const Document *doc)
@@ -98,7 +103,7 @@ static int most(int a, int b)
 static SyncStep strict_shortage(const Document *doc, const SyncView *view)
 {
     MemberSet gone = doc->sync_set & view->lost;
-    MemberSet keep = without((MemberSet) ((doc->sync_set & ~gone) | view->good), doc->primary);
+    MemberSet keep = without(minus(doc->sync_set, gone) | view->good, doc->primary);
     int needed = most(doc->sync_needed - syncset_count(gone), syncset_count(view->good));
     SyncStep want = {.synchronous = true, .names = names_of(doc, keep, view->k)};
 
@@ -134,10 +139,11 @@ static SyncStep propose(const SyncStep *want, MemberSet set, int needed)
 static SyncStep drop_lost(const Document *doc, const SyncStep *want, MemberSet gone)
 {
     int needed = least(most(doc->sync_needed - syncset_count(gone), 0), want->needed);
+    MemberSet kept = minus(doc->sync_set, gone);
 
-    return propose(
-        want, needed > 0 ? (MemberSet) (doc->sync_set & (MemberSet) ~gone) : (MemberSet) (1u << doc->primary),
-        needed);
+    if (needed == 0)
+        kept = (MemberSet) (1u << doc->primary);
+    return propose(want, kept, needed);
 }
 
 SyncStep syncset_next(const Document *doc, const SyncView *view)

@@ -102,7 +102,7 @@ Position view_position(const Core *core)
         return position;
     if (lsn == LSN_NONE || doc->epoch == 0)
         return position;
-    position.epoch = document_epoch_of(doc, timeline, document_wal_epoch(core));
+    position.epoch = document_own_epoch(core, timeline);
     position.lsn = lsn;
     position.known = position.epoch != 0;
     return position;

@@ -68,6 +68,7 @@ typedef struct Server {
     uint32_t checkpoint_timeline;
     bool self_restarts;
     bool broken;      /* a rewind or clone was cut short: it cannot be started */
+    bool was_primary; /* it ran as one last */
     bool fooled;      /* pg_rewind said that there was nothing to do, and there was */
     Lsn replay_limit; /* it replays no further than that, as behind a long query; 0: all that it has */
     uint32_t stops;   /* how often it has gone down: it has forgotten then what it was asked for */

@@ -122,6 +122,8 @@ void model_state(Cluster *c, int no, PgState state)
         server->promoted_at = 0;
     if (state == PG_PRIMARY)
         server->sent = server->lsn;
+    if (state == PG_PRIMARY || state == PG_STANDBY)
+        server->was_primary = state == PG_PRIMARY;
     cluster_trace(c, no, "   server is %s timeline=%u", pg_state_name(state), model_timeline(c, server));
 }
 
@@ -288,7 +290,7 @@ static bool copy(Cluster *c, int no, ActionKind kind)
     server->checkpoint_timeline = source->checkpoint_timeline;
     server->oldest = source->oldest;
     server->names = source->names;
-    server->broken = server->fooled = false;
+    server->broken = server->fooled = server->was_primary = false;
     model_state(c, no, PG_STOPPED);
     return true;
 }
@@ -337,6 +339,7 @@ static bool finish(Cluster *c, int no, ActionResult *result)
     case ACTION_INSPECT:
         result->lsn = server->lsn;
         result->diverged = server->lsn > action->fork;
+        result->was_primary = server->was_primary;
         return !is_running(server) && server->branch >= 0;
     case ACTION_SAVE_WAL:
         result->bytes = server->lsn > action->fork ? server->lsn - action->fork : 0;

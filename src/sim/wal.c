@@ -140,7 +140,8 @@ static void acknowledge(Cluster *c, int no)
     Lsn acked = sync_acknowledged(c, no);
     int64_t gap_us = c->now_us - c->tally.acked_us;
 
-    if (acked <= branch->acked)
+    /* Up to its start a branch is its parent's: nothing of its own is confirmed by that. */
+    if (acked <= branch->acked || acked <= branch->start)
         return;
     if (branch->first == LSN_NONE)
         branch->first = acked;

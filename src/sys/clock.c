@@ -23,6 +23,17 @@ Clock clock_now(void)
     };
 }
 
+int64_t clock_ms_since(const Clock *then)
+{
+    return (read_us(CLOCK_BOOTTIME) - then->boot_us) / US_PER_MS;
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
 void clock_format_utc(int64_t wall_us, char *ret_text, size_t size)
 {
     int64_t ms = wall_us >= 0 ? wall_us / US_PER_MS : -((-wall_us + US_PER_MS - 1) / US_PER_MS);

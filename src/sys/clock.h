@@ -14,6 +14,12 @@
 /* CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME and CLOCK_REALTIME, read one after the other. Cannot fail. */
 Clock clock_now(void);
 
+/* Milliseconds from then to now by CLOCK_BOOTTIME; for waits of the command line. */
+int64_t clock_ms_since(const Clock *then);
+
+/* Sleeps in the calling thread, never on the loop's: for the command line. A signal may end it earlier. */
+void clock_sleep_ms(int64_t ms);
+
 /*
  * Writes wall_us (microseconds since 1970) as ISO 8601 in UTC with milliseconds: 2026-11-20T20:59:31.123Z.
  * size is at least CLOCK_TEXT_LEN. Years outside 0..9999 are written as "?".

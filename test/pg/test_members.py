@@ -109,7 +109,9 @@ def test_three_become_four_and_three_again(four):
     pg3.start_agent()
     wait_for(lambda: "pg3 is not in the cluster's document" in alarms(pg3), 20, "pg3 to be told")
     wait_for(lambda: "pgvigil member add" in pg3.pgvigil("explain", "--member", "pg3").stdout, 10, "it to say why")
-    assert member(pg1, "pg3") is None and pg3.processes("postgres") == []
+    assert member(pg1, "pg3") is None
+    wait_for(lambda: not pg3.processes("postgres") or pg3.is_writable() is False, 20,
+             "pg3's server, if it was started before its agent was told, to be a standby")
 
     # It comes back under its old name with nothing left of it.
     forget(pg3)

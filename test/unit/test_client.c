@@ -20,12 +20,18 @@ static struct {
 } answers[3];
 static char asked[64];
 static char sent[200];
+static int elected_after; /* a leads, after so many questions more; 0: it stays as it is */
+
+static const char by_elected[] =
+    "{\"cluster\":\"shop\",\"member\":\"a\",\"leader\":\"a\",\"lease\":{\"held\":true}}";
 
 static bool answer(const OperatorTarget *target, int *ret_status, Buf *ret_body, Err *err)
 {
     for (size_t i = 0; i < 3; i++) {
         if (answers[i].port != target->port % 100 + 100)
             continue;
+        if (elected_after > 0 && --elected_after == 0)
+            answers[0].body = by_elected;
         snprintf(asked + strlen(asked), sizeof(asked) - strlen(asked), "%u ", target->port);
         if (answers[i].status == 0)
             return err_set(err, ERR_TIMEOUT, "no answer from port %u", target->port);
@@ -75,6 +81,7 @@ static Client open_client(const char *member)
 
     if (!client_open(&client, &call, &err))
         fail_msg("%s", err.text);
+    client.leader_wait_ms = 0;
     asked[0] = '\0';
     return client;
 }
@@ -245,12 +252,29 @@ static void says_why_nobody_leads(void **state)
     client_done(&client);
 }
 
+/* In the middle of an election an order waits rather than to be refused. */
+static void waits_for_an_election(void **state)
+{
+    Client client = open_client(NULL);
+    Err err = {0};
+    (void) state;
+
+    set(0, 200, "{\"cluster\":\"shop\",\"member\":\"a\",\"leader\":null}");
+    set(1, 0, "");
+    set(2, 0, "");
+    client.leader_wait_ms = 60000;
+    elected_after = 5;
+    assert_int_equal(client_receiver(&client, &err), 0);
+    client_done(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_no_leader_without_a_lease),
         cmocka_unit_test(finds_the_leader_that_another_has),
         cmocka_unit_test(says_why_nobody_leads),
+        cmocka_unit_test(waits_for_an_election),
         cmocka_unit_test(asks_itself_then_the_leader),
         cmocka_unit_test(goes_on_to_others),
         cmocka_unit_test(says_when_nobody_answers),

@@ -77,16 +77,22 @@ static void epochs_of_timelines(void **state)
     Document doc = branching();
     (void) state;
 
-    assert_int_equal(document_epoch_of(&doc, 3, 6), 3);
-    assert_int_equal(document_epoch_of(&doc, 3, 3), 3);
+    assert_int_equal(document_epoch_of(&doc, 3, LSN_NONE, 6), 3);
+    assert_int_equal(document_epoch_of(&doc, 3, LSN_NONE, 3), 3);
     /* WAL of an older epoch on a younger one's number: somebody else's fork */
-    assert_int_equal(document_epoch_of(&doc, 3, 2), 0);
-    assert_int_equal(document_epoch_of(&doc, 9, 6), 0);
-    assert_int_equal(document_epoch_of(&doc, 0, 6), 0);
+    assert_int_equal(document_epoch_of(&doc, 3, LSN_NONE, 2), 0);
+    assert_int_equal(document_epoch_of(&doc, 9, LSN_NONE, 6), 0);
+    assert_int_equal(document_epoch_of(&doc, 0, LSN_NONE, 6), 0);
+    /* a promotion behind our back took the same number, somewhere else */
+    doc.history[2].settled = true;
+    assert_int_equal(document_epoch_of(&doc, 3, doc.history[2].start, 6), 3);
+    assert_int_equal(document_epoch_of(&doc, 3, doc.history[2].start + 48, 6), 0);
+    doc.history[2].settled = false; /* a claim says only roughly where it will begin */
+    assert_int_equal(document_epoch_of(&doc, 3, doc.history[2].start + 48, 6), 3);
     /* the newest of two epochs that bear the same number, which only a claim can */
     doc.history[5].timeline = 3;
-    assert_int_equal(document_epoch_of(&doc, 3, 6), 6);
-    assert_int_equal(document_epoch_of(&doc, 3, 5), 3);
+    assert_int_equal(document_epoch_of(&doc, 3, LSN_NONE, 6), 6);
+    assert_int_equal(document_epoch_of(&doc, 3, LSN_NONE, 5), 3);
 }
 
 static void takeover_claims_what_nobody_has(void **state)

@@ -188,6 +188,27 @@ static void an_order_waits_for_the_file(void **state)
     assert_string_equal(core.persist.doc.member[document_find(&core.persist.doc, "d")].name, "d");
 }
 
+/* Who hears no leader takes a newer document from anybody: it may be what lets somebody be elected. */
+static void leaderless_takes_what_is_newer(void **state)
+{
+    Core core = fixture_core(B);
+    Msg msg = fixture_msg(&core, MSG_HELLO_ACK, W);
+    Document newer = core.persist.doc;
+    Event event = {.kind = EVENT_MESSAGE, .now = fixture_clock(5000), .msg = &msg, .doc = &newer};
+
+    (void) state;
+    newer.id = msg.doc_id = (DocId){.term = 5, .version = 12};
+    msg.has_doc = true;
+    core.leader = A;
+    core.promise = (Promise){.active = true, .uuid = fixture_uuid(A), .lease_ms = 1000, .since = core.now};
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.persist.doc.id.term, 4);
+    core.leader = MEMBER_NONE;
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.persist.doc.id.term, 5);
+    assert_int_equal(core.persist.term, 5); /* it votes in no older one any more */
+}
+
 /* While it is in the sync set, commits may be waiting for it. */
 static void who_is_waited_for_stays(void **state)
 {
@@ -306,6 +327,7 @@ int main(void)
         cmocka_unit_test(orders_are_refused_with_the_reason),
         cmocka_unit_test(an_order_waits_for_the_file),
         cmocka_unit_test(who_is_waited_for_stays),
+        cmocka_unit_test(leaderless_takes_what_is_newer),
         cmocka_unit_test(a_grant_is_of_one_identity),
         cmocka_unit_test(a_node_id_is_of_one_member),
         cmocka_unit_test(outside),

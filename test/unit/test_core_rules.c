@@ -186,6 +186,47 @@ static void from_state_to_row(void **state)
     assert_string_equal(rule_of(&core), "lease_gone");
 }
 
+/*
+ * A member without its state cannot say which epochs its WAL is of. What it streams from the named primary
+ * tells; and WAL that it wrote as a primary itself, on another's timeline, is a fork whatever its positions
+ * say.
+ */
+static void lineage_without_a_state(void **state)
+{
+    Core core = fixture_core(B);
+    Event event = {.kind = EVENT_OBSERVED, .now = fixture_clock(5000), .looked_us = 1};
+    Observation seen = core.pg;
+    (void) state;
+
+    core.persist.wal_epoch = 0;
+    core.leader = A;
+    core.promise = (Promise){.active = true, .uuid = fixture_uuid(A), .lease_ms = 1000, .since = core.now};
+    event.pg = &seen;
+    core_step(&core, &event, &fixture_out); /* what it knows of the primary counts from the next look on */
+    assert_int_equal(core.persist.wal_epoch, 0);
+    seen.streaming = false;
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.persist.wal_epoch, 0);
+    seen.streaming = true;
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.persist.wal_epoch, 2);
+
+    for (int was = 0; was <= 1; was++) {
+        ActionResult result = {.id = 9, .ok = true, .lsn = 4000, .was_primary = was};
+        core = fixture_core(B);
+        core.persist.wal_epoch = 0;
+        core.leader = A;
+        core.pg.state = PG_CRASHED;
+        core.pg.timeline_start = 3000;
+        core.action =
+            (Action){.id = 9, .kind = ACTION_INSPECT, .epoch = 2, .timeline = 2, .fork = UINT64_MAX};
+        server_on_done(&core, &fixture_out, &result);
+        assert_int_equal(core.diverged, was);
+        assert_int_equal(core.rewind_failed, was);
+        assert_true(core.fork == (was ? 3000 : UINT64_MAX));
+    }
+}
+
 /* The server is left as it is, and the operator is told why; it is not tried for ever. */
 static void an_order_that_fails_ends(void **state)
 {
@@ -240,6 +281,7 @@ int main(void)
         cmocka_unit_test(explains),
         cmocka_unit_test(facts_have_names),
         cmocka_unit_test(from_state_to_row),
+        cmocka_unit_test(lineage_without_a_state),
         cmocka_unit_test(an_order_that_fails_ends),
         cmocka_unit_test(reload_without_a_server),
     };
