@@ -160,6 +160,9 @@ static Observation observation_of(Agent *agent, const PgStatus *status)
 
     fill_confirmed(agent, status, &pg);
 
+    /* What initdb is filling is no server yet, and no crashed one. */
+    if (agent->core.action.kind == ACTION_INITDB && (pg.state == PG_STOPPED || pg.state == PG_CRASHED))
+        pg.state = PG_EMPTY;
     /* A restarted standby says less than it has until it has replayed all of it. */
     if (pg.state == PG_STANDBY && !status->position_known)
         pg.lsn = LSN_NONE;

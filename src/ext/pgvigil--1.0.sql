@@ -19,12 +19,14 @@ CREATE FUNCTION status() RETURNS jsonb
 COMMENT ON FUNCTION status() IS 'the cluster as this machine''s agent sees it, as pgvigil status --json prints it';
 
 CREATE VIEW members AS
-    SELECT m.*
-    FROM jsonb_to_recordset(pgvigil.status() -> 'members') AS m(
+    SELECT m.*, (s.view ->> 'generated')::timestamptz AS as_of
+    FROM pgvigil.status() AS s(view), jsonb_to_recordset(s.view -> 'members') AS m(
         name text, role text, kind text, self boolean, leader boolean, host text, port integer, state text,
-        reachable boolean, timeline integer, lsn pg_lsn, lag_bytes bigint, lag_ms bigint, streaming boolean,
-        upstream text, epoch integer, action text, eligible boolean, voter boolean, no_failover boolean);
-COMMENT ON VIEW members IS 'the members as this machine''s agent sees them';
+        reachable boolean, last_seen_ms bigint, timeline integer, lsn pg_lsn, lag_bytes bigint, lag_ms bigint, streaming boolean,
+        upstream text, epoch integer, action text, eligible boolean, voter boolean, leaving boolean,
+        no_failover boolean, sync text);
+COMMENT ON VIEW members IS
+    'the members as this machine''s agent saw them as_of then, each last_seen_ms before (null: never)';
 
 CREATE VIEW history AS
     SELECT h.*

@@ -280,6 +280,8 @@ void check_step(Cluster *c, int no)
         c->seen.checked[no] = doc->id;
         check_document(c, doc);
     }
+    if (leads && node->core.accept_loss)
+        c->seen.accepted_epoch = doc->epoch;
     check_in_force(c, no);
     if (leads)
         sync_check(c, no);

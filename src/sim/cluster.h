@@ -91,7 +91,6 @@ typedef struct Server {
     int64_t stale_us;       /* processes read so much later */
     Lsn reported[NODE_MAX]; /* what each walsender knows to be flushed by its standby */
     Lsn slow_bytes;         /* a step brings it no more than that; 0: all that there is */
-    bool loss_accepted;     /* its promotion was ordered with the loss accepted */
     Lsn oldest;             /* older WAL is gone */
     bool no_rewind;         /* neither checksums nor wal_log_hints */
     int64_t slow_us;        /* a start takes so much longer */
@@ -232,6 +231,7 @@ typedef struct Cluster {
         DocId in_force;
         bool synchronous;        /* the newest document in force is */
         uint32_t epoch;          /* its */
+        uint32_t accepted_epoch; /* an operator accepted a loss for it, and nobody was promoted since; 0: none */
         bool promises[NODE_MAX]; /* the last that was in force there was */
         DocId checked[NODE_MAX]; /* by its node's last step */
         bool led[NODE_MAX];

@@ -162,12 +162,8 @@ void model_start(Cluster *c, int no, const Action *action)
 
     if (action->kind == ACTION_STOP_IMMEDIATE && server->stuck)
         us = KILL_TIMEOUT_US;
-    if (action->kind == ACTION_PROMOTE) {
-        server->loss_accepted |=
-            node->core.accept_loss; /* an agent that was restarted goes on with the order */
-        if (server->state == PG_STANDBY)
-            sync_set(c, no, &action->names);
-    }
+    if (action->kind == ACTION_PROMOTE && server->state == PG_STANDBY)
+        sync_set(c, no, &action->names);
     if (action->kind == ACTION_PROMOTE && node->promotion_us != 0 && server->promoted_at == 0 &&
         server->state == PG_STANDBY) {
         server->promoted_at = c->now_us + node->promotion_us;
@@ -401,7 +397,7 @@ void model_guard(Cluster *c, int no)
 {
     Node *node = &c->node[no];
 
-    if (!node->guarded)
+    if (!node->guarded || cluster_fence_open(c, no))
         node->guard_done_us = -1;
     if (!node->guarded || cluster_fence_open(c, no) || node->guard_done_us == node->fence.boot_us)
         return;

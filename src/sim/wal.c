@@ -49,17 +49,24 @@ bool wal_is_part(const Cluster *c, const Server *server, const Server *of)
 
 /* ---- Taking over ---- */
 
+/* An operator accepted the loss for its epoch, or for one that it goes on from and that nobody was promoted in. */
+static bool is_accepted(const Cluster *c, int no)
+{
+    return c->seen.accepted_epoch != 0 && c->node[no].core.persist.wal_epoch >= c->seen.accepted_epoch;
+}
+
 /* What clients were told of and this new primary does not have. One whose epoch is over, promoted late, is
  * none: if it acknowledges, AckLinear says so. */
 static void count_losses(Cluster *c, int no)
 {
     const Server *server = &c->node[no].server;
     bool late = c->node[no].core.persist.wal_epoch < c->seen.epoch;
+    bool accepted = is_accepted(c, no);
 
     for (int b = 0; b < c->branches; b++) {
         Branch *branch = &c->branch[b];
         Lsn have = common(c, b, server);
-        if (branch->synced > have && !server->loss_accepted && !late)
+        if (branch->synced > have && !accepted && !late)
             check_failed(
                 c, INVARIANT_ACK_COVERED,
                 "%s becomes primary with branch %d up to %llx, acknowledged synchronously up to %llx",
@@ -94,14 +101,12 @@ void wal_branch_off(Cluster *c, int no, uint32_t timeline)
 
 void wal_promote(Cluster *c, int no, uint32_t timeline)
 {
-    Server *server = &c->node[no].server;
-
     count_losses(c, no);
-    if (server->loss_accepted)
+    if (is_accepted(c, no)) {
         for (int b = 0; b < c->branches; b++)
             c->branch[b].synced = LSN_NONE;
-    for (int i = 0; i < c->count; i++)
-        c->node[i].server.loss_accepted = false;
+        c->seen.accepted_epoch = 0;
+    }
     wal_branch_off(c, no, timeline);
 }
 

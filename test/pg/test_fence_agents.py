@@ -41,6 +41,8 @@ def test_the_agents_put_it_in_place(make_cluster):
     loaded, is_open, reason = primary.sql("select loaded, open, reason from pgvigil.fence()")[0]
     assert loaded and is_open and reason == "The fence is open."
     assert primary.value("select agent_seen > now() - interval '5 s' from pgvigil.fence()")
+    wait_for(lambda: primary.value("select bool_and(clock_timestamp() - as_of < '1 min' and last_seen_ms < 60000) "
+                                   "from pgvigil.members"), 10, "what the view shows to be new")
     rows = wait_for(lambda: primary.sql("select name, kind, streaming from pgvigil.members order by 1"), 10, "the members")
     assert sorted(row[1] for row in rows) == ["primary", "standby", "witness"]
     assert primary.value("select pgvigil.status() ->> 'primary'") == primary.name

@@ -150,8 +150,11 @@ class Schedule:
 
 
 def read(path):
-    with open(path, encoding="utf-8") as file:
-        return parse(file.read(), path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse(file.read(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSchedule("cannot read the schedule %s: %s" % (path, getattr(error, "strerror", None) or error)) from None
 
 
 def read_all(folder, is_wanted):
