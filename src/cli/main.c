@@ -7,6 +7,7 @@
 #include "cli/call.h"
 #include "cli/help.h"
 #include "cli/verb.h"
+#include "front/front.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -102,6 +103,8 @@ const Verb verb_table[] = {
      "was lost, and what the settings expose to. Without: clusters of all kinds, which is how pgvigil itself is tested.\n\n"
      "Nothing is touched, no member is asked. Ends with 1 if anything broke that must always hold; the line that is printed "
      "then brings it about again, with --trace to be read."},
+    {"as", "NAME", 0, 0, 0, false, true, verb_as, "run as one of the programs that pgvigil replaces",
+     "A link to pgvigil under that program's name does the same. Without a name: which there are."},
     {"help", "[VERB]", 0, 1, WITH(CONFIG) | WITH(MAN) | WITH(COMPLETION), false, false, verb_help,
      "explain a verb", "Without a verb: the list of verbs. \"help config\" lists the options of the configuration too."},
     {"version", "", 0, 0, 0, true, false, verb_version, "print the version", ""},
@@ -126,6 +129,9 @@ int main(int argc, char **argv)
     Call call;
     Err err = {0};
 
+    const FrontEnd *front = argc > 0 ? front_find(argv[0]) : NULL;
+    if (front != NULL)
+        return front->run(argc, argv);
     if (argc < 2) {
         help_overview(stderr);
         return EXIT_WRONG;

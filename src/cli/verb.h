@@ -23,6 +23,7 @@ int verb_history(const Call *call);
 int verb_explain(const Call *call);
 int verb_check(const Call *call);
 int verb_config(const Call *call);
+int verb_as(const Call *call);
 int verb_help(const Call *call);
 int verb_simulate(const Call *call);
 int verb_version(const Call *call);

@@ -49,7 +49,8 @@ bool wal_is_part(const Cluster *c, const Server *server, const Server *of)
 
 /* ---- Taking over ---- */
 
-/* An operator accepted the loss for its epoch, or for one that it goes on from and that nobody was promoted in. */
+/* An operator accepted the loss for its epoch, or for one that it goes on from and that nobody was promoted
+ * in. */
 static bool is_accepted(const Cluster *c, int no)
 {
     return c->seen.accepted_epoch != 0 && c->node[no].core.persist.wal_epoch >= c->seen.accepted_epoch;

@@ -85,7 +85,7 @@ static bool text_of(const json_t *object, const char *key, const char **ret, Err
 
 bool json_get_big(const json_t *object, const char *key, uint64_t *ret, Err *err)
 {
-    const char *text;
+    const char *text = NULL;
     uint64_t number = 0;
 
     if (!text_of(object, key, &text, err))
@@ -105,7 +105,7 @@ bool json_get_big(const json_t *object, const char *key, uint64_t *ret, Err *err
 
 bool json_get_text(const json_t *object, const char *key, char *ret, size_t size, Err *err)
 {
-    const char *text;
+    const char *text = NULL;
 
     if (!text_of(object, key, &text, err))
         return false;
@@ -120,7 +120,7 @@ bool json_get_text(const json_t *object, const char *key, char *ret, size_t size
 
 bool json_get_uuid(const json_t *object, const char *key, Uuid *ret, Err *err)
 {
-    const char *text;
+    const char *text = NULL;
 
     if (!text_of(object, key, &text, err))
         return false;
@@ -130,7 +130,7 @@ bool json_get_uuid(const json_t *object, const char *key, Uuid *ret, Err *err)
 
 bool json_get_lsn(const json_t *object, const char *key, Lsn *ret, Err *err)
 {
-    const char *text;
+    const char *text = NULL;
 
     if (!text_of(object, key, &text, err))
         return false;

@@ -1,0 +1,25 @@
+/*
+ * front.c: the table of the old programs' names.
+ */
+#include "front/front.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const FrontEnd front_table[] = {
+    {NULL},
+};
+
+const FrontEnd *front_find(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t len = strlen(name);
+
+    if (len > 3 && strcmp(name + len - 3, ".py") == 0)
+        len -= 3;
+    for (const FrontEnd *front = front_table; front->name != NULL; front++)
+        if (strlen(front->name) == len && memcmp(front->name, name, len) == 0)
+            return front;
+    return NULL;
+}
