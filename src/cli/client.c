@@ -16,7 +16,7 @@
 
 #define COMMAND_PATH "/v1/command"
 
-#define LEADER_WAIT_MS  5000
+#define LEADER_WAIT_MS  10000
 #define LEADER_EVERY_MS 200
 
 bool client_open(Client *client, const Call *call, Err *err)
