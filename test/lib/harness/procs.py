@@ -79,13 +79,19 @@ def send(processes, number):
             pass
 
 
+WATCHERS_FIRST = {"agent": 0, "guard": 1, "other": 2}
+
+
 def send_until_done(list_processes, number):
-    """For SIGSTOP and SIGKILL of whole trees: repeats until no process is left which was not reached."""
+    """
+    For SIGSTOP and SIGKILL of whole trees: repeats until no process is left which was not reached. Who watches goes
+    first: an agent that outlives its server by a moment sees that and hands over.
+    """
     for _ in range(50):
         left = [p for p in list_processes() if not (number == signal.SIGSTOP and p.state in "Tt")]
         if not left:
             return
-        send(left, number)
+        send(sorted(left, key=lambda p: WATCHERS_FIRST.get(p.kind, 3)), number)
         time.sleep(0.001)
 
 
