@@ -34,12 +34,12 @@ def edit(node, old, new):
 
 
 def snapshot(node):
-    """Names, sizes and times of all that a refused start must not touch."""
+    """Names and sizes of all that a refused start must not touch; a lock file has the number of the process in it."""
     found = {}
     for folder in (node.state_folder(), node.data):
         for path, _, files in os.walk(folder):
             for name in files:
-                if not re.search(r"pg_stat|pgstat|pg_wal|postmaster|pg_control|pg_internal", os.path.join(path, name)):
+                if not re.search(r"pg_stat|pgstat|pg_wal|postmaster|pg_control|pg_internal|\.lock$", os.path.join(path, name)):
                     found[os.path.join(path, name)] = os.stat(os.path.join(path, name)).st_size
     return found
 
