@@ -52,17 +52,18 @@ static void dump(Run *run, Lsn from, const char *count, RunStep *then)
     run_exec(run, argv, env, WALDUMP_MS, false, on_record, then);
 }
 
-/*
- * Whether pg_waldump ran; it ends the run if not. Its usual end is exit status 1, behind the last valid
- * record: one that cannot be run, or was ended, must not look like WAL that ends there.
- */
+bool inspect_ran(const Run *run)
+{
+    return run->result != NULL && run->result->signal == 0 && !run->result->timed_out &&
+           run->result->status < EXIT_NOT_RUN;
+}
+
 static bool dumped(Run *run)
 {
     Err err = run->err;
 
-    if (run->result != NULL && run->result->signal == 0 && !run->result->timed_out &&
-        run->result->status < EXIT_NOT_RUN)
-        return true;
+    if (inspect_ran(run))
+        return true; /* else it ends the run */
     if (run->result != NULL)
         exec_error(run->result, "pg_waldump", &err);
     run_end_failed(run, "it cannot be told where the WAL ends: %s", err.text);

@@ -25,6 +25,7 @@ typedef struct InspectData {
     char directory[DATADIR_PATH_LEN + 64], unfinished[DATADIR_PATH_LEN + 96];
     Buf report; /* freed at the end of the action */
     uint32_t commits;
+    bool uncounted; /* commits is not how many there are */
     uint32_t copied;
 } InspectData;
 
@@ -33,5 +34,11 @@ typedef struct InspectData {
  * cannot. Needs a stopped server.
  */
 void inspect_wal(Run *run, RunStep *then);
+
+/*
+ * Whether pg_waldump, the program that ended last, ran to its end. That is usually exit status 1, behind the
+ * last valid record: one that cannot be run, or was ended, must not look like WAL that ends there.
+ */
+bool inspect_ran(const Run *run);
 
 #endif

@@ -162,17 +162,21 @@ static bool finish_copy(Run *run, Err *err)
     char now[CLOCK_TEXT_LEN];
     Buf text = {0};
 
+    char commits[32] = "not counted";
+
+    if (!data->uncounted)
+        snprintf(commits, sizeof commits, "%u", (unsigned) data->commits);
     lsn_format(run->request.fork, fork);
     lsn_format(data->end, end);
     clock_format_utc(clock_now().wall_us, now, sizeof now);
     buf_printf(&text,
                "WAL that the cluster does not have, saved before it was discarded\n"
                "saved=%s member=%s epoch=%u timeline=%u system_identifier=%llu\n"
-               "fork=%s end=%s bytes=%llu commits=%u files=%u\n"
+               "fork=%s end=%s bytes=%llu commits=%s files=%u\n"
                "Look into it with: pg_waldump -p . -t %u -s %s\n\n",
                now, run->settings.name, (unsigned) run->request.epoch, (unsigned) run->request.timeline,
                (unsigned long long) run->control.system_identifier, fork, end,
-               (unsigned long long) run->outcome.bytes, (unsigned) data->commits, (unsigned) data->copied,
+               (unsigned long long) run->outcome.bytes, commits, (unsigned) data->copied,
                (unsigned) run->request.timeline, fork);
     if (data->report.data != NULL)
         buf_add(&text, data->report.data, data->report.len);
@@ -198,17 +202,15 @@ static void on_finished(Run *run)
     if (!run->ok)
         run_end_error(run, "cannot save the WAL");
     else
-        run_end_ok(run, "%.150s", data->directory);
+        run_end_ok(run, "%.150s%s", data->directory, data->uncounted ? " (commits not counted)" : "");
 }
 
 static void on_dumped(Run *run)
 {
     InspectData *data = run->data;
 
-    if (run->result == NULL) {
-        run_end_error(run, "cannot run pg_waldump");
-        return;
-    }
+    /* What is saved is saved, and must not be told to hold nothing. */
+    data->uncounted = !inspect_ran(run);
     run->outcome.transactions = data->commits;
     run_work(run, finish_copy, on_finished);
 }
@@ -216,11 +218,16 @@ static void on_dumped(Run *run)
 static void on_copied(Run *run)
 {
     static const char *const env[] = {"LC_ALL=C", "LANGUAGE=C", "TZ=UTC", NULL};
-    const InspectData *data = run->data;
+    InspectData *data = run->data;
     char program[DATADIR_PATH_LEN + 32], start[LSN_TEXT_LEN], end[LSN_TEXT_LEN], timeline[16];
 
     if (!run->ok) {
         run_end_error(run, "cannot save the WAL");
+        return;
+    }
+    if (run->request.fork == LSN_NONE) {
+        data->uncounted = true;
+        run_work(run, finish_copy, on_finished);
         return;
     }
     snprintf(program, sizeof program, "%s/pg_waldump", run->bin);
@@ -240,12 +247,25 @@ static void on_stopped(Run *run)
     run_end_failed(run, "not done within its time");
 }
 
-/* Where the WAL ends is known: run->data is filled. */
-static void on_inspected(Run *run)
+static void begin_copy(Run *run)
 {
     InspectData *data = run->data;
     char now[CLOCK_TEXT_LEN];
     const char *t = now;
+
+    clock_format_utc(clock_now().wall_us, now, sizeof now); /* 2026-11-20T20:59:31.123Z */
+    snprintf(data->directory, sizeof data->directory, "%s/diverged/%.4s%.2s%.5s%.2s%.2sZ_e%u_t%u",
+             run->settings.state_directory, t, t + 5, t + 8, t + 14, t + 17, (unsigned) run->request.epoch,
+             (unsigned) run->request.timeline);
+    snprintf(data->unfinished, sizeof data->unfinished, "%s" UNFINISHED, data->directory);
+    run->cleanup = on_stopped;
+    run_work(run, copy_wal, on_copied);
+}
+
+/* Where the WAL ends is known: run->data is filled. */
+static void on_inspected(Run *run)
+{
+    InspectData *data = run->data;
 
     if (data->end > run->request.fork)
         run->outcome.bytes = data->end - run->request.fork;
@@ -256,17 +276,33 @@ static void on_inspected(Run *run)
         run_end_ok(run, "nothing to save");
         return;
     }
-    clock_format_utc(clock_now().wall_us, now, sizeof now); /* 2026-11-20T20:59:31.123Z */
-    snprintf(data->directory, sizeof data->directory, "%s/diverged/%.4s%.2s%.5s%.2s%.2sZ_e%u_t%u",
-             run->settings.state_directory, t, t + 5, t + 8, t + 14, t + 17, (unsigned) run->request.epoch,
-             (unsigned) run->request.timeline);
-    snprintf(data->unfinished, sizeof data->unfinished, "%s" UNFINISHED, data->directory);
-    run->cleanup = on_stopped;
-    run_work(run, copy_wal, on_copied);
+    begin_copy(run);
+}
+
+static void on_control(Run *run)
+{
+    InspectData *data = run->data;
+    pid_t pid;
+
+    if (!run->ok) {
+        run_end_error(run, "cannot read the control file");
+    } else if (proc_list_in(run->settings.data_directory, &pid, 1) > 0) {
+        run_end_failed(run, "the server runs");
+    } else {
+        data->range.last = UINT64_MAX; /* recycled segments too: which those are cannot be told */
+        begin_copy(run);
+    }
 }
 
 void save_begin(Run *run)
 {
     run_set_deadline(run, SAVE_MS);
-    inspect_wal(run, on_inspected);
+    if (run->request.fork != LSN_NONE) {
+        inspect_wal(run, on_inspected);
+    } else if (run_status(run)->postmaster != 0) {
+        run_end_failed(run, "the server runs");
+    } else {
+        run_alloc_data(run, sizeof(InspectData));
+        run_control(run, on_control);
+    }
 }

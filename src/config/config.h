@@ -94,8 +94,10 @@ bool config_is_witness(const Config *config);
 /* Index of the member of that name, or -1. */
 int config_find_member(const Config *config, const char *name);
 
-/* FNV-1a, 64 bits, over what all members must agree on: cluster name, members (name, host, port, agent_port,
- * role) in their order, lease, heartbeat, drift, margin. Never 0. */
+/*
+ * FNV-1a, 64 bits, over what all members must agree on: cluster name, members (name, host, port, agent_port,
+ * role) in their order. Lease and heartbeat are the document's, drift and margin each leader's own. Never 0.
+ */
 uint64_t config_hash(const Config *config);
 
 /* Names of options that differ, as "section.key", separated by ", "; each may be NULL. */

@@ -176,9 +176,5 @@ uint64_t config_hash(const Config *config)
         hash = hash_number(hash, member->agent_port);
         hash = hash_number(hash, (uint32_t) member->role);
     }
-    hash = hash_number(hash, config->cluster.lease_ms);
-    hash = hash_number(hash, config->cluster.heartbeat_ms);
-    hash = hash_number(hash, config->cluster.drift_ppm);
-    hash = hash_number(hash, config->cluster.margin_ms);
     return hash != 0 ? hash : 1;
 }

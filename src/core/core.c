@@ -265,7 +265,7 @@ static void on_message(Core *core, Effects *out, const Event *event)
             election_stand_in(core, 0);
         break;
     case MSG_HELLO: membership_answer_hello(core, out, event); break;
-    case MSG_HELLO_ACK: membership_on_hello_ack(core, out, event); break;
+    case MSG_HELLO_ACK: document_on_hello_ack(core, out, event); break;
     case MSG_NONE:
     case MSG_RELEASE_ACK:
     case MSG_NUDGE_ACK:

@@ -126,7 +126,7 @@ typedef struct Action {
     MemberNo target;
     uint32_t epoch;
     uint32_t timeline; /* PROMOTE: the number to arrive at; INSPECT, SAVE_WAL: the one the WAL is read on */
-    Lsn fork;          /* INSPECT, SAVE_WAL: where the WAL leaves the cluster's */
+    Lsn fork;          /* INSPECT, SAVE_WAL: where the WAL leaves the cluster's; NONE: save all */
     Names names;       /* SET_NAMES: UNKNOWN takes away what pgvigil set; PROMOTE, START_STANDBY: written
                           along, UNKNOWN leaves them as they are */
     bool asked; /* RELOAD, RESTART_STANDBY, and STOP_FAST of a restart: by an operator, who hears of an error
@@ -297,6 +297,8 @@ typedef struct Core {
     uint8_t tries;             /* candidacies in a row that had no majority */
     uint8_t stood_back;        /* times in a row that somebody ahead was let pass */
     bool forced;               /* the candidacy was ordered: maximum_lag does not count */
+    Clock ordered_at;          /* when forced and accept_loss were said; they do not outlive the order */
+    uint64_t ordered_term;     /* and are void once a document of a later term is known */
     uint32_t vote_persist;     /* the record with my own vote */
     Release xfer;              /* what I hold as chosen successor */
     Release released;          /* the newest that I heard of: voids the heartbeats before it */

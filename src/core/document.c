@@ -221,9 +221,30 @@ void document_adopt(Core *core, const Document *doc)
     }
     core->persist.outside = false;
     core->forgot = false;
+    if (doc->id.term > core->ordered_term)
+        election_end_order(
+            core); /* somebody has led since: what may be lost is not what the operator was told */
     view_align(core, &old);
     if (old.epoch != doc->epoch)
         core->inspected = core->diverged = core->wal_saved = core->rewind_failed = false;
+}
+
+/*
+ * Without a leader the newest document is worth having from anybody: mine may not know a stranger, have no
+ * vote for me, or let nobody take over, and the leader that changed that is gone. Whoever proposed it
+ * inherited all that was in force before.
+ */
+void document_on_hello_ack(Core *core, Effects *out, const Event *event)
+{
+    bool idle = core->leader == MEMBER_NONE && core->role == ROLE_FOLLOWER && core->phase == CANDIDATE_NONE &&
+                !core->ballot.pending;
+
+    /* Who was told that it does not belong waits for a leader's word. */
+    if (idle && !core->persist.outside && event->msg->has_doc &&
+        document_compare(event->doc->id, core->persist.doc.id) > 0) {
+        document_adopt(core, event->doc);
+        core->doc_persist = core->accept_persist = core_persist(core, out);
+    }
 }
 
 static bool is_in_force(const Core *core)
@@ -273,7 +294,7 @@ static void tell_takeover(Core *core, Effects *out)
         core_history(core, out, &history, "the lease of %s ran out", names_member(core, history.from));
     }
     core->xfer = (Release){0};
-    core->forced = core->accept_loss = false;
+    election_end_order(core);
 }
 
 /* Records what the claimed epoch became: PostgreSQL picks the number, and its history file says where it
@@ -286,6 +307,8 @@ static bool settle(const Core *core, Document *doc)
         return false;
     if (core->pg.timeline == 0 || (row->parent != 0 && core->pg.timeline_start == LSN_NONE))
         return false;
+    if (row->parent != 0 && core->pg.timeline < row->timeline)
+        return false; /* the number before: the claim is newer than any */
     row->timeline = core->pg.timeline;
     row->start = row->parent != 0 ? core->pg.timeline_start : LSN_NONE;
     row->settled = true;

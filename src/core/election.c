@@ -10,10 +10,30 @@
 #define RETRY_US (20 * US_PER_MS)
 /* For votes: each further time after twice as long, so many times. */
 #define TRIES_MAX 4
+/* Whoever was ordered to stand and has not won by then is not meant any more. */
+#define ORDER_LIMIT_US (15 * US_PER_SEC)
 
 static int64_t lease_us(const Core *core)
 {
     return (int64_t) core->persist.doc.lease_ms * US_PER_MS;
+}
+
+void election_order(Core *core, bool forced, bool accept_loss, uint64_t term)
+{
+    core->forced = forced;
+    core->accept_loss = accept_loss;
+    core->ordered_at = core->now;
+    core->ordered_term = term;
+}
+
+void election_end_order(Core *core)
+{
+    core->forced = core->accept_loss = false;
+}
+
+bool election_order_is_over(const Core *core)
+{
+    return (core->forced || core->accept_loss) && core_since(core, &core->ordered_at) > ORDER_LIMIT_US;
 }
 
 void election_stand_in(Core *core, int64_t delay_us)
@@ -51,6 +71,14 @@ static void send_to_all(Core *core, Effects *out, MsgKind kind, uint32_t after_p
     }
 }
 
+/* Only a leader can take a pause out of the document; its end counts without one, too. */
+static bool is_paused(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+
+    return doc->paused && (doc->pause_until_us == 0 || core->now.wall_us < doc->pause_until_us);
+}
+
 /* The reason why I do not stand although I would be able to, or NULL. */
 const char *election_obstacle(const Core *core)
 {
@@ -61,8 +89,8 @@ const char *election_obstacle(const Core *core)
     bool own_term = uuid_equal(&core->persist.voted_for, &core->persist.node_uuid);
     if (election_silent(core) && !(own_term && candidate_incumbent(core)))
         return "it has restarted and waits until what it promised before has run out";
-    if (core->persist.doc.paused && core->persist.doc.primary != core->self && !core->forced)
-        return "the cluster is paused";
+    if (is_paused(core) && core->persist.doc.primary != core->self && !core->forced)
+        return "the cluster is paused; pgvigil failover --to NAME goes on all the same";
     return candidate_obstacle(core);
 }
 

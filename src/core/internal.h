@@ -86,6 +86,7 @@ void document_take_over(Core *core, Document *doc);
 /* A change of the document by its leader: a new version, persisted, sent, not in force yet. */
 void document_propose(Core *core, Effects *out, const Document *changed);
 void document_adopt(Core *core, const Document *doc);
+void document_on_hello_ack(Core *core, Effects *out, const Event *event);
 void document_tick(Core *core, Effects *out);
 bool document_pause(Core *core, Effects *out, const Command *command);
 
@@ -97,7 +98,6 @@ void membership_on_command(Core *core, Effects *out, const Command *command);
 void membership_tick(Core *core, Effects *out);
 void membership_on_stranger(Core *core, Effects *out, const Event *event);
 void membership_answer_hello(Core *core, Effects *out, const Event *event);
-void membership_on_hello_ack(Core *core, Effects *out, const Event *event);
 /* The message says that I do not belong: it has nothing more for me. */
 bool membership_is_outside(Core *core, Effects *out, const Event *event);
 /* The message is of a second machine under its sender's name, and was answered so. */
@@ -128,6 +128,18 @@ void lease_on_release(Core *core, Effects *out, const Event *event);
 void election_tick(Core *core, Effects *out);
 void election_stand_in(Core *core, int64_t delay_us);
 void election_stand(Core *core, Effects *out);
+/*
+ * An operator's order to stand whoever is ahead, and with accept_loss without the positions of others: it
+ * counts for 15 s and as long as no document of a later term than that is known.
+ */
+void election_order(Core *core, bool forced, bool accept_loss, uint64_t term);
+void election_end_order(Core *core);
+bool election_order_is_over(const Core *core);
+/* NULL if this member would stand now, else why not. */
+const char *election_obstacle(const Core *core);
+void election_higher_term(Core *core, Effects *out, uint64_t term);
+/* It has restarted, and what it promised before may still hold. */
+bool election_silent(const Core *core);
 void election_abandon(Core *core, int64_t delay_us);
 void election_on_prevote_ack(Core *core, Effects *out, const Event *event);
 void election_on_vote_ack(Core *core, Effects *out, const Msg *msg);
@@ -141,11 +153,6 @@ void vote_on_vote(Core *core, Effects *out, const Event *event);
 void vote_on_frozen(Core *core, Effects *out);
 /* A vote that waits for a freeze is refused: there is a leader, or another action is more urgent. */
 void vote_refuse_pending(Core *core, Effects *out);
-/* NULL if this member would stand now, else why not. */
-const char *election_obstacle(const Core *core);
-void election_higher_term(Core *core, Effects *out, uint64_t term);
-bool election_silent(const Core *core);
-
 /* ---- candidate.c ---- */
 /* NULL if this member could become primary now, else why not. */
 const char *candidate_obstacle(const Core *core);

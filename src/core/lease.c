@@ -246,7 +246,7 @@ static void follow_leader(Core *core, Effects *out, const Event *event)
     core->leader = msg->from;
     core->stand_at_us = 0;
     core->stood_back = core->tries = 0;
-    core->forced = core->accept_loss = false;
+    election_end_order(core);
     core->declined_until_us = 0;
     core->doc_in_force = false;
     vote_refuse_pending(core, out);
@@ -401,8 +401,7 @@ void lease_on_release(Core *core, Effects *out, const Event *event)
     core->leader = MEMBER_NONE;
     if (release->to == core->self) {
         core->xfer = *release;
-        core->forced = release->forced;
-        core->accept_loss = release->accept_loss;
+        election_order(core, release->forced, release->accept_loss, release->term);
         election_stand_in(core, 0);
     } else if (release->to == MEMBER_NONE) {
         election_stand_in(core, candidate_rank(core) * RANK_STEP_US);

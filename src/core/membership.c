@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* For how long a newer document is looked for after a stranger spoke. */
+/* A stranger makes this member ask for a newer document so often at the most. */
 #define STRANGER_US (5 * US_PER_SEC)
 /* A member that lost its state and is back at once is no second machine; one that is refused for longer is.
  */
@@ -381,22 +381,6 @@ void membership_answer_hello(Core *core, Effects *out, const Event *event)
     effect->msg.has_doc = document_is_news(core, event->msg->doc_id);
     if (effect->msg.has_doc)
         core_after(core, effect, core->doc_persist);
-}
-
-/*
- * Without a leader the newest document is worth having from anybody: mine may not know a stranger, have no
- * vote for me, or let nobody take over, and the leader that changed that is gone. Whoever proposed it
- * inherited all that was in force before.
- */
-void membership_on_hello_ack(Core *core, Effects *out, const Event *event)
-{
-    bool idle = core->leader == MEMBER_NONE && core->role == ROLE_FOLLOWER && core->phase == CANDIDATE_NONE &&
-                !core->ballot.pending;
-
-    if (idle && event->msg->has_doc && document_compare(event->doc->id, core->persist.doc.id) > 0) {
-        document_adopt(core, event->doc);
-        core->doc_persist = core->accept_persist = core_persist(core, out);
-    }
 }
 
 /*

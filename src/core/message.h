@@ -34,7 +34,7 @@ typedef struct Observation {
     uint64_t system_identifier;
     uint32_t server_version; /* as PQserverVersion: 150018 */
     uint32_t timeline;       /* of its newest WAL */
-    Lsn timeline_start;      /* primary: where that timeline left its parent; 0 for timeline 1 */
+    Lsn timeline_start;      /* where that timeline left its parent; LSN_NONE: timeline 1, or not known */
     uint32_t checkpoint_timeline;
     Lsn lsn;                   /* primary: flushed; standby: the larger of received and replayed */
     Lsn replay_lsn;            /* standby */

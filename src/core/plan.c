@@ -15,7 +15,6 @@
 /* From the release until the successor is ready; promotion under load takes tenths of a second. */
 #define RELEASE_LIMIT_US (30 * US_PER_SEC)
 /* An ordered election gets its votes at once, or there is no majority. */
-#define ELECTION_LIMIT_US (15 * US_PER_SEC)
 
 void plan_answer(Effects *out, const Command *command, AnswerState state, const char *format, ...)
 {
@@ -85,29 +84,32 @@ static void give_up(Core *core, Effects *out, const char *why)
 
 /* ---- Commands ---- */
 
-/* An order may overlook that a standby lags, and that it does not stream from a primary that is not there. */
-static bool may_be_forced(const Core *core, MemberNo no)
+/* It can do what is asked of it: what no order overlooks, since the primary is stopped for it. */
+static bool is_sound(const Core *core, MemberNo no)
 {
     const Peer *peer = no >= 0 ? &core->peer[no] : NULL;
 
     if (peer == NULL || no == core->self || !view_is_fresh(core, no) || peer->relayed)
         return false;
     const Report *report = &peer->report;
-    bool sound = report->pg.state == PG_STANDBY && report->pg.responsive && !report->pg.disk_stuck &&
-                 !report->disk_failed && !report->no_failover && document_is_voter(core, no);
-    return report->eligible ||
-           (sound && peer->position.known && peer->position.epoch == core->persist.doc.epoch);
+    return report->pg.state == PG_STANDBY && report->pg.responsive && !report->pg.disk_stuck &&
+           !report->disk_failed && !report->no_failover && document_is_voter(core, no) &&
+           peer->position.known;
+}
+
+/* An order may overlook that a standby lags, and that it does not stream from a primary that is not there. */
+static bool may_be_forced(const Core *core, MemberNo no)
+{
+    return is_sound(core, no) &&
+           (core->peer[no].report.eligible || core->peer[no].position.epoch == core->persist.doc.epoch);
 }
 
 /* What stands against a failover to it by hand, while this member leads; NULL: nothing. */
 static const char *failover_obstacle(const Core *core, const Command *command, MemberNo target)
 {
-    const Peer *peer = target >= 0 ? &core->peer[target] : NULL;
     const char *unfit = candidate_unfit(core, target);
-    bool there = peer != NULL && target != core->self && view_is_fresh(core, target);
 
-    if (command->accept_loss && there && peer->report.pg.state == PG_STANDBY &&
-        document_is_voter(core, target))
+    if (command->accept_loss && is_sound(core, target))
         return NULL;
     if (unfit != NULL && !may_be_forced(core, target))
         return unfit;
@@ -146,11 +148,10 @@ static void stand_by_order(Core *core, Effects *out, const Command *command)
 {
     const char *obstacle;
 
-    core->forced = true;
-    core->accept_loss = command->accept_loss;
+    election_order(core, true, command->accept_loss, UINT64_MAX);
     obstacle = candidate_obstacle(core);
     if (command->target != core->self || obstacle != NULL)
-        core->forced = core->accept_loss = false;
+        election_end_order(core);
     if (command->target != core->self) {
         plan_answer(out, command, ANSWER_REFUSED, "no leader is known: ask the agent of %s itself",
                     names_member(core, command->target));
@@ -343,24 +344,31 @@ void plan_abandon(Core *core)
     core->in_place = false;
 }
 
+/* An order to stand that came to nothing ends; nobody is to be surprised by it later. */
+static void finish_order(Core *core)
+{
+    bool mine = core->op.kind == COMMAND_FAILOVER && core->op.target == core->self;
+
+    if (core->role == ROLE_LEADER || !election_order_is_over(core))
+        return;
+    election_end_order(core);
+    if (mine && core->positions_lack > 0)
+        plan_finish(
+            core, OP_FAILED,
+            "%d more of the members that may hold what was acknowledged have to answer; start them, or "
+            "accept its loss with --accept-loss",
+            core->positions_lack);
+    if (mine)
+        plan_finish(core, OP_FAILED,
+                    "no majority of the members answered: %d votes are needed; see pgvigil status",
+                    document_majority(&core->persist.doc));
+}
+
 /* Pause, resume and an ordered election end when the document says so. */
 static void finish_by_document(Core *core)
 {
     const Document *doc = &core->persist.doc;
 
-    if (core->forced && core->op.kind == COMMAND_FAILOVER &&
-        core_since(core, &core->op.begun_at) > ELECTION_LIMIT_US) {
-        core->forced = core->accept_loss = false;
-        if (core->positions_lack > 0)
-            plan_finish(
-                core, OP_FAILED,
-                "%d more of the members that may hold what was acknowledged have to answer; start them, or "
-                "accept its loss with --accept-loss",
-                core->positions_lack);
-        plan_finish(core, OP_FAILED,
-                    "no majority of the members answered: %d votes are needed; see pgvigil status",
-                    document_majority(doc));
-    }
     if (core->op.state != OP_RUNNING || core->role != ROLE_LEADER || !core->doc_in_force)
         return;
     if (core->op.kind == COMMAND_PAUSE && core->pending.token == 0 && doc->paused)
@@ -391,5 +399,6 @@ void plan_tick(Core *core, Effects *out)
     case STEP_RELEASE: wait_for_successor(core); break;
     case STEP_NONE: break;
     }
+    finish_order(core);
     finish_by_document(core);
 }

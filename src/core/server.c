@@ -97,7 +97,7 @@ void server_act(Core *core, Effects *out, ActionKind kind)
     if (kind == ACTION_INSPECT || kind == ACTION_SAVE_WAL)
         fill_fork(core, &action);
     if (kind == ACTION_SAVE_WAL)
-        action.fork = core->fork;
+        action.fork = core->inspected ? core->fork : LSN_NONE; /* all of it */
     action.names = standbys_names_for(core, kind);
     if (action.names.kind != NAMES_UNKNOWN || kind == ACTION_SET_NAMES)
         core->names_told = action.names;
@@ -247,7 +247,7 @@ static void after_start_primary(Core *core, Effects *out)
         };
         core_history(core, out, &history, "the primary was restarted in place");
     }
-    core->crashed = core->in_place = false;
+    core->crashed = core->in_place = core->want_restart = false;
     if (core->op.state == OP_RUNNING && core->op.kind == COMMAND_RESTART)
         plan_finish(core, OP_DONE, "the primary was restarted");
 }

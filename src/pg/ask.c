@@ -340,3 +340,33 @@ void ask_fresh(PgPoll *poll)
         target.host[0] != '\0')
         conn_connect(poll->fresh, &target, poll->poll_timeout_ms, on_fresh, poll);
 }
+
+/* ---- Queries of others ---- */
+
+void poll_query(PgPoll *poll, const char *sql, int64_t timeout_ms, ConnFn *on_done, void *arg)
+{
+    char *copy = strdup(sql);
+
+    if (copy == NULL || poll->queued >= POLL_QUERY_MAX) {
+        free(copy);
+        ConnReply reply = {0};
+        err_set(&reply.err, ERR_REFUSED, "too many queries wait for the local server");
+        on_done(arg, &reply);
+        return;
+    }
+    poll->queue[poll->queued++] =
+        (PollQuery){.sql = copy, .timeout_ms = timeout_ms, .on_done = on_done, .arg = arg};
+    if (poll->next.postmaster == 0)
+        loop_timer_start(&poll->defer, 0, 0);
+    else
+        ask_pump(poll);
+}
+
+void poll_forget(PgPoll *poll, void *arg)
+{
+    if (poll->sent.arg == arg)
+        poll->sent.on_done = NULL;
+    for (size_t i = 0; i < poll->queued; i++)
+        if (poll->queue[i].arg == arg)
+            poll->queue[i].on_done = NULL;
+}

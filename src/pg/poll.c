@@ -151,6 +151,8 @@ void poll_on_row(PgPoll *poll, const QueryExtra *extra)
     if (!now && extra->stream_timeline != 0)
         s->timeline = extra->stream_timeline;
     if (now || soon) {
+        if (now)
+            s->timeline_start = LSN_NONE; /* until it is read: it belongs to a timeline */
         poll->wal_timeline = s->state == SERVER_PRIMARY ? s->timeline : extra->stream_timeline;
         poll->wal_streaming = s->streaming;
         poll->wal_lsn = s->lsn;
@@ -271,6 +273,25 @@ static bool on_directory(PgPoll *poll, const Look *look)
     return fill_down(poll, look);
 }
 
+/* Returns true if there is something to show. A row of another timeline may have come meanwhile: then again.
+ */
+static bool on_wal(PgPoll *poll, const Look *look)
+{
+    if (poll->next.postmaster != 0 && look->known_timeline != poll->wal_timeline) {
+        poll->look_wanted |= LOOK_WAL;
+        return false;
+    }
+    bool awaited = poll->emit_after_look;
+    poll->emit_after_look = false;
+    poll->wal_known = look->wal_ok;
+    if (!look->wal_ok)
+        return awaited;
+    poll->next.timeline = look->timeline;
+    poll->next.timeline_start = look->timeline_start;
+    poll->next.oldest_lsn = look->oldest;
+    return awaited;
+}
+
 static void on_look(void *arg)
 {
     LookJob *job = arg;
@@ -293,16 +314,7 @@ static void on_look(void *arg)
         poll->next.looked_us = job->asked_us;
     if ((look->what & LOOK_DIRECTORY) != 0)
         show = on_directory(poll, look) || (show && poll->next.postmaster == 0 && poll->facts_known);
-    if ((look->what & LOOK_WAL) != 0) {
-        poll->wal_known = look->wal_ok;
-        if (look->wal_ok) {
-            poll->next.timeline = look->timeline;
-            poll->next.timeline_start = look->timeline_start;
-            poll->next.oldest_lsn = look->oldest;
-        }
-        show = show || poll->emit_after_look;
-        poll->emit_after_look = false;
-    }
+    show = ((look->what & LOOK_WAL) != 0 && on_wal(poll, look)) || show;
     if (poll->next.postmaster == 0 && poll->next.processes_left) {
         poll->look_wanted |= (look->what & LOOK_PROCESSES) == 0 ? LOOK_PROCESSES : 0;
         poll_hurry(poll);
@@ -403,34 +415,6 @@ void poll_now(PgPoll *poll)
 bool poll_is_connected(const PgPoll *poll)
 {
     return conn_is_connected(poll->conn) && poll->prepared;
-}
-
-void poll_query(PgPoll *poll, const char *sql, int64_t timeout_ms, ConnFn *on_done, void *arg)
-{
-    char *copy = strdup(sql);
-
-    if (copy == NULL || poll->queued >= POLL_QUERY_MAX) {
-        free(copy);
-        ConnReply reply = {0};
-        err_set(&reply.err, ERR_REFUSED, "too many queries wait for the local server");
-        on_done(arg, &reply);
-        return;
-    }
-    poll->queue[poll->queued++] =
-        (PollQuery){.sql = copy, .timeout_ms = timeout_ms, .on_done = on_done, .arg = arg};
-    if (poll->next.postmaster == 0)
-        loop_timer_start(&poll->defer, 0, 0);
-    else
-        ask_pump(poll);
-}
-
-void poll_forget(PgPoll *poll, void *arg)
-{
-    if (poll->sent.arg == arg)
-        poll->sent.on_done = NULL;
-    for (size_t i = 0; i < poll->queued; i++)
-        if (poll->queue[i].arg == arg)
-            poll->queue[i].on_done = NULL;
 }
 
 void poll_set_options(PgPoll *poll, const PollOptions *options)

@@ -267,6 +267,9 @@ static void check_elected(Cluster *c, int no)
                      (unsigned long long) term, votes, voters);
 }
 
+/* For so long an order to lose what others hold is meant, and then its promotion may take some time. */
+#define ORDER_US (30 * US_PER_SEC)
+
 void check_step(Cluster *c, int no)
 {
     const Node *node = &c->node[no];
@@ -280,7 +283,8 @@ void check_step(Cluster *c, int no)
         c->seen.checked[no] = doc->id;
         check_document(c, doc);
     }
-    if (leads && node->core.accept_loss)
+    /* The operator's order is the permission, not what the core makes of it. */
+    if (leads && node->core.accept_loss && c->now_us - c->seen.order_us < ORDER_US)
         c->seen.accepted_epoch = doc->epoch;
     check_in_force(c, no);
     if (leads)

@@ -289,6 +289,8 @@ void cluster_command(Cluster *c, int no, CommandKind kind, MemberNo target)
 
 void cluster_failover(Cluster *c, int no, MemberNo target, bool accept_loss)
 {
+    if (accept_loss)
+        c->seen.order_us = c->now_us;
     command_with(c, no, COMMAND_FAILOVER, target, accept_loss);
 }
 

@@ -229,10 +229,10 @@ typedef struct Cluster {
             uint64_t hash;
         } doc[DOC_LOG];
         DocId in_force;
-        bool synchronous; /* the newest document in force is */
-        uint32_t epoch;   /* its */
-        uint32_t
-            accepted_epoch; /* an operator accepted a loss for it, and nobody was promoted since; 0: none */
+        bool synchronous;        /* the newest document in force is */
+        uint32_t epoch;          /* its */
+        int64_t order_us;        /* when an operator said last that what others hold may be lost */
+        uint32_t accepted_epoch; /* by that, and nobody was promoted in it yet; 0: none */
         bool promises[NODE_MAX]; /* the last that was in force there was */
         DocId checked[NODE_MAX]; /* by its node's last step */
         bool led[NODE_MAX];

@@ -184,7 +184,7 @@ def test_as_root(node):
 
 
 def test_members_that_disagree(make_cluster):
-    """Another lease on one of them: that one is told and ends with 2, and the two others are not disturbed."""
+    """Another member in the file of one: that one is told and ends with 2, and the two others are not disturbed."""
     cluster = make_cluster(3)
     pg3 = cluster["pg3"]
     if cluster.wait_primary() is pg3:
@@ -193,7 +193,7 @@ def test_members_that_disagree(make_cluster):
     pg3.stop_agent()
     base.write_file(pg3.folder + "/pgvigil.conf", open(pg3.config_path, encoding="utf-8").read(), 0o644)
     pg3.config_path = pg3.folder + "/pgvigil.conf"
-    edit(pg3, r"^name = test$", "name = test\nlease = 5s")
+    edit(pg3, r"^pg1 = ", "w9 = host=10.77.9.1 role=witness\npg1 = ")
     term = cluster.nodes[0].view()["term"]
     done = run_agent(pg3)
     assert done.returncode == 2, done

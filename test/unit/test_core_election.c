@@ -249,6 +249,47 @@ static void obstacles(void **state)
     obstacle(fixture_core(W), "witness");
 }
 
+/* What an operator ordered is meant then, and for the cluster as it was; not hours later. */
+static void orders_do_not_outlive(void **state)
+{
+    Core core = fixture_core(B);
+    Document newer = core.persist.doc;
+    Msg msg = fixture_msg(&core, MSG_RELEASE, A);
+    Event event = {.kind = EVENT_MESSAGE, .now = fixture_clock(5000), .msg = &msg};
+    (void) state;
+
+    msg.release =
+        (Release){.leader = fixture_uuid(A), .term = 4, .to = B, .forced = true, .accept_loss = true};
+    core_step(&core, &event, &fixture_out);
+    assert_true(core.forced && core.accept_loss);
+    fixture_step(&core, 19000, NULL);
+    assert_true(core.forced && core.accept_loss);
+    fixture_step(&core, 20100, NULL);
+    assert_false(core.forced || core.accept_loss);
+
+    core_step(&core, &event, &fixture_out);
+    newer.id = (DocId){.term = 4, .version = 12};
+    document_adopt(&core, &newer);
+    assert_true(core.accept_loss); /* of the term that was given up */
+    newer.id.term = 5;
+    document_adopt(&core, &newer);
+    assert_false(core.forced || core.accept_loss);
+}
+
+/* Nobody can take a pause out of the document without leading; its end counts all the same. */
+static void a_pause_ends_without_a_leader(void **state)
+{
+    Core core = fixture_core(B);
+    (void) state;
+
+    core.persist.doc.paused = true;
+    assert_has(election_obstacle(&core), "paused");
+    core.persist.doc.pause_until_us = core.now.wall_us + 1;
+    assert_has(election_obstacle(&core), "paused");
+    core.persist.doc.pause_until_us = core.now.wall_us;
+    assert_null(election_obstacle(&core));
+}
+
 static void incumbents(void **state)
 {
     Core core = fixture_core(A);
@@ -349,6 +390,8 @@ int main(void)
         cmocka_unit_test(unfrozen_vote),
         cmocka_unit_test(own_vote_honours_the_promise),
         cmocka_unit_test(obstacles),
+        cmocka_unit_test(orders_do_not_outlive),
+        cmocka_unit_test(a_pause_ends_without_a_leader),
         cmocka_unit_test(incumbents),
         cmocka_unit_test(ranking),
         cmocka_unit_test(successors),

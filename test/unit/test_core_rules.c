@@ -179,6 +179,16 @@ static void from_state_to_row(void **state)
     assert_string_equal(rule_of(&core), "clone_diverged");
     core.persist.doc.paused = true;
     assert_string_equal(rule_of(&core), "paused");
+    core.want_clone = true; /* nothing is replaced that was not saved, and if it can only be saved whole */
+    assert_string_equal(rule_of(&core), "clone_wanted");
+    core.wal_saved = false;
+    assert_string_equal(rule_of(&core), "clone_saves");
+    core.inspected = false;
+    assert_string_equal(rule_of(&core), "clone_inspects");
+    core.failures = 3;
+    assert_string_equal(rule_of(&core), "clone_saves_all");
+    core.wal_saved = true;
+    assert_string_equal(rule_of(&core), "clone_wanted");
     core = fixture_core(W);
     assert_string_equal(rule_of(&core), "witness");
     core = fixture_core(A);
