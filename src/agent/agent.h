@@ -22,4 +22,11 @@ int agent_run(const Config *config, const char *config_path, Err *err);
  */
 int guard_main(int argc, char **argv);
 
+/*
+ * The porter: holds the ports of gates and the virtual addresses, and closes them by itself when the deadline
+ * in FENCE_FILE passes or the agent falls silent. Arguments: porter --fence=FENCE_FILE; standard input is its
+ * channel to the agent. Internal; started by the agent. Returns the exit code.
+ */
+int porter_main(int argc, char **argv);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "action/slots.h"
 #include "agent/deadline.h"
+#include "agent/gates.h"
 #include "agent/snapshot.h"
 #include "config/config.h"
 #include "core/core.h"
@@ -86,6 +87,7 @@ typedef struct Agent {
     PgPoll *poll;
     Actions *actions;
     Deadline deadline;
+    Gates *gates;
     pid_t guard;
     ProcWatch guard_watch;
     LoopTimer guard_timer; /* until it is started again */

@@ -109,6 +109,7 @@ const Verb verb_table[] = {
      "explain a verb", "Without a verb: the list of verbs. \"help config\" lists the options of the configuration too."},
     {"version", "", 0, 0, 0, true, false, verb_version, "print the version", ""},
     {"guard", "", 0, 0, 0, true, true, verb_guard, "enforce the lease's deadline; started by run", ""},
+    {"porter", "", 0, 0, 0, true, true, verb_porter, "hold gates and virtual addresses; started by run", ""},
     {NULL},
 };
 /* clang-format on */

@@ -27,3 +27,8 @@ int verb_guard(const Call *call)
 {
     return guard_main(call->argc, call->argv);
 }
+
+int verb_porter(const Call *call)
+{
+    return porter_main(call->argc, call->argv);
+}

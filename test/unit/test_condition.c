@@ -1,5 +1,5 @@
 /*
- * Conditions of gates: the grammar with its errors, and what is not known.
+ * test_condition.c: conditions of gates: the grammar with its errors, and what is not known.
  */
 #include "unit.h"
 

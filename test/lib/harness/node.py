@@ -31,7 +31,7 @@ host replication all 127.0.0.1/32 trust
 host replication all 10.77.0.0/16 trust
 """
 SQL_TIMEOUT = 10.0
-EVERYTHING = ("agent", "guard", "postgres", "other")  # kinds of processes
+EVERYTHING = ("agent", "guard", "porter", "postgres", "other")  # kinds of processes
 _thread = threading.local()
 
 
