@@ -2,7 +2,8 @@
  * gate.c: the listening socket of a gate and the checks that it holds.
  *
  * A check is held, not closed at once, so that a monitor which keeps its connection learns of a closing by
- * the reset and not by its next round. Held are GATE_HELD_MAX for GATE_HELD_MS each; the oldest gives way.
+ * the reset and not by its next round. Held are GATE_HELD_MAX for GATE_HELD_MS each; what comes beyond
+ * that is closed at once, so that a flood of short checks does not push out those that wait.
  */
 #include "net/gate.h"
 
@@ -17,13 +18,11 @@
 #include <unistd.h>
 
 #define BACKLOG      64
-#define ACCEPT_ROUND 32 /* at once; the loop comes back for more */
+#define ACCEPT_ROUND 16 /* at once; the loop comes back for more, and for those that have gone meanwhile */
 
 typedef struct Held {
-    Gate *gate;
     uv_poll_t *poll; /* NULL: free */
     int fd;
-    uint64_t number; /* which came first */
     LoopTimer timer;
 } Held;
 
@@ -80,17 +79,10 @@ static void on_held(uv_poll_t *poll, int status, int events)
 
 static Held *find_place(Gate *gate)
 {
-    Held *oldest = &gate->held[0];
-
-    for (int i = 0; i < GATE_HELD_MAX; i++) {
-        Held *held = &gate->held[i];
-        if (held->poll == NULL)
-            return held;
-        if (held->number < oldest->number)
-            oldest = held;
-    }
-    drop(oldest, false);
-    return oldest;
+    for (int i = 0; i < GATE_HELD_MAX; i++)
+        if (gate->held[i].poll == NULL)
+            return &gate->held[i];
+    return NULL;
 }
 
 static uv_poll_t *poll_new(uv_loop_t *loop, int fd, void *data)
@@ -111,9 +103,14 @@ static void hold(Gate *gate, int fd)
 {
     Held *held = find_place(gate);
 
+    gate->taken++;
+    if (held == NULL) {
+        close(fd);
+        return;
+    }
     /* From now on also if this process is killed: the kernel closes with a reset then. */
     set_linger(fd, true);
-    *held = (Held){.gate = gate, .fd = fd, .number = gate->taken++};
+    *held = (Held){.fd = fd};
     held->poll = poll_new(gate->loop, fd, held);
     if (held->poll == NULL) {
         close(fd);
