@@ -29,4 +29,11 @@ int guard_main(int argc, char **argv);
  */
 int porter_main(int argc, char **argv);
 
+/*
+ * Removes the virtual addresses from this machine, unless a porter of this member lives, who does it himself.
+ * For the unit's ExecStopPost: config was loaded for asking. Prints what it removed; false with the last
+ * error.
+ */
+bool agent_release(const Config *config, Err *err);
+
 #endif

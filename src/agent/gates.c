@@ -69,15 +69,6 @@ static void copy_gate(const ConfigGate *from, PorterGate *ret)
     memcpy(ret->target, from->target, sizeof ret->target);
 }
 
-static void copy_vip(const ConfigVip *from, Vip *ret)
-{
-    _Static_assert(sizeof(Vip) == sizeof(ConfigVip), "the same members");
-    *ret = (Vip){.family = from->family, .prefix = from->prefix};
-    memcpy(ret->text, from->text, sizeof ret->text);
-    memcpy(ret->device, from->device, sizeof ret->device);
-    memcpy(ret->byte, from->byte, sizeof ret->byte);
-}
-
 /* A witness has no server that an address could lead to. */
 static void make_spec(const Config *config, PorterSpec *ret)
 {
@@ -91,7 +82,7 @@ static void make_spec(const Config *config, PorterSpec *ret)
         copy_gate(&config->gate[i], &ret->gate[i]);
     ret->vip_count = config_is_witness(config) ? 0 : config->virtual_count;
     for (int i = 0; i < ret->vip_count; i++)
-        copy_vip(&config->virtual_address[i], &ret->vip[i]);
+        porter_copy_vip(&config->virtual_address[i], &ret->vip[i]);
 }
 
 static bool has_something(const PorterSpec *spec)

@@ -75,6 +75,15 @@ void porter_mark(const char *fence_path, char *ret_text)
     snprintf(ret_text, FENCE_PATH_LEN + 16, "--fence=%s", fence_path);
 }
 
+void porter_copy_vip(const ConfigVip *from, Vip *ret)
+{
+    _Static_assert(sizeof(Vip) == sizeof(ConfigVip), "the same members");
+    *ret = (Vip){.family = from->family, .prefix = from->prefix};
+    memcpy(ret->text, from->text, sizeof ret->text);
+    memcpy(ret->device, from->device, sizeof ret->device);
+    memcpy(ret->byte, from->byte, sizeof ret->byte);
+}
+
 static void log_change(const char *what, const char *name, const PorterState *state)
 {
     char quoted[2 * PORTER_REASON_LEN];

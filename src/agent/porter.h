@@ -69,4 +69,7 @@ typedef struct PorterReport {
 /* The argument that tells this member's porters from others; ret_text has room for FENCE_PATH_LEN + 16. */
 void porter_mark(const char *fence_path, char *ret_text);
 
+/* The configuration's address in the terms of net. */
+void porter_copy_vip(const ConfigVip *from, Vip *ret);
+
 #endif

@@ -71,6 +71,7 @@ class Node:
         self.marker = "%s/%s" % (root, name)
         self.data = os.path.join(self.folder, "data")
         self.daemon = None
+        self.capabilities = ()  # of what runs here as PostgreSQL's user, as the unit's AmbientCapabilities
         self.preload = None  # with Cluster(preload=True)
         self.fence_file = None  # with Cluster(extension=True)
         self.disks = {}  # "data" or "state" -> its Disk, if it has one of its own
@@ -90,7 +91,7 @@ class Node:
 
     def argv(self, argv, user=True):
         if self.machine:
-            return self.machine.argv(argv, user)
+            return self.machine.argv(argv, user, self.capabilities)
         return as_user(argv) if user else list(argv)
 
     def environment(self, **extra):
