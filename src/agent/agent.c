@@ -65,6 +65,7 @@ static void publish(Agent *agent, bool changed)
     agent->published_at = now;
     api_publish(agent);
     gates_publish(agent);
+    proxies_look(agent);
     beside_publish(agent);
 }
 
@@ -390,6 +391,7 @@ static void done(Agent *agent)
     beside_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
     gates_done(agent);
+    proxies_done(agent);
     http_server_stop(agent->http);
     peer_net_stop(agent->peers);
     proc_watch_stop(&agent->guard_watch);
@@ -424,6 +426,7 @@ static bool start(Agent *agent, Err *err)
     if (!start_core(agent, &inc, err) || !start_listeners(agent, inc, err) || !start_server_side(agent, err))
         return false;
     gates_start(agent);
+    proxies_start(agent);
     past_load(agent);
     return true;
 }

@@ -4,7 +4,7 @@
 #include "agent/gates.h"
 
 #include "agent/internal.h"
-#include "agent/porter.h"
+#include "agent/porter_vip.h"
 #include "base/str.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -82,7 +82,7 @@ static void make_spec(const Config *config, PorterSpec *ret)
         copy_gate(&config->gate[i], &ret->gate[i]);
     ret->vip_count = config_is_witness(config) ? 0 : config->virtual_count;
     for (int i = 0; i < ret->vip_count; i++)
-        porter_copy_vip(&config->virtual_address[i], &ret->vip[i]);
+        porter_vip_copy(&config->virtual_address[i], &ret->vip[i]);
 }
 
 static bool has_something(const PorterSpec *spec)

@@ -33,7 +33,8 @@ void gates_renew(struct Agent *agent);
 /* What the porter reported last; NULL: nothing, or there is none. */
 const struct PorterReport *gates_report(const struct Agent *agent);
 
-/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; texts for alarms. */
+/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; texts for alarms.
+ */
 void gates_add(const struct Agent *agent, Buf *out);
 void gates_metrics(const struct Agent *agent, Buf *out);
 void gates_alarm(const struct Agent *agent, Buf *out);

@@ -10,6 +10,7 @@
 #include "action/slots.h"
 #include "agent/deadline.h"
 #include "agent/gates.h"
+#include "agent/proxies.h"
 #include "agent/snapshot.h"
 #include "config/config.h"
 #include "core/core.h"
@@ -88,6 +89,7 @@ typedef struct Agent {
     Actions *actions;
     Deadline deadline;
     Gates *gates;
+    Proxies *proxies;
     pid_t guard;
     ProcWatch guard_watch;
     LoopTimer guard_timer; /* until it is started again */

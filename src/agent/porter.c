@@ -8,6 +8,7 @@
 #include "agent/porter.h"
 
 #include "agent/agent.h"
+#include "agent/porter_vip.h"
 #include "base/fence.h"
 #include "base/str.h"
 #include "net/gate.h"
@@ -34,23 +35,12 @@
 #define FIRST_US   (US_PER_SEC) /* a new porter leaves things as they are until it is told, at most so long */
 #define CHANNEL_FD 0            /* to the agent */
 
-/* After the address was put there; some switches miss the first. */
-static const int64_t announce_us[] = {0, 100 * US_PER_MS, 500 * US_PER_MS, 2 * US_PER_SEC, 5 * US_PER_SEC};
-#define ANNOUNCEMENTS (sizeof announce_us / sizeof announce_us[0])
-
 typedef struct Door {
     Gate *gate;
     int target[CONFIG_TARGET_MAX];
     PorterState state;
     int64_t again_us; /* boot clock: not before */
 } Door;
-
-typedef struct Held {
-    PorterState state;
-    int64_t again_us;
-    int64_t since_us;
-    size_t announced;
-} Held;
 
 typedef struct Porter {
     uv_loop_t loop;
@@ -67,21 +57,12 @@ typedef struct Porter {
     PorterReport report;
     TcpChecks *checks;
     Door door[CONFIG_GATE_MAX];
-    Held held[CONFIG_VIP_MAX];
+    PorterVip held[CONFIG_VIP_MAX];
 } Porter;
 
 void porter_mark(const char *fence_path, char *ret_text)
 {
     snprintf(ret_text, FENCE_PATH_LEN + 16, "--fence=%s", fence_path);
-}
-
-void porter_copy_vip(const ConfigVip *from, Vip *ret)
-{
-    _Static_assert(sizeof(Vip) == sizeof(ConfigVip), "the same members");
-    *ret = (Vip){.family = from->family, .prefix = from->prefix};
-    memcpy(ret->text, from->text, sizeof ret->text);
-    memcpy(ret->device, from->device, sizeof ret->device);
-    memcpy(ret->byte, from->byte, sizeof ret->byte);
 }
 
 static void log_change(const char *what, const char *name, const PorterState *state)
@@ -96,10 +77,10 @@ static void log_change(const char *what, const char *name, const PorterState *st
                  off, log_quote(state->reason, quoted, sizeof quoted));
 }
 
-/* One line for each change of state or trouble; other reasons for being closed are told, not logged. */
-static bool set_state(PorterState *state, const char *what, bool on, bool trouble, const char *reason)
+bool porter_set_state(PorterState *state, const char *what, bool on, bool trouble, const char *reason)
 {
-    bool changed = state->on != on || state->trouble != trouble || (trouble && strcmp(state->reason, reason) != 0);
+    bool changed =
+        state->on != on || state->trouble != trouble || (trouble && strcmp(state->reason, reason) != 0);
 
     state->changes += state->on != on;
     state->on = on;
@@ -171,82 +152,14 @@ static bool look_at_gate(Porter *porter, int index, const ConditionFacts *facts,
         is_forbidden(porter, index, reason);
     if (reason[0] != '\0') {
         gate_close(door->gate);
-        return set_state(&door->state, "gate", false, false, reason);
+        return porter_set_state(&door->state, "gate", false, false, reason);
     }
     if (gate_is_open(door->gate) || now->boot_us < door->again_us)
         return false;
     if (gate_open(door->gate, spec->address[0] != '\0' ? spec->address : NULL, spec->port, &err))
-        return set_state(&door->state, "gate", true, false, "");
+        return porter_set_state(&door->state, "gate", true, false, "");
     door->again_us = now->boot_us + AGAIN_US;
-    return set_state(&door->state, "gate", false, true, err.text);
-}
-
-/* ---- Addresses ---- */
-
-static bool remove_address(Porter *porter, int index, const Clock *now, const char *reason)
-{
-    Held *held = &porter->held[index];
-    bool removed = false;
-    Err err = {0};
-
-    if (!held->state.on && now->boot_us < held->again_us)
-        return false;
-    held->again_us = now->boot_us + AGAIN_US;
-    /* Also one that was never ours to put there: who does not hold the lease must not have it. */
-    if (!vip_remove(&porter->spec.vip[index], &removed, &err)) {
-        held->again_us = now->boot_us + (held->state.on ? 0 : AGAIN_US);
-        return set_state(&held->state, "vip", false, true, err.text);
-    }
-    if (removed && !held->state.on)
-        log_line(LOG_LEVEL_WARN, "vip", "name=%s state=removed reason=\"it was found here\"", held->state.name);
-    return set_state(&held->state, "vip", false, false, reason);
-}
-
-static void announce(Porter *porter, int index, const Clock *now)
-{
-    static LogLimit limit;
-    Held *held = &porter->held[index];
-    Err err = {0};
-
-    if (held->announced == ANNOUNCEMENTS || now->boot_us - held->since_us < announce_us[held->announced])
-        return;
-    held->announced++;
-    if (!vip_announce(&porter->spec.vip[index], &err))
-        log_limited(&limit, LOG_LEVEL_ERROR, "vip_not_announced", "name=%s reason=\"%s\"", held->state.name,
-                    err.text);
-}
-
-static bool hold_address(Porter *porter, int index, const Clock *now)
-{
-    Held *held = &porter->held[index];
-    bool was = held->state.on, changed = false;
-    Err err = {0};
-
-    if (now->boot_us >= held->again_us || !was) {
-        bool ok = vip_add(&porter->spec.vip[index], porter->spec.lifetime_s, &err);
-        held->again_us = now->boot_us + AGAIN_US;
-        changed = set_state(&held->state, "vip", ok, !ok, err.text);
-        if (ok && !was) {
-            held->since_us = now->boot_us;
-            held->announced = 0;
-        }
-    }
-    if (held->state.on)
-        announce(porter, index, now);
-    return changed;
-}
-
-static bool look_at_address(Porter *porter, int index, const ConditionFacts *facts, const Clock *now)
-{
-    Held *held = &porter->held[index];
-    bool wanted = (facts->holds & facts->known & 1u << CONDITION_PRIMARY) != 0;
-
-    if (!wanted)
-        return remove_address(porter, index, now,
-                              facts->known == 0 ? "the agent says nothing" : "not primary with a lease");
-    if (!held->state.on && held->state.trouble && now->boot_us < held->again_us)
-        return false;
-    return hold_address(porter, index, now);
+    return porter_set_state(&door->state, "gate", false, true, err.text);
 }
 
 /* ---- The turn ---- */
@@ -306,9 +219,12 @@ static void look(Porter *porter)
         return;
     }
     ConditionFacts facts = facts_now(porter, &now, &left_us);
+    bool silent = facts.known == 0, primary = (facts.holds & facts.known & 1u << CONDITION_PRIMARY) != 0;
     /* Addresses before ports: a client that comes in by name must not find an open port behind a dead one. */
     for (int i = 0; i < porter->spec.vip_count; i++)
-        changed = look_at_address(porter, i, &facts, &now) || changed;
+        changed = porter_vip_look(&porter->held[i], &porter->spec.vip[i], porter->spec.lifetime_s, primary,
+                                  silent ? "the agent says nothing" : "not primary with a lease", &now) ||
+                  changed;
     for (int i = 0; i < porter->spec.gate_count; i++)
         changed = look_at_gate(porter, i, &facts, &now) || changed;
     if (!porter->alone)
@@ -366,7 +282,7 @@ static void take_gates(Porter *porter, const PorterSpec *fresh)
     for (int i = 0; i < porter->spec.gate_count; i++)
         if (old[i].gate != NULL) {
             gate_free(old[i].gate);
-            set_state(&old[i].state, "gate", false, false, "not in the configuration any more");
+            porter_set_state(&old[i].state, "gate", false, false, "not in the configuration any more");
         }
     tcp_check_free(porter->checks);
     porter->checks = checks;
@@ -380,7 +296,7 @@ static bool same_vip(const Vip *a, const Vip *b)
 /* An address that is not wanted any more goes at once. */
 static void take_vips(Porter *porter, const PorterSpec *fresh)
 {
-    Held old[CONFIG_VIP_MAX];
+    PorterVip old[CONFIG_VIP_MAX];
     Clock now = clock_now();
     bool kept[CONFIG_VIP_MAX] = {false};
 
@@ -401,7 +317,8 @@ static void take_vips(Porter *porter, const PorterSpec *fresh)
             continue;
         bool ok = vip_remove(&porter->spec.vip[k], &removed, &err);
         old[k].state.on = old[k].state.on && ok;
-        set_state(&old[k].state, "vip", false, !ok, ok ? "not in the configuration any more" : err.text);
+        porter_set_state(&old[k].state, "vip", false, !ok,
+                         ok ? "not in the configuration any more" : err.text);
         old[k].again_us = now.boot_us;
     }
 }
@@ -494,7 +411,8 @@ int porter_main(int argc, char **argv)
     }
     str_copy(porter->mark, sizeof porter->mark, argv[1]);
     prctl(PR_SET_NAME, "pgvigil-porter");
-    signal(SIGTERM, SIG_IGN); /* a stop of the whole unit must not leave an address behind: it ends by itself */
+    signal(SIGTERM,
+           SIG_IGN); /* a stop of the whole unit must not leave an address behind: it ends by itself */
     signal(SIGHUP, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);

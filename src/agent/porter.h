@@ -39,7 +39,8 @@ typedef struct PorterSpec {
     Vip vip[CONFIG_VIP_MAX];
 } PorterSpec;
 
-/* From the agent, at each change and twice a second: how things are. Not believed for longer than fresh_us. */
+/* From the agent, at each change and twice a second: how things are. Not believed for longer than fresh_us.
+ */
 typedef struct PorterFacts {
     PorterKind kind;
     Clock at;
@@ -51,8 +52,8 @@ typedef struct PorterFacts {
 typedef struct PorterState {
     char name[64]; /* of the gate; the address */
     uint16_t port;
-    bool on;      /* open; held */
-    bool trouble; /* it should be, and cannot */
+    bool on;        /* open; held */
+    bool trouble;   /* it should be, and cannot */
     uint64_t taken; /* connections */
     uint64_t changes;
     char reason[PORTER_REASON_LEN]; /* why not; "" if on */
@@ -69,7 +70,10 @@ typedef struct PorterReport {
 /* The argument that tells this member's porters from others; ret_text has room for FENCE_PATH_LEN + 16. */
 void porter_mark(const char *fence_path, char *ret_text);
 
-/* The configuration's address in the terms of net. */
-void porter_copy_vip(const ConfigVip *from, Vip *ret);
+/*
+ * Puts a state down; what: "gate" or "vip". One line of the log for each change of it and each new trouble;
+ * other reasons for being closed are told, not logged. True if there was a line.
+ */
+bool porter_set_state(PorterState *state, const char *what, bool on, bool trouble, const char *reason);
 
 #endif

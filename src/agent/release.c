@@ -3,7 +3,7 @@
  * everything.
  */
 #include "agent/agent.h"
-#include "agent/porter.h"
+#include "agent/porter_vip.h"
 #include "base/fence.h"
 #include "net/vip.h"
 #include "sys/proc.h"
@@ -32,7 +32,7 @@ bool agent_release(const Config *config, Err *err)
         return true;
     for (int i = 0; i < config->virtual_count; i++) {
         Vip vip;
-        porter_copy_vip(&config->virtual_address[i], &vip);
+        porter_vip_copy(&config->virtual_address[i], &vip);
         if (!vip_remove(&vip, &removed, err))
             ok = false;
         else if (removed)

@@ -53,7 +53,8 @@ static void find_daemon(const Check *check, char *ret_pid, size_t size)
     Buf text = {0};
 
     ret_pid[0] = '\0';
-    snprintf(path, sizeof path, "%s/%s.lock", check->config->node.state_directory, check->config->cluster.name);
+    snprintf(path, sizeof path, "%s/%s.lock", check->config->node.state_directory,
+             check->config->cluster.name);
     if (check_is_ours(check) && file_read(path, 64, &text, NULL) && text.data != NULL)
         snprintf(ret_pid, size, "%.*s", (int) strspn(text.data, "0123456789"), text.data);
     buf_done(&text);
@@ -99,10 +100,12 @@ static void check_capabilities(Check *check)
         check_line(check, CHECK_FAIL, "capabilities", cure,
                    "the daemon that runs here lacks CAP_NET_ADMIN or CAP_NET_RAW");
     else if (unit_gives() || (capabilities_of("self") & NEEDED) == NEEDED)
-        check_line(check, CHECK_OK, "capabilities", NULL, "the daemon is given what it needs to hold addresses");
+        check_line(check, CHECK_OK, "capabilities", NULL,
+                   "the daemon is given what it needs to hold addresses");
     else
-        check_line(check, CHECK_FAIL, "capabilities", cure,
-                   "nothing gives the daemon CAP_NET_ADMIN and CAP_NET_RAW, without which it cannot hold addresses");
+        check_line(
+            check, CHECK_FAIL, "capabilities", cure,
+            "nothing gives the daemon CAP_NET_ADMIN and CAP_NET_RAW, without which it cannot hold addresses");
 }
 
 static void check_vips(Check *check)
@@ -115,7 +118,8 @@ static void check_vips(Check *check)
     for (int i = 0; i < config->virtual_count; i++) {
         const ConfigVip *vip = &config->virtual_address[i];
         if (if_nametoindex(vip->device) != 0)
-            check_line(check, CHECK_OK, "virtual address", NULL, "%s can be put on %s", vip->text, vip->device);
+            check_line(check, CHECK_OK, "virtual address", NULL, "%s can be put on %s", vip->text,
+                       vip->device);
         else
             check_line(check, CHECK_FAIL, "virtual address",
                        "name one that is there on every data member (ip link), in [vip] address",
@@ -134,9 +138,10 @@ static void check_haproxy(Check *check, const char *path)
     else if (errno == ENOENT)
         check_line(check, CHECK_INFO, "HAProxy", NULL, "%s is not there: no HAProxy on this machine", path);
     else
-        check_line(check, CHECK_WARN, "HAProxy",
-                   "stats socket PATH level admin group GROUP mode 660 in haproxy.cfg, with pgvigil's user in GROUP",
-                   "%s: %s", path, strerror(errno));
+        check_line(
+            check, CHECK_WARN, "HAProxy",
+            "stats socket PATH level admin group GROUP mode 660 in haproxy.cfg, with pgvigil's user in GROUP",
+            "%s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
 }

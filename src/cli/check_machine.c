@@ -166,8 +166,8 @@ void check_port(Check *check, const char *subject, const char *address, uint32_t
     } else {
         check_line(check, CHECK_FAIL, subject,
                    gate ? "end what holds it (ss -ltnp), or choose another port in the gate's section"
-                        : "end what holds it (ss -ltnp), or choose another port in [members]", "%s:%u: %s", address,
-                   port, strerror(errno));
+                        : "end what holds it (ss -ltnp), or choose another port in [members]",
+                   "%s:%u: %s", address, port, strerror(errno));
     }
     if (fd >= 0)
         close(fd);

@@ -1,6 +1,6 @@
 /*
- * verb_run.c: the daemon, and the two processes that it starts. The only file of the command line that knows the
- * agent.
+ * verb_run.c: the daemon, and the two processes that it starts. The only file of the command line that knows
+ * the agent.
  */
 #include "agent/agent.h"
 #include "cli/verb.h"

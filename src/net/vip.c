@@ -13,6 +13,7 @@
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,14 +21,15 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define ANSWER_S   1
-#define HOP_LIMIT  255 /* what RFC 4861 demands of an advertisement */
-#define MAC_LEN    6
+#define ANSWER_S  1
+#define HOP_LIMIT 255 /* what RFC 4861 demands of an advertisement */
+#define MAC_LEN   6
 
 typedef struct Request {
     struct nlmsghdr head;
     struct ifaddrmsg body;
     char attributes[128];
+    size_t used; /* of attributes; not sent */
 } Request;
 
 static size_t address_len(const Vip *vip)
@@ -37,20 +39,20 @@ static size_t address_len(const Vip *vip)
 
 static void add_attribute(Request *request, unsigned short type, const void *data, size_t len)
 {
-    struct rtattr *attribute =
-        (struct rtattr *) (void *) ((char *) request + NLMSG_ALIGN(request->head.nlmsg_len));
+    struct rtattr attribute = {.rta_type = type, .rta_len = (unsigned short) RTA_LENGTH(len)};
+    char *at = request->attributes + request->used;
 
-    attribute->rta_type = type;
-    attribute->rta_len = (unsigned short) RTA_LENGTH(len);
-    memcpy(RTA_DATA(attribute), data, len);
-    request->head.nlmsg_len = NLMSG_ALIGN(request->head.nlmsg_len) + RTA_ALIGN(attribute->rta_len);
+    memcpy(at, &attribute, sizeof attribute);
+    memcpy(at + sizeof attribute, data, len);
+    request->used += RTA_ALIGN(attribute.rta_len);
+    request->head.nlmsg_len = (uint32_t) (offsetof(Request, attributes) + request->used);
 }
 
 static bool find_device(const Vip *vip, unsigned *ret_index, Err *err)
 {
     *ret_index = if_nametoindex(vip->device);
-    return *ret_index != 0 || err_set(err, ERR_CONFIG, "there is no network device %s here: ip link lists them",
-                                      vip->device);
+    return *ret_index != 0 ||
+           err_set(err, ERR_CONFIG, "there is no network device %s here: ip link lists them", vip->device);
 }
 
 static Request make_request(const Vip *vip, unsigned index, unsigned short type, unsigned short flags)
@@ -92,8 +94,8 @@ static bool kernel_error(const Vip *vip, const char *what, int number, Err *err)
 {
     if (number == EPERM)
         return err_set(err, ERR_REFUSED,
-                       "cannot %s %s: CAP_NET_ADMIN is missing; give it to the unit (AmbientCapabilities)", what,
-                       vip->text);
+                       "cannot %s %s: CAP_NET_ADMIN is missing; give it to the unit (AmbientCapabilities)",
+                       what, vip->text);
     if (number < 0)
         return err_set(err, ERR_TIMEOUT, "cannot %s %s: the kernel does not answer", what, vip->text);
     return err_set_errno(err, ERR_NET, number, "cannot %s %s on %s", what, vip->text, vip->device);
@@ -136,8 +138,8 @@ static bool find_mac(int fd, const Vip *vip, uint8_t *ret_mac, Err *err)
     if (ioctl(fd, SIOCGIFHWADDR, &request) != 0)
         return err_set_errno(err, ERR_NET, errno, "cannot read the hardware address of %s", vip->device);
     if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-        return err_set(err, ERR_NET, "%s is no Ethernet device: there is nobody to announce %s to", vip->device,
-                       vip->text);
+        return err_set(err, ERR_NET, "%s is no Ethernet device: there is nobody to announce %s to",
+                       vip->device, vip->text);
     memcpy(ret_mac, request.ifr_hwaddr.sa_data, MAC_LEN);
     return true;
 }
@@ -145,9 +147,10 @@ static bool find_mac(int fd, const Vip *vip, uint8_t *ret_mac, Err *err)
 static bool socket_error(const Vip *vip, int number, Err *err)
 {
     if (number == EPERM || number == EACCES)
-        return err_set(err, ERR_REFUSED,
-                       "cannot announce %s: CAP_NET_RAW is missing; give it to the unit (AmbientCapabilities)",
-                       vip->text);
+        return err_set(
+            err, ERR_REFUSED,
+            "cannot announce %s: CAP_NET_RAW is missing; give it to the unit (AmbientCapabilities)",
+            vip->text);
     return err_set_errno(err, ERR_NET, number, "cannot announce %s on %s", vip->text, vip->device);
 }
 
@@ -167,10 +170,8 @@ static bool announce_arp(const Vip *vip, unsigned index, Err *err)
                              .sll_ifindex = (int) index,
                              .sll_halen = MAC_LEN,
                              .sll_addr = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-    ArpPacket packet = {.head = {.ar_hrd = htons(ARPHRD_ETHER),
-                                 .ar_pro = htons(ETH_P_IP),
-                                 .ar_hln = MAC_LEN,
-                                 .ar_pln = 4}};
+    ArpPacket packet = {
+        .head = {.ar_hrd = htons(ARPHRD_ETHER), .ar_pro = htons(ETH_P_IP), .ar_hln = MAC_LEN, .ar_pln = 4}};
     static const uint16_t kinds[] = {ARPOP_REQUEST, ARPOP_REPLY};
     bool ok = true;
 
@@ -202,7 +203,8 @@ static bool announce_neighbour(const Vip *vip, unsigned index, Err *err)
     struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_scope_id = index},
                         to = {.sin6_family = AF_INET6, .sin6_scope_id = index};
     Advertisement packet = {
-        .head = {.nd_na_hdr = {.icmp6_type = ND_NEIGHBOR_ADVERT}, .nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE},
+        .head = {.nd_na_hdr = {.icmp6_type = ND_NEIGHBOR_ADVERT},
+                 .nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE},
         .option = {.nd_opt_type = ND_OPT_TARGET_LINKADDR, .nd_opt_len = 1},
     };
     int hops = HOP_LIMIT, device = (int) index;

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 typedef struct Vip {
-    char text[64];    /* "10.0.0.100/24", for people */
+    char text[64]; /* "10.0.0.100/24", for people */
     char device[16];
-    uint8_t family;   /* AF_INET, AF_INET6 */
+    uint8_t family; /* AF_INET, AF_INET6 */
     uint8_t prefix;
     uint8_t byte[16]; /* IPv4: the first four */
 } Vip;

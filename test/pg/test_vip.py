@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -74,7 +75,8 @@ def test_the_address_moves_with_the_primary(whole):
     """A machine that has talked to the old one learns the new place by the announcement, not by its own asking."""
     old = whole.wait_primary()
     assert ask(whole, "select pg_is_in_recovery()") is False
-    whole.network.hub.run(["ping", "-6", "-c", "1", "-W", "2", SIX])
+    with whole.network.hub.network(), socket.create_connection((SIX, 5432), 5):
+        pass
     assert neighbour(whole, FOUR) == mac(old)
     assert neighbour(whole, SIX) == mac(old)
     info = addresses(old)
