@@ -126,7 +126,7 @@ static int member_of(const Config *config, const HaproxyServer *server)
 }
 
 /*
- * What has to be said about one server. In the primary's backend all others go down, in the standbys' only
+ * What has to be said about one server; an empty command behind the last would be an error. In the primary's backend all others go down, in the standbys' only
  * the primary does: whether a standby is fit, the checks know better. Sessions end even if the checks were
  * faster, unless nothing has changed.
  */
@@ -139,11 +139,11 @@ static void add_commands(const Proxy *proxy, const HaproxyServer *server, bool i
     if (proxy->replicas && !is_primary)
         return;
     if (wanted && !server->up)
-        buf_printf(out, "set server %s/%s health up;", backend, server->name);
+        buf_printf(out, "%sset server %s/%s health up", out->len > 0 ? ";" : "", backend, server->name);
     if (!wanted && server->up)
-        buf_printf(out, "set server %s/%s health down;", backend, server->name);
+        buf_printf(out, "%sset server %s/%s health down", out->len > 0 ? ";" : "", backend, server->name);
     if (!wanted && (server->up || proxies->before != MEMBER_NONE))
-        buf_printf(out, "shutdown sessions server %s/%s;", backend, server->name);
+        buf_printf(out, "%sshutdown sessions server %s/%s", out->len > 0 ? ";" : "", backend, server->name);
 }
 
 static void set_servers(Proxy *proxy, const HaproxyServer *servers, int count)

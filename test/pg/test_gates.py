@@ -80,6 +80,8 @@ def test_open_by_condition(whole):
     assert not told["reads"]["open"] and told["reads"]["reason"] == "not replica and lag < 1GB"
     metrics = primary.http("/metrics")[1]
     assert 'pgvigil_gate_open{cluster="test",member="%s",gate="writes"} 1' % primary.name in metrics
+    status = primary.pgvigil("status", "--member", primary.name, check=False).stdout
+    assert "Gates of %s: writes 6432 open, reads 6433 closed (not replica" % primary.name in status
     whole.order("pause")
     wait_gate(primary, HEALTHY, False)
     whole.order("resume")

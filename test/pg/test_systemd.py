@@ -19,9 +19,9 @@ def unit(tmp_path):
     """The unit as it is installed, but for the program, which has to be there."""
     with open(os.path.join(base.REPO, "packaging", "pgvigil.service"), encoding="utf-8") as file:
         text = file.read()
-    assert "@bindir@/pgvigil run" in text
+    assert "@bindir@/pgvigil run" in text and "@bindir@/pgvigil release" in text
     path = tmp_path / "pgvigil.service"
-    path.write_text(text.replace("@bindir@/pgvigil run", "/bin/true run"))
+    path.write_text(text.replace("@bindir@/pgvigil", "/bin/true"))
     return path
 
 
