@@ -9,14 +9,18 @@ import time
 
 import pytest
 
-from harness import base, procs, wait_for
+from harness import procs, wait_for
 
 WRITES, READS, HEALTHY = 6432, 6433, 6434
-OPTIONS = {
-    "gate writes.port": str(WRITES),
-    "gate reads.port": str(READS), "gate reads.open_when": "replica and lag < 1GB",
-    "gate healthy.port": str(HEALTHY), "gate healthy.open_when": "healthy and not paused",
-}
+SECTIONS = """[gate writes]
+port = %d
+[gate reads]
+port = %d
+open_when = replica and lag < 1GB
+[gate healthy]
+port = %d
+open_when = healthy and not paused
+""" % (WRITES, READS, HEALTHY)
 
 
 def connect(node, port, timeout=2):
@@ -48,26 +52,15 @@ def wait_gate(node, port, wanted, timeout=20):
              "port %d of %s to be %s" % (port, node, "open" if wanted else "closed"), interval=0.01)
 
 
-@pytest.fixture(name="gated", scope="module")
-def _gated():
-    """One cluster for the module; a test leaves it whole, whoever is the primary."""
-    from harness import Cluster
-    with Cluster(3, options=OPTIONS) as cluster:
-        yield cluster
-
-
 @pytest.fixture(name="whole")
-def _whole(gated):
-    for node in gated.nodes:
-        node.thaw("agent", "guard", "porter")
-        if not node.agent_runs():
-            node.start_agent()
-    gated.wait_whole(60)
-    primary = gated.wait_primary()
-    wait_gate(primary, WRITES, True)
-    for node in gated.standbys():
-        wait_gate(node, READS, True)
-    return gated
+def _whole(cluster):
+    with cluster.configured(SECTIONS):
+        primary = cluster.wait_primary()
+        wait_gate(primary, WRITES, True)
+        for node in cluster.standbys():
+            wait_gate(node, READS, True)
+        yield cluster
+        cluster.revive_all()
 
 
 def test_open_by_condition(whole):
@@ -209,7 +202,6 @@ def test_unless_and_reload(whole):
     primary = whole.wait_primary()
     one, two = whole.standbys()
     port, pool = 6500, 5559
-    text = open(primary.config_path, encoding="utf-8").read()
     more = ("[gate behind]\nport = %d\nunless = tcp://%s:%d tcp://%s:%d\n[gate taken]\nport = 8010\n"
             "open_when = healthy\n" % (port, one.address, pool, two.address, pool))
     with contextlib.ExitStack() as stack:
@@ -218,9 +210,7 @@ def test_unless_and_reload(whole):
             stack.callback(listener.close)
         with primary.machine.network():
             stack.enter_context(socket.create_server(("0.0.0.0", 8010)))
-        base.write_file(primary.config_path, text + more, 0o644)
-        stack.callback(base.write_file, primary.config_path, text, 0o644)
-        procs.send(primary.agents(), signal.SIGHUP)
+        stack.enter_context(whole.configured(more))
         wait_for(lambda: "answers" in (gates(primary)["behind"]["reason"] or ""), 20, "the gate to say why it is closed")
         assert not is_open(primary, port)
         assert is_open(primary, WRITES), "a reload closes none of those that stay"
@@ -235,7 +225,6 @@ def test_unless_and_reload(whole):
         pools.append(Listener(one, pool))
         stack.callback(pools[-1].close)
         wait_gate(primary, port, False)
-    procs.send(primary.agents(), signal.SIGHUP)
     wait_for(lambda: "behind" not in gates(primary), 10, "the gate to be gone")
     assert is_open(primary, WRITES)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import Cluster, procs, wait_for
+from harness import procs, wait_for
 
 FOUR, SIX = "10.77.9.100", "fd77::100"
 CAPABILITIES = ("net_admin", "net_raw")
@@ -46,29 +46,20 @@ def ask(cluster, sql, address=FOUR):
         return cursor.fetchone()[0]
 
 
-@pytest.fixture(name="made", scope="module")
-def _made():
-    cluster = Cluster(3, options={"vip.address": "%s/16 dev eth0 %s/64 dev eth0" % (FOUR, SIX)},
-                      settings={"listen_addresses": "'*'"})
-    with contextlib.ExitStack() as stack:
-        stack.callback(cluster.destroy)
-        cluster.network.hub.run(["ip", "addr", "add", "fd77::1/64", "dev", "br0", "nodad"])
-        for node in cluster.nodes:
-            node.capabilities = CAPABILITIES
-        cluster.start()
-        yield cluster
-
-
 @pytest.fixture(name="whole")
-def _whole(made):
-    for node in made.nodes:
-        node.thaw("agent", "guard", "porter")
-        if not node.agent_runs():
-            node.start_agent()
-    made.wait_whole(60)
-    primary = made.wait_primary()
-    wait_for(lambda: holders(made) == [primary] and holders(made, SIX) == [primary], 20, "the addresses to be there")
-    return made
+def _whole(cluster):
+    """The agents get the capabilities that a unit would give them, and keep them: without [vip] they do nothing."""
+    for node in cluster.nodes:
+        if node.capabilities != CAPABILITIES:
+            node.capabilities = CAPABILITIES
+            cluster.restart_agent(node)
+    cluster.network.hub.run(["ip", "addr", "replace", "fd77::1/64", "dev", "br0", "nodad"])
+    with cluster.configured("[vip]\naddress = %s/16 dev eth0 %s/64 dev eth0\n" % (FOUR, SIX)):
+        primary = cluster.wait_whole()
+        wait_for(lambda: holders(cluster) == [primary] and holders(cluster, SIX) == [primary], 20, "the addresses")
+        yield cluster
+        cluster.revive_all()
+    wait_for(lambda: not holders(cluster), 20, "the address to be gone with its section")
 
 
 def test_the_address_moves_with_the_primary(whole):
@@ -138,7 +129,6 @@ def test_everything_killed_and_stop_post(whole):
     procs.send(new.processes("agent", "porter"), signal.SIGSTOP)
     procs.send(new.processes("agent", "porter"), signal.SIGKILL)
     wait_for(lambda: FOUR not in addresses(new) and SIX not in addresses(new), 30, "the kernel to remove it")
-    old.start_agent()
 
 
 def test_release_leaves_a_living_porter_its_address(whole):
