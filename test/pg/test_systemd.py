@@ -33,6 +33,17 @@ def test_unit_has_no_mistake(unit):
     assert "WatchdogSecs" in base.run(verify, check=False).stderr  # so that silence means something
 
 
+def test_drop_in_for_virtual_addresses_has_no_mistake(unit):
+    with open(os.path.join(base.REPO, "examples", "virtual-address.conf"), encoding="utf-8") as file:
+        text = unit.read_text() + file.read()
+    unit.write_text(text)
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)]
+    done = base.run(verify)
+    assert not done.stdout + done.stderr
+    unit.write_text(text.replace("CAP_NET_RAW", "CAP_NET_RAWEST"))
+    assert "CAP_NET_RAWEST" in base.run(verify, check=False).stderr  # so that silence means something
+
+
 def test_unit_is_hardened(unit):
     base.run(["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=%d" % EXPOSURE, str(unit)])
 
