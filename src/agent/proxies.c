@@ -126,9 +126,9 @@ static int member_of(const Config *config, const HaproxyServer *server)
 }
 
 /*
- * What has to be said about one server; an empty command behind the last would be an error. In the primary's backend all others go down, in the standbys' only
- * the primary does: whether a standby is fit, the checks know better. Sessions end even if the checks were
- * faster, unless nothing has changed.
+ * What has to be said about one server; an empty command behind the last would be an error. In the primary's
+ * backend all others go down, in the standbys' only the primary does: whether a standby is fit, the checks
+ * know better. Sessions end even if the checks were faster, unless nothing has changed.
  */
 static void add_commands(const Proxy *proxy, const HaproxyServer *server, bool is_primary, Buf *out)
 {
