@@ -244,9 +244,9 @@ void gates_reload(Agent *agent)
 
     make_spec(agent->config, &gates->spec);
     tell(gates, &gates->spec, sizeof gates->spec);
-    if (!has_something(&gates->spec))
-        gates->report = (PorterReport){0};
     gates_publish(agent);
+    if (!has_something(&gates->spec))
+        hang_up(gates); /* it closes what it has, and ends */
     on_time(gates);
 }
 
@@ -325,7 +325,7 @@ void gates_publish(Agent *agent)
     if (snapshot == NULL)
         return;
     gates->told = true;
-    facts.at = clock_now();
+    facts.at = snapshot->made_at;
     facts.fresh_us = snapshot->fresh_us;
     facts.facts = make_facts(agent, snapshot);
     snapshot_release(snapshot);

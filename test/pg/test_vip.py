@@ -63,6 +63,7 @@ def _whole(cluster):
         if node.capabilities != CAPABILITIES:
             node.capabilities = CAPABILITIES
             cluster.restart_agent(node)
+            node.wait_agent()
     cluster.network.hub.run(["ip", "addr", "replace", "fd77::1/64", "dev", "br0", "nodad"])
     with cluster.configured("[vip]\naddress = %s/16 dev eth0 %s/64 dev eth0\n" % (FOUR, SIX)):
         primary = cluster.wait_whole()
@@ -170,6 +171,7 @@ def test_without_capabilities(cluster):
     node = cluster.standbys()[0]
     node.capabilities = ()
     cluster.restart_agent(node)
+    node.wait_agent()
     with cluster.configured("[vip]\naddress = %s/16 dev eth0\n" % FOUR):
         wait_for(lambda: any("CAP_NET_ADMIN" in alarm for alarm in node.view()["alarms"]), 20, "the alarm")
         assert "CAP_NET_ADMIN is missing" in node.log_text()
