@@ -188,6 +188,10 @@ static void on_list(void *arg, const char *answer, const Err *err)
         fail(proxy, err->text);
         return;
     }
+    if (backend_of(proxy) == NULL) { /* by a reload meanwhile */
+        go_on(proxy);
+        return;
+    }
     count = haproxy_servers(answer, servers, 2 * CONFIG_MEMBER_MAX, &problem);
     if (count < 0)
         fail(proxy, problem.text);
