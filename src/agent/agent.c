@@ -64,6 +64,8 @@ static void publish(Agent *agent, bool changed)
         return;
     agent->published_at = now;
     api_publish(agent);
+    gates_publish(agent);
+    proxies_look(agent);
     beside_publish(agent);
 }
 
@@ -181,6 +183,7 @@ bool agent_reload(Agent *agent, Err *err)
             queued->data.options = start_core_options(fresh);
             queued->event.options = &queued->data.options;
         }
+        gates_reload(agent);
         config_free(old);
         agent_turn(agent);
     }
@@ -387,6 +390,8 @@ static void done(Agent *agent)
 {
     beside_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
+    gates_done(agent);
+    proxies_done(agent);
     http_server_stop(agent->http);
     peer_net_stop(agent->peers);
     proc_watch_stop(&agent->guard_watch);
@@ -420,6 +425,8 @@ static bool start(Agent *agent, Err *err)
     agent->publisher.fence = agent->deadline.file;
     if (!start_core(agent, &inc, err) || !start_listeners(agent, inc, err) || !start_server_side(agent, err))
         return false;
+    gates_start(agent);
+    proxies_start(agent);
     past_load(agent);
     return true;
 }
@@ -435,6 +442,7 @@ int agent_run(const Config *config, const char *config_path, Err *err)
     agent->config = config;
     agent->err = err;
     log_open(config->log.level, config->log.format);
+    gates_keep_capabilities();
     /* A vote's fsync must not wait behind copies of WAL and look-ups of names. */
     setenv("UV_THREADPOOL_SIZE", "8", 0);
     uv_loop_init(&agent->loop);

@@ -22,4 +22,18 @@ int agent_run(const Config *config, const char *config_path, Err *err);
  */
 int guard_main(int argc, char **argv);
 
+/*
+ * The porter: holds the ports of gates and the virtual addresses, and closes them by itself when the deadline
+ * in FENCE_FILE passes or the agent falls silent. Arguments: porter --fence=FENCE_FILE; standard input is its
+ * channel to the agent. Internal; started by the agent. Returns the exit code.
+ */
+int porter_main(int argc, char **argv);
+
+/*
+ * Removes the virtual addresses from this machine, unless a porter of this member lives, who does it himself.
+ * For the unit's ExecStopPost: config was loaded for asking. Prints what it removed; false with the last
+ * error.
+ */
+bool agent_release(const Config *config, Err *err);
+
 #endif

@@ -245,6 +245,7 @@ static void add_alarms(const Agent *agent, Buf *out)
             member_alarms(agent, out, no, &primaries);
     successor_alarm(agent, out);
     api_sync_alarm(agent, out);
+    gates_alarm(agent, out);
     if (primaries > 1)
         alarm_text(out, "%d servers run as a primary", primaries);
     if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
@@ -328,6 +329,7 @@ static void make_cluster(const Agent *agent, Buf *out)
             add_member(agent, out, no);
     json_add_close(out, ']');
     add_operation(agent, out, "operation");
+    gates_add(agent, out);
     add_alarms(agent, out);
     json_add_close(out, '}');
     buf_puts(out, "\n");

@@ -105,5 +105,6 @@ void api_metrics(const Agent *agent, Buf *out)
     one(agent, out, "disk_failed", "gauge", "1 while the state cannot be written.", core->disk_failed);
     if (core->options.kind == MEMBER_DATA)
         add_server(agent, out);
+    gates_metrics(agent, out);
     add_peers(agent, out);
 }

@@ -281,7 +281,10 @@ static void set_fence(Agent *agent, const Effects *effects)
     fence.hold = core_holds_commits(core);
     if (core->options.kind == MEMBER_DATA && core->pg.state != PG_UNKNOWN)
         fence.guarded = core_needs_guard(core, fence.guarded);
+    bool closed = agent->deadline.fence.until.boot_us != 0 && fence.until.boot_us == 0;
     deadline_set(&agent->deadline, &fence);
+    if (closed) /* given up before its end: ports and addresses go before anybody else hears of it */
+        gates_publish(agent);
 }
 
 void effects_run(Agent *agent, const Effects *effects)

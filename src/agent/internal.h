@@ -9,6 +9,8 @@
 
 #include "action/slots.h"
 #include "agent/deadline.h"
+#include "agent/gates.h"
+#include "agent/proxies.h"
 #include "agent/snapshot.h"
 #include "config/config.h"
 #include "core/core.h"
@@ -86,6 +88,8 @@ typedef struct Agent {
     PgPoll *poll;
     Actions *actions;
     Deadline deadline;
+    Gates *gates;
+    Proxies *proxies;
     pid_t guard;
     ProcWatch guard_watch;
     LoopTimer guard_timer; /* until it is started again */

@@ -71,6 +71,7 @@ static bool is_fenced(Agent *agent, const FenceState *fence)
         log_line(LOG_LEVEL_WARN, "fence_file", "path=%s was removed or replaced, and made again",
                  agent->deadline.path);
         agent->publisher.fence = agent->deadline.file;
+        gates_renew(agent);
     }
     if (!fence->loaded)
         return false;

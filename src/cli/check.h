@@ -39,6 +39,16 @@ void check_line(Check *check, CheckGrade grade, const char *subject, const char 
 /* This machine: directories, disk, ports, programs, what else might start the server. */
 void check_machine(Check *check);
 
+/* What lies before the server: gates, virtual addresses, HAProxy. */
+void check_front(Check *check);
+
+/* Whether that port can be listened on, or is held by the daemon of this member; gate: the cure is in a
+ * gate's section. */
+void check_port(Check *check, const char *subject, const char *address, uint32_t port, bool gate);
+
+/* True if the daemon of this member runs here. */
+bool check_is_ours(const Check *check);
+
 /* The data directory and its programs; part of the above for data members. Finds out how the server is
  * reached. */
 void check_data(Check *check);

@@ -124,8 +124,7 @@ static void check_space(Check *check, const char *subject, const char *directory
         check_line(check, CHECK_OK, subject, NULL, "%s: %s free", directory, text);
 }
 
-/* True if something of ours, the daemon of this member, holds the port. */
-static bool is_ours(const Check *check)
+bool check_is_ours(const Check *check)
 {
     char path[1024];
     int fd = -1;
@@ -143,7 +142,7 @@ static bool is_ours(const Check *check)
     return err.code == ERR_REFUSED;
 }
 
-static void check_port(Check *check, const char *subject, const char *address, uint32_t port)
+void check_port(Check *check, const char *subject, const char *address, uint32_t port, bool gate)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
@@ -161,13 +160,14 @@ static void check_port(Check *check, const char *subject, const char *address, u
     } else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
                bind(fd, found->ai_addr, found->ai_addrlen) == 0) {
         check_line(check, CHECK_OK, subject, NULL, "%s:%u is free", address, port);
-    } else if ((problem = errno) == EADDRINUSE && is_ours(check)) {
+    } else if ((problem = errno) == EADDRINUSE && check_is_ours(check)) {
         check_line(check, CHECK_OK, subject, NULL, "%s:%u is held by the pgvigil that runs here", address,
                    port);
     } else {
         check_line(check, CHECK_FAIL, subject,
-                   "end what holds it (ss -ltnp), or choose another port in [members]", "%s:%u: %s", address,
-                   port, strerror(errno));
+                   gate ? "end what holds it (ss -ltnp), or choose another port in the gate's section"
+                        : "end what holds it (ss -ltnp), or choose another port in [members]",
+                   "%s:%u: %s", address, port, strerror(errno));
     }
     if (fd >= 0)
         close(fd);
@@ -289,8 +289,8 @@ void check_machine(Check *check)
     check_state_directory(check);
     check_space(check, "state disk", config->node.state_directory);
     check_run_directory(check);
-    check_port(check, "agent port", config->node.listen, check->self->agent_port);
-    check_port(check, "public port", config->node.http_listen, check->self->http_port);
+    check_port(check, "agent port", config->node.listen, check->self->agent_port, false);
+    check_port(check, "public port", config->node.http_listen, check->self->http_port, false);
     check_unit(check);
     if (check->self->role == MEMBER_ROLE_DATA) {
         check_space(check, "data disk", config->postgresql.data_directory);

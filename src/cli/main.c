@@ -109,6 +109,11 @@ const Verb verb_table[] = {
      "explain a verb", "Without a verb: the list of verbs. \"help config\" lists the options of the configuration too."},
     {"version", "", 0, 0, 0, true, false, verb_version, "print the version", ""},
     {"guard", "", 0, 0, 0, true, true, verb_guard, "enforce the lease's deadline; started by run", ""},
+    {"release", "", 0, 0, WITH(CONFIG) | WITH(NODE), false, false, verb_release,
+     "take the virtual addresses from this machine",
+     "For the unit's ExecStopPost: after a crash nobody else may be left who removes them. Does nothing while the process that "
+     "holds them, which outlives the daemon and watches the lease's deadline, is there."},
+    {"porter", "", 0, 0, 0, true, true, verb_porter, "hold gates and virtual addresses; started by run", ""},
     {NULL},
 };
 /* clang-format on */

@@ -319,6 +319,32 @@ static void add_operation(const json_t *operation, const ShowStyle *style, Buf *
     buf_puts(out, "\n");
 }
 
+/* Of the member that answered: "gates of pg1: writes 6432 open, reads 6433 closed (not replica)". */
+static void add_held(const json_t *cluster, const ShowStyle *style, const char *list, const char *heading,
+                     const char *key, Buf *out)
+{
+    const json_t *rows = json_object_get(cluster, list);
+    bool gates = strcmp(key, "open") == 0;
+
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        bool on = field_true(row, key);
+        if (i == 0)
+            buf_printf(out, "%s of %s: ", heading, field_text(cluster, "member", "?"));
+        buf_puts(out, i > 0 ? ", " : "");
+        show_text(out, style, TONE_BOLD, field_text(row, gates ? "name" : "address", "?"));
+        if (gates)
+            buf_printf(out, " %" PRId64, field_number(row, "port", 0));
+        buf_puts(out, on ? gates ? " open" : " held" : gates ? " closed (" : " not held (");
+        if (!on) {
+            show_text(out, style, TONE_PLAIN, field_text(row, "reason", "?"));
+            buf_puts(out, ")");
+        }
+    }
+    if (json_array_size(rows) > 0)
+        buf_puts(out, "\n");
+}
+
 void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
 {
     const json_t *operation = json_object_get(cluster, "operation");
@@ -329,6 +355,8 @@ void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
     if (field_true(cluster, "paused"))
         add_pause(cluster, style, out);
     add_operation(operation, style, out);
+    add_held(cluster, style, "gates", "Gates", "open", out);
+    add_held(cluster, style, "virtual_addresses", "Virtual addresses", "held", out);
     for (size_t i = 0; i < json_array_size(alarms); i++) {
         const char *alarm = json_string_value(json_array_get(alarms, i));
         buf_puts(out, "Alarm: ");

@@ -8,6 +8,8 @@
 
 int verb_run(const Call *call);
 int verb_guard(const Call *call);
+int verb_porter(const Call *call);
+int verb_release(const Call *call);
 int verb_status(const Call *call);
 int verb_primary(const Call *call);
 int verb_switchover(const Call *call);

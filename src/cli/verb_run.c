@@ -1,6 +1,6 @@
 /*
- * verb_run.c: the daemon, and the guard that it starts. The only file of the command line that knows the
- * agent.
+ * verb_run.c: the daemon, and the two processes that it starts. The only file of the command line that knows
+ * the agent.
  */
 #include "agent/agent.h"
 #include "cli/verb.h"
@@ -26,4 +26,21 @@ int verb_run(const Call *call)
 int verb_guard(const Call *call)
 {
     return guard_main(call->argc, call->argv);
+}
+
+int verb_release(const Call *call)
+{
+    Err err = {0};
+    Config *config = config_load_client(call->value[FLAG_CONFIG], call->value[FLAG_NODE], &err);
+
+    if (config == NULL)
+        return call_fail(&err);
+    bool ok = agent_release(config, &err);
+    config_free(config);
+    return ok ? EXIT_DONE : call_fail(&err);
+}
+
+int verb_porter(const Call *call)
+{
+    return porter_main(call->argc, call->argv);
 }

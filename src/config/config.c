@@ -26,12 +26,15 @@ static void unknown_section(Load *load, const IniEntry *entry)
     const char *name;
 
     suggest_offer(&suggest, "members");
+    for (size_t i = 0; options_kind(i) != NULL; i++)
+        suggest_offer(&suggest, options_kind(i)->name);
     for (size_t i = 0; (name = options_section(i, NULL)) != NULL; i++)
         suggest_offer(&suggest, name);
     const char *best = suggest_best(&suggest);
     load_error(load, entry->line, entry->section, entry->key, "unknown section%s%s%s",
-               best != NULL ? ", did you mean ["
-                            : ", known are cluster, members, node, postgresql, log, http",
+               best != NULL
+                   ? ", did you mean ["
+                   : ", known are cluster, members, node, postgresql, log, http, vip, haproxy, gate NAME",
                best != NULL ? best : "", best != NULL ? "]?" : "");
 }
 
@@ -80,6 +83,8 @@ static void on_entry(void *arg, const IniEntry *entry)
         members_add(load, entry->key, entry->value, entry->line);
         return;
     }
+    if (named_take(load, entry))
+        return;
     const Option *option = options_find(entry->section, entry->key, &id);
     if (option == NULL && is_section(entry->section)) {
         unknown_key(load, entry);
@@ -167,6 +172,8 @@ static void load_all(Load *load)
     if (load->node_name != NULL && config->self >= 0)
         config->origin[OPTION_node_name].from = CONFIG_FROM_ARGUMENT;
     check_options(load);
+    named_check(load);
+    gates_check(load);
     derive(config);
     load_secret(load);
     if (load->warnings.len > 0)

@@ -13,11 +13,23 @@
 #define CONFIG_PATH        "/etc/pgvigil/pgvigil.conf"
 #define CONFIG_PATH_ENV    "PGVIGIL_CONFIG"
 #define CONFIG_MEMBER_MAX  7
+#define CONFIG_GATE_MAX    16
+#define CONFIG_VIP_MAX     8
+#define CONFIG_SOCKET_MAX  4
 #define CONFIG_PROBLEM_MAX 50 /* more are counted, not kept */
 #define CONFIG_SECRET_MIN  16
 #define CONFIG_SECRET_MAX  4096
 
 typedef enum ConfigOrigin { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ARGUMENT } ConfigOrigin;
+
+/* One of [vip] address. */
+typedef struct ConfigVip {
+    char text[64];    /* "10.0.0.100/24" */
+    char device[16];  /* as long as the kernel's names are */
+    uint8_t family;   /* AF_INET, AF_INET6 */
+    uint8_t prefix;   /* bits of the network */
+    uint8_t byte[16]; /* in network order; IPv4: the first four */
+} ConfigVip;
 
 /* What the configuration is wanted for, which decides what has to be there. */
 typedef enum ConfigUse {
@@ -48,6 +60,10 @@ typedef struct Config {
     const char *path;                       /* the file, absolute */
     ConfigMember member[CONFIG_MEMBER_MAX]; /* in the file's order: earlier wins ties */
     int member_count;
+    ConfigGate gate[CONFIG_GATE_MAX]; /* in the file's order */
+    int gate_count;
+    ConfigVip virtual_address[CONFIG_VIP_MAX];
+    int virtual_count;
     int self;                    /* index of the own member; -1: none (CONFIG_USE_CLIENT only) */
     const char *self_found;      /* how: "[node] name", "--node", "its address", "its host name"; "" */
     bool self_unclear;           /* more than one could be it, and nothing says which */
@@ -93,6 +109,10 @@ bool config_is_witness(const Config *config);
 
 /* Index of the member of that name, or -1. */
 int config_find_member(const Config *config, const char *name);
+
+/* The sections with a name of that kind. */
+const ConfigNamed *config_named(const Config *config, const OptionKind *kind, int index);
+int config_named_count(const Config *config, const OptionKind *kind);
 
 /*
  * FNV-1a, 64 bits, over what all members must agree on: cluster name, members (name, host, port, agent_port,

@@ -37,6 +37,17 @@ void members_add(Load *load, const char *name, const char *value, int line);
 void members_check(Load *load);
 void members_find_self(Load *load);
 
+/*
+ * named.c: a line of a section with a name; false if the section is of no such kind. And when all are read:
+ * that nothing is missing.
+ */
+struct IniEntry;
+bool named_take(Load *load, const struct IniEntry *entry);
+void named_check(Load *load);
+
+/* gates.c: conditions, ports and addresses of gates; [vip] and [haproxy]. Fills in what is derived. */
+void gates_check(Load *load);
+
 /* True for 1 to 31 of a-z, 0-9, '-' and '_', beginning with a letter or digit. */
 bool members_is_name(const char *text);
 

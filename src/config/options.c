@@ -58,6 +58,27 @@ static const Option member_table[] = {
 #include "config/options.def"
 };
 
+#define GATE_STRING(name, value, flags, help) \
+    ROW(gate, name, STRING, flags, help, offsetof(ConfigGate, name), .text_default = value)
+#define GATE_LIST(name, value, flags, help) \
+    ROW(gate, name, LIST, flags, help, offsetof(ConfigGate, name), .text_default = value)
+#define GATE_NUMBER(name, value, low, high, flags, help) \
+    ROW(gate, name, NUMBER, flags, help, offsetof(ConfigGate, name), RANGE(low, high, value))
+
+static const Option gate_table[] = {
+#include "config/options.def"
+};
+
+#define NAMED(kind, high, text) \
+    {.name = #kind, .help = text, .key = kind##_table, .key_count = COUNT(kind##_table), .most = (high), \
+     .size = sizeof ((Config *) NULL)->kind[0], .offset = offsetof(Config, kind), \
+     .count_offset = offsetof(Config, kind##_count)},
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+static const OptionKind kind_table[] = {
+#include "config/options.def"
+};
+
 #define SETTING_START   OPTION_SERVER
 #define SETTING_RELOAD  OPTION_RELOADABLE
 #define SETTING_SESSION OPTION_SESSION
@@ -81,7 +102,7 @@ static const struct {
 };
 /* clang-format on */
 
-#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+_Static_assert(COUNT(((Config *) NULL)->gate) == CONFIG_GATE_MAX, "as many as the table says");
 _Static_assert(COUNT(option_table) == OPTION_COUNT, "one row for each option");
 
 const Option *options_at(OptionId id)
@@ -142,6 +163,11 @@ const Option *options_setting(size_t index)
 const Option *options_member_key(size_t index)
 {
     return index < COUNT(member_table) ? &member_table[index] : NULL;
+}
+
+const OptionKind *options_kind(size_t index)
+{
+    return index < COUNT(kind_table) ? &kind_table[index] : NULL;
 }
 
 static void *place(const Option *option, void *base)

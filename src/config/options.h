@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/types.h"
+#include "config/condition.h"
 #include "sys/log.h"
 
 typedef enum Synchronous { SYNCHRONOUS_OFF, SYNCHRONOUS_ON, SYNCHRONOUS_STRICT } Synchronous;
@@ -32,6 +33,34 @@ typedef struct ConfigMember {
 #include "config/options.def"
     int line; /* of the file */
 } ConfigMember;
+
+#define CONFIG_TARGET_MAX 8
+#define CONFIG_TARGET_LEN 128 /* of a host, with the end */
+
+/* A port that a gate must not be open beside. */
+typedef struct ConfigTarget {
+    char host[CONFIG_TARGET_LEN];
+    uint16_t port;
+} ConfigTarget;
+
+/* What all sections with a name begin with. */
+typedef struct ConfigNamed {
+    const char *name;
+    int line;      /* where it begins */
+    uint32_t seen; /* a bit for each key that was given */
+} ConfigNamed;
+
+/* A section [gate NAME]. */
+#define GATE_STRING(name, standard, flags, help)              const char *name;
+#define GATE_LIST(name, standard, flags, help)                OptionList name;
+#define GATE_NUMBER(name, standard, least, most, flags, help) uint32_t name;
+typedef struct ConfigGate {
+    ConfigNamed named;
+#include "config/options.def"
+    Condition condition; /* open_when */
+    ConfigTarget target[CONFIG_TARGET_MAX]; /* unless */
+    int target_count;
+} ConfigGate;
 
 /* OPTION_cluster_name, OPTION_cluster_secret, ... in the order of the table. */
 typedef enum OptionId {
@@ -112,6 +141,20 @@ const Option *options_setting(size_t index);
 
 /* The keys of a line in [members], in order; NULL past the last. */
 const Option *options_member_key(size_t index);
+
+/* A kind of sections with a name: [kind NAME]. */
+typedef struct OptionKind {
+    const char *name;
+    const char *help;
+    const Option *key; /* its rows */
+    size_t key_count;
+    size_t most;                 /* so many sections */
+    size_t size;                 /* of the struct, which begins with a ConfigNamed */
+    size_t offset, count_offset; /* of the array and of its int, in Config */
+} OptionKind;
+
+/* The kinds in order; NULL past the last. */
+const OptionKind *options_kind(size_t index);
 
 /* Parses text by the row's type and range into base (a Config or a ConfigMember); strings come from the
  * arena. */

@@ -35,6 +35,7 @@ typedef struct Style {
 static void walk(const Style *style, Buf *ret_text)
 {
     const char *section, *help;
+    const OptionKind *kind;
     const Option *key;
 
     for (size_t s = 0; (section = options_section(s, &help)) != NULL; s++) {
@@ -48,13 +49,20 @@ static void walk(const Style *style, Buf *ret_text)
         for (size_t k = 0; (key = options_member_key(k)) != NULL; k++)
             style->row(ret_text, key);
     }
+    for (size_t k = 0; (kind = options_kind(k)) != NULL; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s NAME", kind->name);
+        style->section(ret_text, name, kind->help);
+        for (size_t i = 0; i < kind->key_count; i++)
+            style->row(ret_text, &kind->key[i]);
+    }
 }
 
 /* The default, or why there is none. */
 static void describe_default(const Option *option, char *ret_text, size_t size)
 {
     options_format_default(option, ret_text, size);
-    if (ret_text[0] != '\0')
+    if (ret_text[0] != '\0' && (option->flags & OPTION_REQUIRED) == 0)
         return;
     if ((option->flags & OPTION_REQUIRED) != 0)
         str_copy(ret_text, size, "required");
@@ -183,7 +191,7 @@ static void markdown_row(Buf *ret_text, const Option *option)
 
     options_format_range(option, range, sizeof range);
     options_format_default(option, standard, sizeof standard);
-    has_default = standard[0] != '\0';
+    has_default = standard[0] != '\0' && (option->flags & OPTION_REQUIRED) == 0;
     describe_default(option, standard, sizeof standard);
     buf_printf(ret_text, "| `%s` | %s%s%s | %s | %s | ", option->name, has_default ? "`" : "", standard,
                has_default ? "`" : "", range, options_change_name(option));

@@ -47,6 +47,35 @@ static bool diff_members(const Config *old, const Config *fresh, const ConfigDif
     return applied || refused || kept;
 }
 
+static bool named_equal(const Config *old, const Config *fresh, const OptionKind *kind)
+{
+    if (config_named_count(old, kind) != config_named_count(fresh, kind))
+        return false;
+    for (int i = 0; i < config_named_count(old, kind); i++) {
+        const ConfigNamed *a = config_named(old, kind, i), *b = config_named(fresh, kind, i);
+        if (strcmp(a->name, b->name) != 0)
+            return false;
+        for (size_t key = 0; key < kind->key_count; key++)
+            if (!options_equal(&kind->key[key], a, b))
+                return false;
+    }
+    return true;
+}
+
+/* Sections with a name are taken over as a whole: all their keys are reloadable. */
+static size_t diff_named(const Config *old, const Config *fresh, const ConfigDiff *ret_diff)
+{
+    const OptionKind *kind;
+    size_t count = 0;
+
+    for (size_t k = 0; (kind = options_kind(k)) != NULL; k++)
+        if (!named_equal(old, fresh, kind)) {
+            add_name(ret_diff->applied, kind->name, "");
+            count++;
+        }
+    return count;
+}
+
 static bool secret_equal(const Config *a, const Config *b)
 {
     return a->secret_len == b->secret_len &&
@@ -78,6 +107,7 @@ size_t config_reload_diff(const Config *old, const Config *fresh, const ConfigDi
         count++;
     }
     count += diff_members(old, fresh, ret_diff);
+    count += diff_named(old, fresh, ret_diff);
     return count;
 }
 

@@ -60,6 +60,31 @@ static void show_member(const Config *config, const ConfigMember *member, Buf *r
                config->self >= 0 && member == config_self(config) ? ", this machine" : "");
 }
 
+static void show_named(const Config *config, const OptionKind *kind, int index, Buf *ret_text)
+{
+    const ConfigNamed *named = config_named(config, kind, index);
+    char value[2048], line[2200];
+
+    buf_printf(ret_text, "\n[%s %s]\n", kind->name, named->name);
+    for (size_t i = 0; i < kind->key_count; i++) {
+        options_format(&kind->key[i], named, value, sizeof value);
+        snprintf(line, sizeof line, "%s = %s", kind->key[i].name, value);
+        if ((named->seen >> i & 1u) != 0)
+            buf_printf(ret_text, "%-48s ; %s:%d\n", line, config->path, named->line);
+        else
+            buf_printf(ret_text, "%-48s ; default\n", line);
+    }
+}
+
+static void show_all_named(const Config *config, Buf *ret_text)
+{
+    const OptionKind *kind;
+
+    for (size_t k = 0; (kind = options_kind(k)) != NULL; k++)
+        for (int i = 0; i < config_named_count(config, kind); i++)
+            show_named(config, kind, i, ret_text);
+}
+
 void render_show(const Config *config, Buf *ret_text)
 {
     const char *section;
@@ -75,6 +100,7 @@ void render_show(const Config *config, Buf *ret_text)
         for (int i = 0; i < config->member_count; i++)
             show_member(config, &config->member[i], ret_text);
     }
+    show_all_named(config, ret_text);
 }
 
 static const char *origin_word(const Config *config, OptionId id)
@@ -133,6 +159,29 @@ static void json_member(const Config *config, int index, Buf *out)
     json_add_close(out, '}');
 }
 
+/* {"gate": [{"name", "line", key: value, ...}]}, all values as they would be written. */
+static void json_named(const Config *config, Buf *out)
+{
+    const OptionKind *kind;
+    char value[2048];
+
+    for (size_t k = 0; (kind = options_kind(k)) != NULL; k++) {
+        json_add_open(out, kind->name, '[');
+        for (int i = 0; i < config_named_count(config, kind); i++) {
+            const ConfigNamed *named = config_named(config, kind, i);
+            json_add_open(out, NULL, '{');
+            json_add_text(out, "name", named->name);
+            json_add_number(out, "line", named->line);
+            for (size_t key = 0; key < kind->key_count; key++) {
+                options_format(&kind->key[key], named, value, sizeof value);
+                json_add_text(out, kind->key[key].name, value);
+            }
+            json_add_close(out, '}');
+        }
+        json_add_close(out, ']');
+    }
+}
+
 void render_show_json(const Config *config, Buf *ret_text)
 {
     json_add_open(ret_text, NULL, '{');
@@ -146,6 +195,7 @@ void render_show_json(const Config *config, Buf *ret_text)
     for (int i = 0; i < config->member_count; i++)
         json_member(config, i, ret_text);
     json_add_close(ret_text, ']');
+    json_named(config, ret_text);
     json_add_close(ret_text, '}');
     buf_puts(ret_text, "\n");
 }
@@ -199,6 +249,21 @@ static const Option *find_member_key(const char *key)
     return NULL;
 }
 
+/* "gate.port"; "port" alone is the member's. */
+static const Option *find_kind_key(const char *key)
+{
+    const OptionKind *kind;
+    char full[80];
+
+    for (size_t k = 0; (kind = options_kind(k)) != NULL; k++)
+        for (size_t i = 0; i < kind->key_count; i++) {
+            snprintf(full, sizeof full, "%s.%s", kind->name, kind->key[i].name);
+            if (strcmp(full, key) == 0)
+                return &kind->key[i];
+        }
+    return NULL;
+}
+
 static void explain_row(const Option *option, Buf *ret_text)
 {
     static const char *const changes[] = {
@@ -212,9 +277,9 @@ static void explain_row(const Option *option, Buf *ret_text)
     options_format_range(option, range, sizeof range);
     buf_printf(ret_text, "%s.%s\n    %s\n", option->section, option->name, option->help);
     buf_printf(ret_text, "    default: %s\n",
-               standard[0] != '\0'                      ? standard
-               : (option->flags & OPTION_REQUIRED) != 0 ? "none, it is required"
-                                                        : "none");
+               (option->flags & OPTION_REQUIRED) != 0 ? "none, it is required"
+               : standard[0] != '\0'                  ? standard
+                                                      : "none");
     buf_printf(ret_text, "    allowed: %s\n", range);
     buf_printf(ret_text, "    change:  %s\n", changes[options_change(option)]);
     if ((option->flags & OPTION_SHARED) != 0)
@@ -228,6 +293,8 @@ static const Option *find_row(const char *key, OptionId *ret_id, Err *err)
     OptionId id = find_option(key, &ambiguous);
     const Option *row = id == OPTION_COUNT ? find_member_key(key) : ambiguous ? NULL : options_at(id);
 
+    if (row == NULL)
+        row = find_kind_key(key);
     *ret_id = id;
     if (row == NULL)
         report_unknown(key, ambiguous, err);
@@ -264,7 +331,7 @@ bool render_explain_json(const Config *config, const char *key, Buf *ret_text, E
     json_add_text(ret_text, "key", text);
     json_add_text(ret_text, "help", row->help);
     options_format_default(row, text, sizeof text);
-    json_add_text(ret_text, "default", text[0] != '\0' ? text : NULL);
+    json_add_text(ret_text, "default", text[0] != '\0' && (row->flags & OPTION_REQUIRED) == 0 ? text : NULL);
     json_add_bool(ret_text, "required", (row->flags & OPTION_REQUIRED) != 0);
     options_format_range(row, text, sizeof text);
     json_add_text(ret_text, "allowed", text);

@@ -19,9 +19,9 @@ def unit(tmp_path):
     """The unit as it is installed, but for the program, which has to be there."""
     with open(os.path.join(base.REPO, "packaging", "pgvigil.service"), encoding="utf-8") as file:
         text = file.read()
-    assert "@bindir@/pgvigil run" in text
+    assert "@bindir@/pgvigil run" in text and "@bindir@/pgvigil release" in text
     path = tmp_path / "pgvigil.service"
-    path.write_text(text.replace("@bindir@/pgvigil run", "/bin/true run"))
+    path.write_text(text.replace("@bindir@/pgvigil", "/bin/true"))
     return path
 
 
@@ -31,6 +31,17 @@ def test_unit_has_no_mistake(unit):
     assert not done.stdout + done.stderr
     unit.write_text(unit.read_text().replace("WatchdogSec", "WatchdogSecs"))
     assert "WatchdogSecs" in base.run(verify, check=False).stderr  # so that silence means something
+
+
+def test_drop_in_for_virtual_addresses_has_no_mistake(unit):
+    with open(os.path.join(base.REPO, "examples", "virtual-address.conf"), encoding="utf-8") as file:
+        text = unit.read_text() + file.read()
+    unit.write_text(text)
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)]
+    done = base.run(verify)
+    assert not done.stdout + done.stderr
+    unit.write_text(text.replace("AmbientCapabilities", "AmbientCapability"))
+    assert "AmbientCapability" in base.run(verify, check=False).stderr  # so that silence means something
 
 
 def test_unit_is_hardened(unit):

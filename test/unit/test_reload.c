@@ -53,6 +53,19 @@ static void nothing_changed(void **state)
     assert_int_equal(config_reload_diff(old, fresh, &(ConfigDiff){0}), 0);
 }
 
+/* Sections with a name come, change and go by a reload, and are told of by their kind. */
+static void sections_with_a_name(void **state)
+{
+    (void) state;
+    reload(HEAD "[members]\npg1 = host=a\npg2 = host=b\npg3 = host=c\n" REST
+                "[gate writes]\nport = 6432\n[gate reads]\nport = 6433\nopen_when = replica\n");
+    assert_string_equal(applied.data, "gate");
+    assert_int_equal(fresh->gate_count, 2);
+    assert_int_equal(fresh->gate[1].port, 6433);
+    assert_int_equal(config_reload_diff(fresh, fresh, &(ConfigDiff){0}), 0);
+    assert_int_equal(config_reload_diff(fresh, old, &(ConfigDiff){0}), 1);
+}
+
 static void some_is_applied_and_some_is_not(void **state)
 {
     (void) state;
@@ -135,11 +148,9 @@ static void a_wrong_file_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(nothing_changed),
-        IN_FOLDER(some_is_applied_and_some_is_not),
-        IN_FOLDER(members_may_move),
-        IN_FOLDER(members_may_change),
-        IN_FOLDER(a_wrong_file_changes_nothing),
+        IN_FOLDER(nothing_changed),      IN_FOLDER(some_is_applied_and_some_is_not),
+        IN_FOLDER(sections_with_a_name), IN_FOLDER(members_may_move),
+        IN_FOLDER(members_may_change),   IN_FOLDER(a_wrong_file_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,11 +47,13 @@ def clean_environment(**extra):
     return env
 
 
-def as_user(argv):
-    """The command as the user PostgreSQL runs as; nothing if that is who we are."""
+def as_user(argv, capabilities=()):
+    """The command as the user PostgreSQL runs as; nothing if that is who we are. capabilities: as a unit gives them."""
     if pwd.getpwuid(os.geteuid()).pw_name == USER:
         return list(argv)
-    return ["setpriv", "--reuid=" + USER, "--regid=" + USER, "--init-groups", "--"] + list(argv)
+    caps = ",".join("+" + name for name in capabilities)
+    return ["setpriv", "--reuid=" + USER, "--regid=" + USER, "--init-groups"] + (
+        ["--inh-caps=" + caps, "--ambient-caps=" + caps] if caps else []) + ["--"] + list(argv)
 
 
 def run(argv, timeout=60, check=True, **kwargs):

@@ -150,6 +150,29 @@ class Cluster:
                 node.config_path = os.path.join(node.folder, "pgvigil.conf")
             write_file(node.config_path, _render(self.sections(node)), 0o644)
 
+    @contextlib.contextmanager
+    def configured(self, text):
+        """With these sections behind the others, on all nodes of namespaces, by a reload; without them afterwards."""
+        with open(self.nodes[0].config_path, encoding="utf-8") as file:
+            before = file.read()
+        try:
+            self._reconfigure(before + text)
+            yield
+        finally:
+            self._reconfigure(before)
+
+    def _reconfigure(self, text):
+        write_file(self.nodes[0].config_path, text, 0o644)
+        for node in self.nodes:
+            procs.send(node.agents(), signal.SIGHUP)
+
+    def revive_all(self):
+        """Whatever a test has stopped or killed of the daemons; waits until all is well again."""
+        for node in self.nodes:
+            node.thaw("agent", "guard", "porter")
+            self.revive(node)
+        return self.wait_whole(60)
+
     def start(self):
         """PostgreSQL as begin says, then the agents; waits until the cluster is whole."""
         if self.begin in ("running", "first"):

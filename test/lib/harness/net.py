@@ -59,9 +59,9 @@ class Machine:
         with open("/proc/%s/comm" % children[0], encoding="ascii") as file:
             return int(children[0]) if file.read().strip() == "sleep" else None
 
-    def argv(self, argv, user=False):
-        """The command line that runs argv inside, as root or as PostgreSQL's user."""
-        inner = as_user(argv) if user else list(argv)
+    def argv(self, argv, user=False, capabilities=()):
+        """The command line that runs argv inside, as root or as PostgreSQL's user (with these capabilities)."""
+        inner = as_user(argv, capabilities) if user else list(argv)
         return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--"] + inner
 
     def network_argv(self, argv):

@@ -31,7 +31,7 @@ host replication all 127.0.0.1/32 trust
 host replication all 10.77.0.0/16 trust
 """
 SQL_TIMEOUT = 10.0
-EVERYTHING = ("agent", "guard", "postgres", "other")  # kinds of processes
+EVERYTHING = ("agent", "guard", "porter", "postgres", "other")  # kinds of processes
 _thread = threading.local()
 
 
@@ -71,6 +71,7 @@ class Node:
         self.marker = "%s/%s" % (root, name)
         self.data = os.path.join(self.folder, "data")
         self.daemon = None
+        self.capabilities = ()  # of what runs here as PostgreSQL's user, as the unit's AmbientCapabilities
         self.preload = None  # with Cluster(preload=True)
         self.fence_file = None  # with Cluster(extension=True)
         self.disks = {}  # "data" or "state" -> its Disk, if it has one of its own
@@ -90,7 +91,7 @@ class Node:
 
     def argv(self, argv, user=True):
         if self.machine:
-            return self.machine.argv(argv, user)
+            return self.machine.argv(argv, user, self.capabilities)
         return as_user(argv) if user else list(argv)
 
     def environment(self, **extra):

@@ -22,11 +22,14 @@ class Process:
 
     @property
     def kind(self):
-        """postgres, guard, agent (any other pgvigil) or other."""
+        """postgres, guard, porter, agent (any other pgvigil) or other."""
         if self.comm in ("postgres", "postmaster"):
             return "postgres"
         if self.comm.startswith("pgvigil"):
-            return "guard" if "guard" in self.args or "guard" in self.comm else "agent"
+            for helper in ("guard", "porter"):
+                if helper in self.args or helper in self.comm:
+                    return helper
+            return "agent"
         return "other"
 
     def __repr__(self):
@@ -119,7 +122,7 @@ def _reap_forever():
                 continue
             try:
                 process = Process(int(name))
-                if process.ppid == own and process.state == "Z" and process.kind in ("postgres", "guard"):
+                if process.ppid == own and process.state == "Z" and process.kind in ("postgres", "guard", "porter"):
                     os.waitpid(process.pid, os.WNOHANG)
             except (OSError, ValueError):
                 continue
