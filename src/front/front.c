@@ -3,10 +3,13 @@
  */
 #include "front/front.h"
 
+#include "front/mail.h"
+
 #include <stddef.h>
 #include <string.h>
 
 const FrontEnd front_table[] = {
+    {"sendmail", sendmail_run, "pgpoolwatch: send one HTML mail"},
     {NULL},
 };
 

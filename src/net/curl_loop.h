@@ -1,5 +1,5 @@
 /*
- * curl_loop.h: libcurl's multi interface on libuv; private to src/net.
+ * curl_loop.h: libcurl's multi interface on libuv; for src/net, and for mail in src/notify.
  */
 #ifndef PGVIGIL_NET_CURL_LOOP_H
 #define PGVIGIL_NET_CURL_LOOP_H
