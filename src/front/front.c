@@ -4,11 +4,15 @@
 #include "front/front.h"
 
 #include "front/mail.h"
+#include "front/watch.h"
 
 #include <stddef.h>
 #include <string.h>
 
 const FrontEnd front_table[] = {
+    {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well"},
+    {"repmgrwatch", repmgrwatch_run,
+     "pgpoolwatch: a TCP port that is open on the primary while no pgpool is alive"},
     {"sendmail", sendmail_run, "pgpoolwatch: send one HTML mail"},
     {NULL},
 };

@@ -1,0 +1,53 @@
+/*
+ * decide.c: repmgrwatch's rule. Whatever is in doubt is closed.
+ */
+#include "front/decide.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void set(Decision *decision, bool open, bool trouble, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void set(Decision *decision, bool open, bool trouble, const char *format, ...)
+{
+    va_list args;
+
+    decision->open = open;
+    decision->trouble = trouble;
+    va_start(args, format);
+    vsnprintf(decision->reason, sizeof decision->reason, format, args);
+    va_end(args);
+}
+
+void decide_open(const DecideFacts *facts, Decision *ret_decision)
+{
+    int open = 0, unknown = 0;
+
+    for (int i = 0; i < facts->pgpools; i++) {
+        open += facts->pgpool[i] == PGPOOL_OPEN;
+        unknown += facts->pgpool[i] == PGPOOL_UNKNOWN;
+    }
+    if (facts->problem != NULL)
+        set(ret_decision, false, true, "repmgr cannot be asked: %s", facts->problem);
+    else if (facts->primaries == 0)
+        set(ret_decision, false, true, "repmgr shows no running primary");
+    else if (facts->primaries > 1)
+        set(ret_decision, false, true, "repmgr shows %d primaries at once: %s", facts->primaries,
+            facts->names);
+    else if (!facts->is_self)
+        set(ret_decision, false, false, "the primary is %s, not this host", facts->names);
+    else if (facts->force_open)
+        set(ret_decision, true, false, "this host is the primary, and force_open is yes");
+    else if (facts->pgpools == 0)
+        set(ret_decision, true, false, "this host is the primary, and there is no pgpool");
+    else if (open > 0)
+        set(ret_decision, false, false, "this host is the primary, and %d of %d pgpools is alive", open,
+            facts->pgpools);
+    else if (unknown > 0)
+        set(ret_decision, false, true,
+            "this host is the primary, but a pgpool's name has no address: see pgp_server_1 "
+            "and pgp_server_2");
+    else
+        set(ret_decision, true, false, "this host is the primary, and no pgpool is alive");
+}

@@ -1,0 +1,234 @@
+/*
+ * watch.c: a check every check_period, the port after it, a mail where something changed.
+ *
+ * Checks and mails are children with deadlines: what hangs in them never holds the port. The port closes when
+ * a check has no answer in time, because its deadline is an answer.
+ */
+#include "front/watch.h"
+
+#include "base/str.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAILS_MAX 4 /* at a time; one more is dropped, and that is logged */
+#define MAIL_MS   90000
+#define BODY_MAX  60000 /* an argument of a program may have 128 KiB */
+
+static bool is_given(const Watch *watch, const char *name)
+{
+    return args_value(&watch->args, name) != NULL;
+}
+
+void watch_as_user(const char *user, const char *const *argv, const char **ret_argv)
+{
+    int n = 0;
+
+    if (geteuid() == 0 && user[0] != '\0' && strcmp(user, "root") != 0) {
+        ret_argv[n++] = "runuser";
+        ret_argv[n++] = "-u";
+        ret_argv[n++] = user;
+        ret_argv[n++] = "--";
+    }
+    while (*argv != NULL)
+        ret_argv[n++] = *argv++;
+    ret_argv[n] = NULL;
+}
+
+static void finish(Watch *watch)
+{
+    watch->ending = true;
+    port_close(&watch->port);
+    loop_timer_done(&watch->timer);
+    uv_stop(&watch->loop);
+}
+
+static void on_mailed(void *arg, const ExecResult *result)
+{
+    Watch *watch = arg;
+
+    watch->mails--;
+    if (result->status != 0 || result->signal != 0) {
+        Err err = {0};
+        char text[600];
+        exec_error(result, "sendmail", &err);
+        log_line(LOG_LEVEL_ERROR, "mail_failed", "reason=%s", log_quote(err.text, text, sizeof text));
+    }
+    if (is_given(watch, "run-once") && watch->mails == 0 && !watch->checking)
+        finish(watch);
+}
+
+static void add_html(Buf *body, const char *text)
+{
+    for (const char *c = text; *c != '\0' && body->len < BODY_MAX; c++)
+        if (*c == '<' || *c == '>' || *c == '&')
+            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
+        else
+            buf_add(body, c, 1);
+}
+
+static void send_mail(Watch *watch, const Decision *decision, const char *details)
+{
+    const Settings *settings = &watch->settings;
+    char host[256] = "?", at[SETTINGS_TEXT_LEN + 1], subject[256];
+    Buf body = {0};
+    Err err = {0};
+    const char *argv[8];
+    int n = 0;
+
+    if (!settings->sendmail)
+        return;
+    gethostname(host, sizeof host - 1);
+    snprintf(at, sizeof at, "@%s", settings->sendmail_settings_path);
+    snprintf(subject, sizeof subject, "--subject=%s on %s: %s, port %lld %s", watch->name, host,
+             decision->trouble ? "FAILURE" : "ok", (long long) settings->open_port[watch->part],
+             decision->open ? "open" : "closed");
+    buf_puts(&body, "--body=<p>");
+    add_html(&body, decision->reason);
+    buf_puts(&body, "</p>\n<pre>");
+    add_html(&body, details != NULL ? details : "");
+    buf_puts(&body, "</pre>");
+    if (settings->sendmail_path[0] != '\0') {
+        argv[n++] = settings->sendmail_path;
+    } else {
+        argv[n++] = watch->self;
+        argv[n++] = "as";
+        argv[n++] = "sendmail";
+    }
+    argv[n++] = at;
+    argv[n++] = subject;
+    argv[n++] = body.data;
+    argv[n] = NULL;
+    ExecSpec spec = {.argv = argv, .timeout_ms = MAIL_MS, .on_exit = on_mailed, .arg = watch};
+    if (watch->mails >= MAILS_MAX)
+        log_line(LOG_LEVEL_ERROR, "mail_dropped", "reason=\"%d mails are on their way already\"",
+                 watch->mails);
+    else if (exec_start(&watch->loop, &spec, &err) == NULL)
+        log_line(LOG_LEVEL_ERROR, "mail_failed", "reason=%s", log_quote(err.text, subject, sizeof subject));
+    else
+        watch->mails++;
+    buf_done(&body);
+}
+
+static void begin_check(void *arg)
+{
+    Watch *watch = arg;
+
+    if (watch->checking || watch->ending)
+        return; /* the one before takes longer than check_period */
+    watch->checking = true;
+    watch->check(watch);
+}
+
+static bool is_mail_due(Watch *watch, const Decision *decision)
+{
+    const Settings *settings = &watch->settings;
+    bool on_success =
+        watch->part == SETTINGS_PGP && (settings->mail_on_success || is_given(watch, "mail-on-success"));
+    int64_t now_us = clock_now().boot_us;
+
+    watch->successes = decision->trouble ? 0 : watch->successes + 1;
+    bool is_change = watch->checked_once &&
+                     (decision->open != watch->last.open || decision->trouble != watch->last.trouble);
+    bool is_due = is_change;
+    if (decision->trouble)
+        is_due |= !watch->checked_once || now_us - watch->mailed_us >= settings->mail_repeat_ms * US_PER_MS;
+    else if (on_success)
+        is_due |= !watch->checked_once || watch->successes % settings->success_period == 0;
+    if (is_due && decision->trouble)
+        watch->mailed_us = now_us;
+    return is_due;
+}
+
+void watch_checked(Watch *watch, const Decision *decision, const char *details)
+{
+    Decision now = *decision;
+    Err err = {0};
+    char text[DECIDE_TEXT_LEN + 2];
+
+    watch->checking = false;
+    if (watch->ending)
+        return;
+    if (!now.open) {
+        port_close(&watch->port);
+    } else if (!port_open(&watch->port, (uint16_t) watch->settings.open_port[watch->part], &err)) {
+        now = (Decision){.open = false, .trouble = true};
+        str_copy(now.reason, sizeof now.reason, err.text);
+    }
+    if (!watch->checked_once || now.open != watch->last.open || now.trouble != watch->last.trouble ||
+        strcmp(now.reason, watch->last.reason) != 0)
+        log_line(now.trouble ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, now.open ? "port_open" : "port_closed",
+                 "port=%lld reason=%s", (long long) watch->settings.open_port[watch->part],
+                 log_quote(now.reason, text, sizeof text));
+    if (is_mail_due(watch, &now))
+        send_mail(watch, &now, details);
+    watch->checked_once = true;
+    watch->last = now;
+    watch->exit_code = now.trouble ? 1 : 0;
+    if (is_given(watch, "run-once") && watch->mails == 0)
+        finish(watch);
+}
+
+static bool load(Watch *watch, Settings *ret_settings, Err *err)
+{
+    return settings_read(args_value(&watch->args, "config"), watch->part, ret_settings, err) &&
+           args_number(&watch->args, "check-period", 1, 86400, ret_settings->check_period_s[watch->part],
+                       &ret_settings->check_period_s[watch->part], err) &&
+           args_number(&watch->args, "success-period", 1, 1000000000, ret_settings->success_period,
+                       &ret_settings->success_period, err);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    Watch *watch = handle->data;
+    Settings settings;
+    Err err = {0};
+    char text[600];
+
+    if (number != SIGHUP) {
+        log_line(LOG_LEVEL_INFO, "end", "signal=%d", number);
+        watch->exit_code = 0;
+        finish(watch);
+        return;
+    }
+    if (!load(watch, &settings, &err)) {
+        log_line(LOG_LEVEL_ERROR, "reload_failed", "kept=\"the old settings\" reason=%s",
+                 log_quote(err.text, text, sizeof text));
+        return;
+    }
+    if (settings.open_port[watch->part] != watch->settings.open_port[watch->part])
+        port_close(&watch->port); /* the next check opens the other */
+    watch->settings = settings;
+    loop_timer_start(&watch->timer, 0, settings.check_period_s[watch->part] * 1000 * US_PER_MS);
+    log_line(LOG_LEVEL_INFO, "reloaded", "check_period=%llds",
+             (long long) settings.check_period_s[watch->part]);
+}
+
+int watch_run(Watch *watch)
+{
+    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+    Err err = {0};
+    ssize_t len = readlink("/proc/self/exe", watch->self, sizeof watch->self - 1);
+
+    if (len <= 0 || !load(watch, &watch->settings, &err)) {
+        fprintf(stderr, "%s: %s\n", watch->name, len <= 0 ? "/proc/self/exe cannot be read" : err.text);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&watch->loop);
+    port_init(&watch->port, &watch->loop);
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(&watch->loop, &watch->signals[i]);
+        watch->signals[i].data = watch;
+        uv_signal_start(&watch->signals[i], on_signal, numbers[i]);
+        uv_unref((uv_handle_t *) &watch->signals[i]);
+    }
+    loop_timer_init(&watch->timer, &watch->loop, begin_check, watch);
+    loop_timer_start(&watch->timer, 0, watch->settings.check_period_s[watch->part] * 1000 * US_PER_MS);
+    uv_run(&watch->loop, UV_RUN_DEFAULT);
+    return watch->exit_code; /* children with a check go with us; the loop's memory does too */
+}
