@@ -4,6 +4,7 @@
 #include "front/front.h"
 
 #include "front/mail.h"
+#include "front/status_parts.h"
 #include "front/watch.h"
 
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 const FrontEnd front_table[] = {
     {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well"},
+    {"poolstatus", poolstatus_run, "pgpoolwatch: a report on pgpool and on the nodes of repmgr"},
     {"repmgrwatch", repmgrwatch_run,
      "pgpoolwatch: a TCP port that is open on the primary while no pgpool is alive"},
     {"sendmail", sendmail_run, "pgpoolwatch: send one HTML mail"},
