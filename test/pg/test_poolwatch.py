@@ -46,7 +46,8 @@ def _smtp(tmp_path):
     keeper = Keeper()
 
     def login(server, session, envelope, mechanism, data):
-        return AuthResult(success=(data.login, data.password) == (b"bill", b"Secr3t"))
+        # handled=False: aiosmtpd says the refusal itself
+        return AuthResult(success=(data.login, data.password) == (b"bill", b"Secr3t"), handled=False)
 
     controller = Controller(keeper, hostname="127.0.0.1", port=_free_port(), tls_context=context, require_starttls=True,
                             auth_required=True, authenticator=login)
