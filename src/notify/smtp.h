@@ -14,7 +14,7 @@
 #define SMTP_RECEIVERS_MAX   32
 #define SMTP_ADDRESS_LEN     256
 #define SMTP_HOST_LEN        256
-#define SMTP_SUBJECT_LEN     256
+#define SMTP_SUBJECT_LEN     998
 #define SMTP_BODY_MAX        (256 * 1024)
 #define SMTP_PORT_TLS_ALWAYS 465 /* TLS from the first byte (RFC 8314); on other ports STARTTLS */
 
