@@ -1,9 +1,15 @@
 /*
  * pgpwatch.c: the port of a pgpool host: open while poolstatus says that all is well.
  */
+#include "front/status_parts.h"
 #include "front/watch.h"
 
+#include "base/str.h"
+
 #include <stdio.h>
+#include <string.h>
+
+#define STATUS_ARGS_MAX 32
 
 static const ArgsOption options[] = {
     {"config", "FILE", false,
@@ -18,11 +24,15 @@ static const ArgsOption options[] = {
 static void on_status(void *arg, const ExecResult *result)
 {
     Watch *watch = arg;
-    Decision decision = {.open = result->status == 0 && !result->timed_out};
+    bool is_own = watch->settings.poolstatus_path[0] == '\0';
+    bool is_usable = is_own && result->status == POOLSTATUS_USABLE;
+    Decision decision = {.open =
+                             !result->timed_out && result->signal == 0 && (result->status == 0 || is_usable)};
 
     decision.trouble = !decision.open;
     if (decision.open) {
-        snprintf(decision.reason, sizeof decision.reason, "pgpool answers, and the nodes are found");
+        snprintf(decision.reason, sizeof decision.reason, "pgpool answers, and the nodes are found%s",
+                 is_usable ? "; something else lacks" : "");
     } else {
         char how[128], last[300];
         exec_describe(result, how, sizeof how);
@@ -34,12 +44,24 @@ static void on_status(void *arg, const ExecResult *result)
 
 static void check(Watch *watch)
 {
-    const char *own[] = {watch->self, "as", "poolstatus", NULL};
-    const char *users[] = {watch->settings.poolstatus_path, NULL};
-    const char *argv[8];
+    const char *plain[STATUS_ARGS_MAX + 4], *argv[STATUS_ARGS_MAX + 9];
+    char words[SETTINGS_TEXT_LEN];
+    int n = 0;
     Err err = {0};
 
-    watch_as_user(watch->settings.poolstatus_user, users[0][0] != '\0' ? users : own, argv);
+    if (watch->settings.poolstatus_path[0] != '\0') {
+        plain[n++] = watch->settings.poolstatus_path;
+    } else {
+        plain[n++] = watch->self;
+        plain[n++] = "as";
+        plain[n++] = "poolstatus";
+    }
+    str_copy(words, sizeof words, watch->settings.poolstatus_args);
+    for (char *save = NULL, *word = strtok_r(words, " ", &save); word != NULL && n < STATUS_ARGS_MAX + 3;
+         word = strtok_r(NULL, " ", &save))
+        plain[n++] = word;
+    plain[n] = NULL;
+    watch_as_user(watch->settings.poolstatus_user, plain, argv);
     ExecSpec spec = {.argv = argv,
                      .timeout_ms = WATCH_CHECK_MS,
                      .die_with_parent = true,

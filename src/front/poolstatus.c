@@ -2,7 +2,7 @@
  * poolstatus.c: pgpoolwatch's report: pgpool's nodes, repmgr's table, replication, the summary.
  *
  * The parts run one after the other on the loop, each with a deadline. One that fails says so in its place,
- * and the exit code is 1; the others are printed all the same.
+ * and the others are printed all the same.
  */
 #include "front/status_parts.h"
 
@@ -32,6 +32,8 @@ static const ArgsOption options[] = {
      "prints what `df -P` does; {host} becomes the node's; default: ssh -o BatchMode=yes -o ConnectTimeout=3 {host} df -P /"},
     {NULL},
 };
+
+enum { ALL_WELL = 0, NOT_FOUND = 1, WRONG_USE = 2 };
 
 typedef struct Reply {
     uv_loop_t *loop;
@@ -236,7 +238,8 @@ static bool show_summary(uv_loop_t *loop, const Args *args, const RepmgrCluster 
     return ok;
 }
 
-static bool show_all(uv_loop_t *loop, const Args *args, uint16_t port)
+/* Returns the exit code. What else lacks than pool, primary and standby must not take the pool away. */
+static int show_all(uv_loop_t *loop, const Args *args, uint16_t port)
 {
     RepmgrCluster *cluster = calloc(1, sizeof *cluster);
     const RepmgrNode *primary = NULL;
@@ -264,9 +267,9 @@ static bool show_all(uv_loop_t *loop, const Args *args, uint16_t port)
         status_print_blocks(stdout, rows);
     PQclear(rows);
     ok &= rows != NULL && standbys > 0;
-    ok &= show_summary(loop, args, cluster, primaries == 1 ? primary : NULL);
+    bool rest = show_summary(loop, args, cluster, primaries == 1 ? primary : NULL);
     free(cluster);
-    return ok;
+    return !ok ? NOT_FOUND : rest ? ALL_WELL : POOLSTATUS_USABLE;
 }
 
 int poolstatus_run(int argc, char **argv)
@@ -280,18 +283,21 @@ int poolstatus_run(int argc, char **argv)
     if (!args_parse(options, argc, argv, false, &args, &help, &err) ||
         (!help && !args_number(&args, "port", 1, 65535, 5432, &port, &err))) {
         fprintf(stderr, "poolstatus: %s\n", err.text);
-        return 2;
+        return WRONG_USE;
     }
     if (help) {
-        args_help(stdout, "poolstatus [OPTION]...",
-                  "Reports on pgpool and on repmgr's nodes. Exit code 0: all is well.", options);
-        return 0;
+        args_help(
+            stdout, "poolstatus [OPTION]...",
+            "Reports on pgpool and on repmgr's nodes. Exit code 0: all is well; 3: pgpool, a primary and a "
+            "standby are found, but something else lacks; 1: not even that; 2: wrong use.",
+            options);
+        return ALL_WELL;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     uv_loop_init(&loop);
-    bool ok = show_all(&loop, &args, (uint16_t) port);
+    int code = show_all(&loop, &args, (uint16_t) port);
     loop_end(&loop);
-    if (!ok)
-        puts("Not all is well: see above");
-    return ok ? 0 : 1;
+    if (code != ALL_WELL)
+        puts(code == NOT_FOUND ? "Not healthy: see above" : "Healthy, but not all is well: see above");
+    return code;
 }

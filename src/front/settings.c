@@ -47,6 +47,7 @@ static const Key keys[] = {
     {"general", "sendmail_settings_path", TEXT, AT(sendmail_settings_path)},
     {"general", "poolstatus_path", TEXT, AT(poolstatus_path)},
     {"general", "poolstatus_user", TEXT, AT(poolstatus_user)},
+    {"general", "poolstatus_args", TEXT, AT(poolstatus_args)},
     {"general", "mail_repeat", DURATION, AT(mail_repeat_ms), 1000, (int64_t) DAY_S * 1000},
 };
 #define KEYS ((int) (sizeof keys / sizeof *keys))

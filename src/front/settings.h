@@ -30,6 +30,7 @@ typedef struct Settings {
     char sendmail_settings_path[SETTINGS_TEXT_LEN];
     char poolstatus_path[SETTINGS_TEXT_LEN]; /* "": pgvigil's own */
     char poolstatus_user[SETTINGS_TEXT_LEN];
+    char poolstatus_args[SETTINGS_TEXT_LEN]; /* with blanks between them */
     int64_t mail_repeat_ms;
 } Settings;
 

@@ -25,6 +25,9 @@ const char *status_sql_position(bool is_new, bool is_primary);
 /* All events and those of a day, of repmgr 3 or of 4 and 5. */
 const char *status_sql_events(int version);
 
+/* The exit code of poolstatus for: pgpool, a primary and a standby are found, but something else lacks. */
+#define POOLSTATUS_USABLE 3
+
 int poolstatus_run(int argc, char **argv);
 
 #endif
