@@ -92,7 +92,7 @@ class Topology:
 
     def stop_pool(self, name):
         with open(self.path(name, "pid"), encoding="ascii") as file:
-            self.machines[name].run(["kill", "-QUIT", file.read().split()[0]])
+            self.machines[name].run(["kill", "-QUIT", file.read().strip("\0\n ")])
         wait_for(lambda: not connects(POOLS[name], 5432, self.net), 30, name + " to end")
 
     def configure(self, name, force_open="no"):
