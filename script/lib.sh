@@ -11,9 +11,9 @@ PYTHON=/usr/bin/python3 # the one that Debian's psycopg2 and pytest belong to
 PACKAGES="gcc meson ninja-build pkg-config clang-format
   libuv1-dev libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libinih-dev libgnutls28-dev libpq-dev libsystemd-dev
   libcmocka-dev postgresql-15 postgresql-server-dev-15 python3 python3-pytest python3-pytest-xdist python3-psycopg2 iproute2 nftables util-linux procps curl jq
-  haproxy pgbouncer keepalived systemd python3-aiosmtpd"
+  haproxy pgbouncer keepalived systemd python3-aiosmtpd pgpool2 postgresql-15-repmgr openssl"
 # What script/bench peers compares with.
-PEER_PACKAGES="patroni etcd-server etcd-client postgresql-15-repmgr"
+PEER_PACKAGES="patroni etcd-server etcd-client"
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then BOLD=$'\e[1m'; RED=$'\e[31m'; PLAIN=$'\e[0m'; else BOLD= RED= PLAIN=; fi
 

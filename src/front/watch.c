@@ -17,6 +17,7 @@
 
 #define MAILS_MAX 4 /* at a time; one more is dropped, and that is logged */
 #define MAIL_MS   90000
+#define CHECK_US  (2 * WATCH_CHECK_MS * US_PER_MS + 10 * 1000 * US_PER_MS) /* its programs, and some more */
 #define BODY_MAX  60000 /* an argument of a program may have 128 KiB */
 
 static bool is_given(const Watch *watch, const char *name)
@@ -44,6 +45,7 @@ static void finish(Watch *watch)
     watch->ending = true;
     port_close(&watch->port);
     loop_timer_done(&watch->timer);
+    loop_timer_done(&watch->deadline);
     uv_stop(&watch->loop);
 }
 
@@ -121,6 +123,7 @@ static void begin_check(void *arg)
     if (watch->checking || watch->ending)
         return; /* the one before takes longer than check_period */
     watch->checking = true;
+    loop_timer_start(&watch->deadline, CHECK_US, 0);
     watch->check(watch);
 }
 
@@ -144,15 +147,12 @@ static bool is_mail_due(Watch *watch, const Decision *decision)
     return is_due;
 }
 
-void watch_checked(Watch *watch, const Decision *decision, const char *details)
+static void settle(Watch *watch, const Decision *decision, const char *details)
 {
     Decision now = *decision;
     Err err = {0};
     char text[DECIDE_TEXT_LEN + 2];
 
-    watch->checking = false;
-    if (watch->ending)
-        return;
     if (!now.open) {
         port_close(&watch->port);
     } else if (!port_open(&watch->port, (uint16_t) watch->settings.open_port[watch->part], &err)) {
@@ -171,6 +171,26 @@ void watch_checked(Watch *watch, const Decision *decision, const char *details)
     watch->exit_code = now.trouble ? 1 : 0;
     if (is_given(watch, "run-once") && watch->mails == 0)
         finish(watch);
+}
+
+void watch_checked(Watch *watch, const Decision *decision, const char *details)
+{
+    watch->checking = false;
+    if (watch->ending)
+        return;
+    loop_timer_stop(&watch->deadline);
+    settle(watch, decision, details);
+}
+
+/* A name that does not resolve cannot be cut short: the port must not stay open for as long as that takes. */
+static void on_late(void *arg)
+{
+    Decision late = {.trouble = true};
+
+    snprintf(late.reason, sizeof late.reason,
+             "the check has not ended within %lld s; is a name server not answering?",
+             (long long) (CHECK_US / 1000000));
+    settle(arg, &late, NULL);
 }
 
 static bool load(Watch *watch, Settings *ret_settings, Err *err)
@@ -227,6 +247,7 @@ int watch_run(Watch *watch)
         uv_signal_start(&watch->signals[i], on_signal, numbers[i]);
         uv_unref((uv_handle_t *) &watch->signals[i]);
     }
+    loop_timer_init(&watch->deadline, &watch->loop, on_late, watch);
     loop_timer_init(&watch->timer, &watch->loop, begin_check, watch);
     loop_timer_start(&watch->timer, 0, watch->settings.check_period_s[watch->part] * 1000 * US_PER_MS);
     uv_run(&watch->loop, UV_RUN_DEFAULT);

@@ -19,7 +19,7 @@ typedef struct Watch {
     Args args;
     Settings settings;
     Port port;
-    LoopTimer timer;
+    LoopTimer timer, deadline; /* of the next check; of the one under way */
     uv_signal_t signals[3];
     char self[4096]; /* our own program */
     bool checking, ending, checked_once;

@@ -123,3 +123,93 @@ def test_wrong_config(tmp_path):
     done = subprocess.run([PROGRAM, "as", "pgpwatch", "--config=%s" % config], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert "config.ini:2: [pgp] chek_period" in done.stderr and "check_period meant?" in done.stderr
+
+
+def _watch(tmp_path, text, *more):
+    config = tmp_path / "config.ini"
+    config.write_text(text)
+    return subprocess.run([PROGRAM, "as", "pgpwatch", "--config=%s" % config, "--run-once", *more], capture_output=True,
+                          text=True, timeout=60)
+
+
+def _scripts(tmp_path):
+    """A poolstatus and a sendmail of the user's own: the latter keeps its arguments."""
+    for name, text in (("status", "test -e %s/well" % tmp_path), ("mail", 'printf "%%s\\n" "$@" >>%s/mails' % tmp_path)):
+        (tmp_path / name).write_text("#!/bin/sh\n%s\n" % text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "args.txt").write_text("")
+    return ("[pgp]\ncheck_period=1\nsuccess_period=2\nopen_port=%d\n[general]\nsendmail=yes\nsendmail_path={0}/mail\n"
+            "sendmail_settings_path={0}/args.txt\npoolstatus_path={0}/status\npoolstatus_user=root\n").format(tmp_path)
+
+
+def _mails(tmp_path):
+    path = tmp_path / "mails"
+    return [line for line in path.read_text().splitlines() if line.startswith("--subject")] if path.exists() else []
+
+
+def test_run_once(tmp_path):
+    port = _free_port()
+    text = _scripts(tmp_path) % port
+    failed = _watch(tmp_path, text)
+    assert failed.returncode == 1 and len(_mails(tmp_path)) == 1 and "FAILURE" in _mails(tmp_path)[0]
+    (tmp_path / "well").touch()
+    assert _watch(tmp_path, text).returncode == 0 and len(_mails(tmp_path)) == 1
+    assert _watch(tmp_path, text, "--mail-on-success").returncode == 0 and len(_mails(tmp_path)) == 2
+    with socket.create_server(("127.0.0.1", port)):
+        taken = _watch(tmp_path, text)
+    assert taken.returncode == 1 and "port %d is in use" % port in taken.stderr
+    assert _watch(tmp_path, text, "--check-period=x").returncode == 2
+
+
+def test_changes_reload_and_end(tmp_path):
+    port, other = _free_port(), _free_port()
+    text = _scripts(tmp_path)
+    config, log = tmp_path / "config.ini", tmp_path / "log"
+    config.write_text(text % port)
+    (tmp_path / "well").touch()
+    with log.open("w") as file:
+        process = subprocess.Popen([PROGRAM, "as", "pgpwatch.py", "--config=%s" % config], stderr=file)
+    try:
+        wait_for(lambda: _is_open(port), 20, "the port to open")
+        assert not _mails(tmp_path)
+        with socket.create_connection(("127.0.0.1", port)) as held:
+            (tmp_path / "well").unlink()
+            wait_for(lambda: not _is_open(port), 20, "the port to close")
+            with pytest.raises(ConnectionResetError):
+                held.recv(1)
+        wait_for(lambda: len(_mails(tmp_path)) == 1, 20, "a mail about the failure")
+        config.write_text("[pgp]\nopen_prot=1\n")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "reload_failed" in log.read_text(), 20, "the wrong file to be refused")
+        config.write_text(text % other)
+        process.send_signal(signal.SIGHUP)
+        (tmp_path / "well").touch()
+        wait_for(lambda: _is_open(other), 20, "the other port to open")
+        wait_for(lambda: len(_mails(tmp_path)) == 2, 20, "a mail about the end of it")
+        assert not _is_open(port)  # and the failed checks between the two were told of once
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0 and not _is_open(other)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_poolstatus_with_nothing_there(tmp_path):
+    """Each part says its own trouble, and none hides the others; repmgr 3's table is printed as it is."""
+    table, repmgr = tmp_path / "table", tmp_path / "repmgr"
+    table.write_text(OLD.replace("host=dbser", "host=127.0.0.1 port=%d application_name=" % _free_port()))
+    repmgr.write_text("#!/bin/sh\nexec cat %s\n" % table)
+    repmgr.chmod(0o755)
+    disk = tmp_path / "disk"
+    disk.write_text("#!/bin/sh\necho Capacity\necho /dev/x 100 5 95 5% /\n")
+    disk.chmod(0o755)
+    done = subprocess.run([PROGRAM, "as", "poolstatus", "--port=%d" % _free_port(), "--repmgr-path=%s" % repmgr,
+                           "--disk-command=%s {host}" % disk], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    for text in ("Output of: show pool_nodes\nnot available: ", table.read_text(),
+                 "Output of: pg_stat_replication\nnot available: ", "- xlog_location (master) | ?",
+                 "- WAL Process (slave)    | ?                          | DOWN", "- Number of Events (all) | ?",
+                 "- MASTER                 | dbser2                     | Disk | 5%",
+                 "- SLAVE                  | dbser1                     | Disk | 5%"):
+        assert text in done.stdout, text
