@@ -1,0 +1,62 @@
+/*
+ * test_smtp.c: what goes into a mail's headers and envelope: encoded, or refused. Sending is
+ * test_sendmail.py's.
+ */
+#include "notify/smtp.h"
+#include "unit.h"
+
+#include <string.h>
+
+static void addresses(void **state)
+{
+    static const char *const good[] = {"bill@example.com", "a+b.c@h"};
+    static const char *const bad[] = {"",           "bill",           "@example.com", "bill@",   "a@b@c",
+                                      "a b@c",      "a@c\r\nBcc:d@e", "<a@c>",        "a@c,b@d", "-f@c",
+                                      "\xC3\xA4@c", "\"a\"@c",        "a;b@c",        NULL};
+    (void) state;
+
+    for (int i = 0; i < 2; i++) {
+        Err err = {0};
+        assert_true(smtp_check_address(good[i], &err));
+    }
+    for (int i = 0; bad[i] != NULL; i++) {
+        Err err = {0};
+        assert_false(smtp_check_address(bad[i], &err));
+        assert_int_equal(err.code, ERR_CONFIG);
+    }
+}
+
+static void headers(void **state)
+{
+    char text[4 * SMTP_SUBJECT_LEN], longest[SMTP_SUBJECT_LEN + 1] = "";
+    (void) state;
+
+    assert_true(smtp_encode_header("PGPOOL Status Script - Failure", text, sizeof text));
+    assert_string_equal(text, "PGPOOL Status Script - Failure");
+    assert_true(smtp_encode_header("Gr\xC3\xB6\xC3\x9F"
+                                   "e",
+                                   text, sizeof text));
+    assert_string_equal(text, "=?UTF-8?B?R3LDtsOfZQ==?=");
+    assert_true(smtp_encode_header("a\r\nBcc: b@c", text, sizeof text));
+    assert_string_equal(text, "=?UTF-8?B?YSAgQmNjOiBiQGM=?=");
+    assert_true(
+        smtp_encode_header("=?UTF-8?B?YQ==?=", text, sizeof text)); /* looks like one: encoded again */
+    assert_string_not_equal(text, "=?UTF-8?B?YQ==?=");
+    assert_false(smtp_encode_header("Gr\xC3\xB6\xC3\x9F"
+                                    "e",
+                                    text, 8));
+    while (strlen(longest) + 2 < sizeof longest)
+        strcat(longest, "\xC3\xA4");
+    assert_true(smtp_encode_header(longest, text, sizeof text));
+    for (const char *line = text; line != NULL; line = strstr(line + 1, "\r\n"))
+        assert_true(strcspn(line + 2, "\r") <= 76);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(headers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
