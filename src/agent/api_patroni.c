@@ -301,49 +301,64 @@ static void make_topology(const Agent *agent, const Snapshot *snapshot, Buf *out
     buf_puts(out, "\n");
 }
 
-/* One row: the timeline that ended, where, why, when, and who went on. */
-static void add_takeover(const json_t *entry, int64_t *timeline, Buf *out)
+/* The local entry of the takeover that began an epoch, or NULL: another member has it then. */
+static const json_t *find_entry(const json_t *entries, uint32_t epoch)
 {
-    const char *kind = json_string_value(json_object_get(entry, "kind"));
-    int64_t fresh = json_integer_value(json_object_get(entry, "timeline"));
-    const char *position = json_string_value(json_object_get(entry, "lsn"));
-    Lsn lsn = LSN_NONE;
+    size_t i;
+    const json_t *entry;
 
-    bool takes_over = kind != NULL && (strcmp(kind, history_name(HISTORY_FAILOVER)) == 0 ||
-                                       strcmp(kind, history_name(HISTORY_SWITCHOVER)) == 0);
-    if (takes_over && fresh > 1 && position != NULL && lsn_parse(position, &lsn)) {
-        json_add_open(out, NULL, '[');
-        json_add_number(out, NULL, *timeline > 0 && *timeline < fresh ? *timeline : fresh - 1);
-        json_add_number(out, NULL, (int64_t) lsn);
-        json_add_text(out, NULL, json_string_value(json_object_get(entry, "reason")));
-        json_add_text(out, NULL, json_string_value(json_object_get(entry, "time")));
-        json_add_text(out, NULL, json_string_value(json_object_get(entry, "member")));
-        json_add_close(out, ']');
+    json_array_foreach(entries, i, entry)
+    {
+        const char *kind = json_string_value(json_object_get(entry, "kind"));
+        bool takes_over = kind != NULL && (strcmp(kind, history_name(HISTORY_FAILOVER)) == 0 ||
+                                           strcmp(kind, history_name(HISTORY_SWITCHOVER)) == 0);
+        if (takes_over && json_integer_value(json_object_get(entry, "epoch")) == epoch)
+            return entry;
     }
-    if (kind != NULL && (takes_over || strcmp(kind, history_name(HISTORY_BOOTSTRAP)) == 0))
-        *timeline = fresh;
+    return NULL;
 }
 
-/* Made anew only when the history has grown: that is seldom, and it is read line by line for it. */
+/* The timeline that ended, where, why, when, and who went on. Why and when only who took over himself
+ * remembers. */
+static void add_takeover(const Agent *agent, const DocEpoch *row, const json_t *entries, Buf *out)
+{
+    const DocEpoch *parent = document_epoch(&agent->core.persist.doc, row->parent);
+    const json_t *entry = find_entry(entries, row->epoch);
+    const char *reason = json_string_value(json_object_get(entry, "reason"));
+
+    if (row->parent == 0 || !row->settled)
+        return;
+    json_add_open(out, NULL, '[');
+    json_add_number(out, NULL, parent != NULL ? parent->timeline : row->timeline - 1);
+    json_add_number(out, NULL, (int64_t) row->start);
+    json_add_text(out, NULL, reason != NULL ? reason : "no recovery target specified");
+    json_add_text(out, NULL, json_string_value(json_object_get(entry, "time")));
+    json_add_text(out, NULL, api_name(agent, row->primary));
+    json_add_close(out, ']');
+}
+
+/* Made anew only when there is something new: that is seldom, and the history is read line by line for it. */
 static void make_takeovers(Agent *agent)
 {
+    const Document *doc = &agent->core.persist.doc;
     Buf *out = &agent->takeovers;
-    int64_t timeline = 0;
+    size_t past = agent->history_total + agent->history_len;
 
-    if (out->data != NULL && agent->takeovers_len == agent->history_len &&
-        agent->takeovers_total == agent->history_total)
+    if (out->data != NULL && agent->takeovers_past == past &&
+        document_compare(agent->takeovers_of, doc->id) == 0)
         return;
+    json_t *entries = json_array();
+    for (size_t i = 0; i < agent->history_len; i++)
+        json_array_append_new(entries, json_loads(agent->history[i], 0, NULL));
     out->len = 0;
     json_add_open(out, NULL, '[');
-    for (size_t i = 0; i < agent->history_len; i++) {
-        json_t *entry = json_loads(agent->history[i], 0, NULL);
-        add_takeover(entry, &timeline, out);
-        json_decref(entry);
-    }
+    for (uint8_t i = 0; i < doc->history_len; i++)
+        add_takeover(agent, &doc->history[i], entries, out);
     json_add_close(out, ']');
     buf_puts(out, "\n");
-    agent->takeovers_len = agent->history_len;
-    agent->takeovers_total = agent->history_total;
+    json_decref(entries);
+    agent->takeovers_past = past;
+    agent->takeovers_of = doc->id;
 }
 
 static void fill_tags(const Agent *agent, Snapshot *snapshot)

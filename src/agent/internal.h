@@ -100,9 +100,10 @@ typedef struct Agent {
     char *history[HISTORY_KEEP];
     size_t history_len;
     bool history_busy;
-    size_t takeovers_len, takeovers_total; /* what of the history is in takeovers */
-    Buf takeovers;                         /* the answer to /history */
-    size_t history_written;                /* of history[], counted from the start of this process */
+    Buf takeovers;          /* the answer to /history */
+    size_t takeovers_past;  /* what of the history is in it */
+    DocId takeovers_of;     /* and which document */
+    size_t history_written; /* of history[], counted from the start of this process */
     size_t history_total;
 
     Publisher publisher;
