@@ -80,11 +80,10 @@ static void add_server(const Agent *agent, Buf *out)
         (int64_t) (primary > core->pg.lsn && core->pg.lsn != LSN_NONE ? primary - core->pg.lsn : 0));
     one(agent, out, "server_replayed_bytes", "gauge", "Position up to which this standby has replayed.",
         (int64_t) core->pg.replay_lsn);
-    if (core->pg.state == PG_STANDBY && core->pg.replay_lag_ms >= 0)
-        one_in_seconds(
-            agent, out, "server_replay_lag_seconds",
-            "Age of the newest transaction that this standby replayed, while there is more to replay.",
-            core->pg.replay_lag_ms);
+    one_in_seconds(
+        agent, out, "server_replay_lag_seconds",
+        "Age of the newest transaction that this standby replayed; 0 if it has replayed all it has.",
+        core->pg.state == PG_STANDBY && core->pg.replay_lag_ms > 0 ? core->pg.replay_lag_ms : 0);
     one(agent, out, "server_pending_restart", "gauge",
         "1 if a changed setting waits for a restart of PostgreSQL.", core->pg.pending_restart);
     one(agent, out, "server_eligible", "gauge", "1 if this member could become primary now.",

@@ -287,7 +287,7 @@ static int no_certificate(gnutls_session_t session, const gnutls_datum_t *author
 static struct MHD_Daemon *start_daemon(HttpServer *server, int fd)
 {
     const struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t) no_certificate, NULL},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *) (uintptr_t) no_certificate},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (char *) (uintptr_t) TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
