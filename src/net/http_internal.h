@@ -52,6 +52,7 @@ struct HttpServer {
     HttpLink *first, *last; /* the daemon's thread only, as are the next two */
     unsigned connected;     /* connections at this moment */
     unsigned closing;       /* of these, shut by us */
+    bool yields;            /* this thread's priority was lowered */
     pthread_mutex_t tls_mutex;
     HttpTls *tls; /* for new connections; NULL: none */
     HttpServerCounters counters;

@@ -9,10 +9,13 @@
 #include "sys/clock.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* A connection that is younger, or was served since, is not taken from anybody. */
 #define SPARED_US US_PER_SEC
+
+#define NICER_BY 5
 
 static void unlink_it(HttpServer *server, HttpLink *link)
 {
@@ -57,11 +60,24 @@ static HttpLink *find_stuck(HttpServer *server, int64_t for_us)
     return NULL;
 }
 
+/*
+ * A thread of its own has questions to answer, whose flood must not take the processor from the loop, from
+ * PostgreSQL and from a failover. For Linux a thread is what setpriority calls a process. Where it fails,
+ * nothing is lost.
+ */
+static void yield_to_others(HttpServer *server)
+{
+    if (server->options.loop == NULL && !server->yields)
+        (void) setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER_BY);
+    server->yields = true;
+}
+
 bool http_links_admit(HttpServer *server)
 {
     unsigned most = server->options.connections;
     HttpLink *stuck = NULL;
 
+    yield_to_others(server);
     if (server->connected - server->closing < most)
         return true;
     if (server->connected < 2 * most) /* those that were shut must have gone before still more come */
