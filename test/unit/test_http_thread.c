@@ -6,7 +6,11 @@
 #include "raw_client.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
+
+static atomic_int priority; /* of the thread that called the handler */
 
 static bool list_argument(void *arg, const char *name, const char *value)
 {
@@ -22,6 +26,7 @@ static void handler(void *arg, HttpRequest *request)
     const char *path = http_request_path(request);
 
     (void) arg;
+    atomic_store(&priority, getpriority(PRIO_PROCESS, 0));
     if (strcmp(path, "/arguments") == 0) {
         Buf text = {0};
         http_request_arguments(request, list_argument, &text);
@@ -56,6 +61,7 @@ static void own_thread(void **state)
     text[len] = '\0';
     close(fd);
     assert_has(text, "HTTP/1.1 200 OK");
+    assert_true(atomic_load(&priority) > getpriority(PRIO_PROCESS, 0)); /* a flood comes after all others */
     assert_has(text, "X-Mark: here");
     assert_int_not_equal(strncmp(strstr(text, "\r\n\r\n") + 4, "/page", 5), 0); /* the body was left out */
     assert_has(text, "\r\n\r\n/page");
