@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import failover  # noqa: E402
 import fence  # noqa: E402
 import footprint  # noqa: E402
+import signalctl  # noqa: E402
 import simulate  # noqa: E402
 from harness import Cluster  # noqa: E402
 from harness.peers import PEERS  # noqa: E402
@@ -15,7 +16,7 @@ from harness.peers import PEERS  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("name", choices=["failover", "footprint", "fence", "simulate", "peers"])
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "signalctl", "simulate", "peers"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
     parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
@@ -32,6 +33,8 @@ def main():
         footprint.main(options)
     elif options.name == "fence":
         fence.main(options)
+    elif options.name == "signalctl":
+        signalctl.main(options)
     elif options.name == "simulate":
         simulate.main(options)
     else:

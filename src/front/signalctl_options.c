@@ -154,8 +154,10 @@ static bool check_password(const Args *args, Err *err)
         if (content.data != NULL)
             explicit_bzero(content.data, content.len);
         buf_done(&content);
-        if (!readable)
+        if (!readable) {
+            err->code = ERR_CONFIG;
             return err_context(err, "--passfile");
+        }
         return is_private(passfile) ||
                err_set(
                    err, ERR_CONFIG,
