@@ -34,14 +34,16 @@
 void signalctl_tell(Signalctl *signalctl, bool good, const char *reason)
 {
     const char *health = good ? "good" : "bad";
+    char quoted[1024];
 
-    log_line(LOG_LEVEL_DEBUG, "looked", "health=%s reason=\"%s\"", health, reason);
+    log_quote(reason, quoted, sizeof quoted);
+    log_line(LOG_LEVEL_DEBUG, "looked", "health=%s reason=%s", health, quoted);
     if (signalctl->told && signalctl->told_good == good && strcmp(signalctl->told_reason, reason) == 0)
         return;
     signalctl->told = true;
     signalctl->told_good = good;
     str_copy(signalctl->told_reason, sizeof signalctl->told_reason, reason);
-    log_line(good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "health", "health=%s reason=\"%s\"", health, reason);
+    log_line(good ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "health", "health=%s reason=%s", health, quoted);
 }
 
 void signalctl_respond(const Signalctl *signalctl, HttpRequest *request, bool good)

@@ -105,11 +105,13 @@ static void on_agent(void *arg, const HttpAnswer *reply)
 static void ask_agent(SignalctlEach *each)
 {
     const SignalctlOptions *options = &each->signalctl->options;
+    int64_t timeout_ms =
+        options->timeout_ms < options->max_age_ms ? options->timeout_ms : options->max_age_ms;
     HttpCall call = {.method = "GET",
                      .host = options->agent_host,
                      .port = options->agent_port,
                      .path = "/primary",
-                     .timeout_ms = options->timeout_ms,
+                     .timeout_ms = timeout_ms,
                      .on_answer = on_agent,
                      .arg = each};
     Err err = {0};

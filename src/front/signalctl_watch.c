@@ -127,8 +127,9 @@ static void on_next(void *arg)
 static void on_lost(void *arg, const char *reason)
 {
     SignalctlWatch *watch = arg;
+    char quoted[1024];
 
-    log_line(LOG_LEVEL_DEBUG, "connection_lost", "reason=\"%s\"", reason);
+    log_line(LOG_LEVEL_DEBUG, "connection_lost", "reason=%s", log_quote(reason, quoted, sizeof quoted));
     loop_timer_start(&watch->suspect, SUSPECT_US, 0);
     begin_kept(watch);
 }

@@ -152,7 +152,7 @@ static void fail(Conn *conn, ErrCode code, const char *message)
     ConnReply reply = {0};
     ConnFn *on_done = conn->on_done;
     void *arg = conn->arg;
-    bool was_idle = conn->state == CONN_IDLE;
+    bool was_idle = conn->state == CONN_IDLE && on_done == NULL;
 
     set_error(&reply, code, message);
     conn_close(conn);

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -376,6 +377,27 @@ def test_a_passfile_that_others_can_read(tmp_path):
     said = base.run([base.build_path("src", "cli", "pgvigil"), "as", "pg_signalctl", "--port=8085", "--pgport=5432",
                      "--user=x", "--passfile=%s" % path], check=False, timeout=MOMENT)
     assert said.returncode == 2 and "chmod 0600" in said.stderr
+
+
+def test_systemd_hears_of_it(tmp_path):
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(MOMENT)
+        with contextlib.closing(socket.socket()) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        process = subprocess.Popen(
+            [base.build_path("src", "cli", "pgvigil"), "as", "pg_signalctl", "--address=127.0.0.1", "--port=%d" % port,
+             "--agent=1"], env=base.clean_environment(NOTIFY_SOCKET=str(tmp_path / "notify")),
+            stderr=subprocess.DEVNULL)
+        try:
+            assert notify.recv(100) == b"READY=1"
+            process.terminate()
+            assert notify.recv(100) == b"STOPPING=1"
+            assert process.wait(MOMENT) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_convert():
