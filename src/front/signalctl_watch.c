@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 /* A lost connection may be only that (an administrator ended it): so long the old answer holds. */
-#define SUSPECT_US (50 * US_PER_MS)
+#define SUSPECT_US (70 * US_PER_MS)
 /* A role that was refused is not tried twice a second: each try is a line in the server's log. */
 #define REFUSED_US (5 * US_PER_SEC)
 
