@@ -34,9 +34,9 @@
 void signalctl_tell(Signalctl *signalctl, bool good, const char *reason)
 {
     const char *health = good ? "good" : "bad";
-    char quoted[1024];
+    char text[1024];
+    const char *quoted = log_quote(reason, text, sizeof text);
 
-    log_quote(reason, quoted, sizeof quoted);
     log_line(LOG_LEVEL_DEBUG, "looked", "health=%s reason=%s", health, quoted);
     if (signalctl->told && signalctl->told_good == good && strcmp(signalctl->told_reason, reason) == 0)
         return;
