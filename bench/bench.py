@@ -10,6 +10,7 @@ import fence  # noqa: E402
 import flood  # noqa: E402
 import footprint  # noqa: E402
 import http_bench  # noqa: E402
+import signalctl  # noqa: E402
 import simulate  # noqa: E402
 from harness import Cluster  # noqa: E402
 from harness.peers import PEERS  # noqa: E402
@@ -17,7 +18,7 @@ from harness.peers import PEERS  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "simulate", "peers"])
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "signalctl", "simulate", "peers"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
     parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
@@ -42,6 +43,8 @@ def main():
         fence.main(options)
     elif options.name == "http":
         http_bench.main(options)
+    elif options.name == "signalctl":
+        signalctl.main(options)
     elif options.name == "simulate":
         simulate.main(options)
     else:
