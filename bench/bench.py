@@ -7,7 +7,10 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import failover  # noqa: E402
 import fence  # noqa: E402
+import flood  # noqa: E402
 import footprint  # noqa: E402
+import http_bench  # noqa: E402
+import signalctl  # noqa: E402
 import simulate  # noqa: E402
 from harness import Cluster  # noqa: E402
 from harness.peers import PEERS  # noqa: E402
@@ -15,16 +18,22 @@ from harness.peers import PEERS  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("name", choices=["failover", "footprint", "fence", "simulate", "peers"])
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "signalctl", "simulate", "peers"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
     parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
     parser.add_argument("--tool", action="append", dest="tools")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--flood", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.loads = options.loads or ["idle", "pgbench"]
+    if options.flood:
+        if options.name != "failover":
+            parser.error("--flood belongs to failover")
+        flood.main(options)
+        return
     options.scenarios = options.scenarios or failover.SCENARIOS
     if options.name == "failover":
         failover.main(options)
@@ -32,6 +41,10 @@ def main():
         footprint.main(options)
     elif options.name == "fence":
         fence.main(options)
+    elif options.name == "http":
+        http_bench.main(options)
+    elif options.name == "signalctl":
+        signalctl.main(options)
     elif options.name == "simulate":
         simulate.main(options)
     else:

@@ -54,7 +54,7 @@ _pgvigil()
                 COMPREPLY=($(compgen -W "$members" -- "$cur"))
             ;;
         help) COMPREPLY=($(compgen -W "$verbs" -- "$cur")) ;;
-        config) ((COMP_CWORD == 2)) && COMPREPLY=($(compgen -W "check show explain reference" -- "$cur")) ;;
+        config) ((COMP_CWORD == 2)) && COMPREPLY=($(compgen -W "check show explain reference convert" -- "$cur")) ;;
     esac
 }
 

@@ -60,6 +60,7 @@ static void publish(Agent *agent, bool changed)
 {
     Clock now = clock_now();
 
+    api_positions(agent);
     if (!changed && clock_elapsed_most(&agent->published_at, &now) < PUBLISH_EVERY_US)
         return;
     agent->published_at = now;
@@ -159,8 +160,10 @@ bool agent_reload(Agent *agent, Err *err)
     Buf applied = {0}, refused = {0}, kept = {0};
     ConfigDiff diff = {.applied = &applied, .refused = &refused, .kept = &kept};
     Config *fresh = config_reload(agent->config, &diff, err);
+    HttpTls *tls = NULL;
 
-    if (fresh != NULL && !keeps_members(agent, fresh, err)) {
+    if (fresh != NULL &&
+        (!keeps_members(agent, fresh, err) || !web_load_certificates(agent, fresh, &tls, err))) {
         config_free(fresh);
         fresh = NULL;
     }
@@ -172,6 +175,7 @@ bool agent_reload(Agent *agent, Err *err)
         agent->config = agent->owned = fresh;
         log_open(fresh->log.level, fresh->log.format);
         update_peers(agent);
+        web_take_certificates(agent, tls);
         if (agent->actions != NULL) {
             ActionsOptions options = start_actions_options(fresh);
             PollOptions poll = start_poll_options(fresh);
@@ -318,15 +322,7 @@ static bool start_listeners(Agent *agent, uint64_t inc, Err *err)
     agent->peers = peer_net_start(&agent->loop, &peer_options, err);
     if (agent->peers == NULL)
         return false;
-    HttpServerOptions http_options = {
-        .address = config->node.http_listen,
-        .port = (uint16_t) self->http_port,
-        .connections = config->http.connections,
-        .handler = public_on_request,
-        .arg = &agent->publisher,
-    };
-    agent->http = http_server_start(&http_options, err);
-    return agent->http != NULL;
+    return web_start(agent, err);
 }
 
 /* As the fence has it, which everybody goes by. */

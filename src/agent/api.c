@@ -1,6 +1,5 @@
 /*
- * api.c: the texts of the public listener, made anew when something changed: cluster, explain, operation,
- * state.
+ * api.c: the texts of the public listener, made anew when something changed: cluster, explain, operation.
  *
  * Their members are described in docs/manual.md; scripts read them, so they are added to and never renamed.
  */
@@ -16,13 +15,13 @@
 /* How fresh a report must be to count for the alarm of two primaries. */
 #define TWICE_SEEN_MS 400
 
-static const char *name_or_null(const Agent *agent, MemberNo no)
+const char *api_name(const Agent *agent, MemberNo no)
 {
     return no >= 0 ? agent->core.persist.doc.member[no].name : NULL;
 }
 
 /* The report of a member, the own one included. */
-static Report report_of(const Core *core, MemberNo no)
+Report api_report(const Core *core, MemberNo no)
 {
     return no == core->self ? core_report(core) : core->peer[no].report;
 }
@@ -35,7 +34,7 @@ static int64_t seen_ms(const Core *core, MemberNo no)
 }
 
 /* A leader hears from everybody with each heartbeat; the others hear of everybody each second, from it. */
-static bool is_reachable(const Core *core, MemberNo no)
+bool api_is_reachable(const Core *core, MemberNo no)
 {
     int64_t beats_ms = 3 * (int64_t) core->persist.doc.heartbeat_ms;
     int64_t limit_ms = (beats_ms > 500 ? beats_ms : 500) + (core->role == ROLE_LEADER ? 0 : 1000);
@@ -50,7 +49,7 @@ Lsn api_primary_lsn(const Core *core)
 
     if (no == MEMBER_NONE)
         return LSN_NONE;
-    Report report = report_of(core, no);
+    Report report = api_report(core, no);
     return report.pg.state == PG_PRIMARY ? report.pg.lsn : LSN_NONE;
 }
 
@@ -89,7 +88,7 @@ static void add_server(const Agent *agent, Buf *out, const Report *report)
                        report->pg.state == PG_PRIMARY ? 0 : report->pg.replay_lag_ms);
     json_add_bool(out, "streaming", report->pg.streaming);
     json_add_text(out, "upstream",
-                  report->pg.state == PG_STANDBY ? name_or_null(agent, report->pg.upstream) : NULL);
+                  report->pg.state == PG_STANDBY ? api_name(agent, report->pg.upstream) : NULL);
     json_add_number(out, "epoch", report->wal_epoch);
     json_add_text(out, "action", report->action != ACTION_NONE ? action_name(report->action) : NULL);
     add_number_or_null(out, "progress", report->action != ACTION_NONE && report->progress <= 100,
@@ -105,8 +104,8 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
     const DocMember *member = &core->persist.doc.member[no];
     int index = agent_member_index(agent, no);
     const ConfigMember *address = index >= 0 ? &agent->config->member[index] : NULL;
-    Report report = report_of(core, no);
-    bool reachable = is_reachable(core, no);
+    Report report = api_report(core, no);
+    bool reachable = api_is_reachable(core, no);
 
     if (!reachable)
         report.pg.state = PG_UNKNOWN, report.pg.streaming = false;
@@ -137,11 +136,15 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
 
 static void alarm_text(Buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of the list that is being written; for the metrics. */
+static int alarms;
+
 static void alarm_text(Buf *out, const char *format, ...)
 {
     char text[256];
     va_list args;
 
+    alarms++;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -180,10 +183,10 @@ static void member_alarms(const Agent *agent, Buf *out, MemberNo no, int *primar
 {
     const Core *core = &agent->core;
     const char *name = core->persist.doc.member[no].name;
-    Report report = report_of(core, no);
+    Report report = api_report(core, no);
 
     place_alarms(agent, out, no);
-    if (!is_reachable(core, no)) {
+    if (!api_is_reachable(core, no)) {
         alarm_text(out, "%s does not answer", name);
         return;
     }
@@ -213,11 +216,11 @@ static void successor_alarm(const Agent *agent, Buf *out)
     int meant = 0, able = 0;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-        Report report = report_of(core, no);
+        Report report = api_report(core, no);
         if (doc->member[no].kind != MEMBER_DATA || no == doc->primary || report.no_failover)
             continue;
         meant++;
-        able += is_reachable(core, no) && report.eligible;
+        able += api_is_reachable(core, no) && report.eligible;
     }
     if (core->leader != MEMBER_NONE && meant > 0 && able == 0)
         alarm_text(out, "no other member could take over now; pgvigil explain --member NAME says why not");
@@ -228,6 +231,7 @@ static void add_alarms(const Agent *agent, Buf *out)
     const Core *core = &agent->core;
     int primaries = 0;
 
+    alarms = 0;
     json_add_open(out, "alarms", '[');
     if (core->leader == MEMBER_NONE)
         alarm_text(out, "no leader is known here; pgvigil explain --member %s says why", core->options.name);
@@ -244,8 +248,8 @@ static void add_alarms(const Agent *agent, Buf *out)
         if (core->persist.doc.member[no].kind != MEMBER_FREE)
             member_alarms(agent, out, no, &primaries);
     successor_alarm(agent, out);
-    api_sync_alarm(agent, out);
-    gates_alarm(agent, out);
+    alarms += api_sync_alarm(agent, out);
+    alarms += gates_alarm(agent, out);
     if (primaries > 1)
         alarm_text(out, "%d servers run as a primary", primaries);
     if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
@@ -275,7 +279,7 @@ static void add_operation(const Agent *agent, Buf *out, const char *key)
     json_add_number(out, "id", op->id);
     json_add_text(out, "verb", command_name(op->kind));
     json_add_text(out, "state", states[op->state]);
-    json_add_text(out, "target", op->name[0] != '\0' ? op->name : name_or_null(agent, op->target));
+    json_add_text(out, "target", op->name[0] != '\0' ? op->name : api_name(agent, op->target));
     json_add_text(out, "step", op->text);
     int64_t since_ms = (core->now.boot_us - op->begun_at.boot_us) / US_PER_MS;
     json_add_number(out, "duration_ms", op->state == OP_RUNNING ? since_ms : op->duration_ms);
@@ -310,8 +314,8 @@ static void make_cluster(const Agent *agent, Buf *out)
     json_add_number(out, "term", (int64_t) core->persist.term);
     json_add_number(out, "epoch", doc->epoch);
     json_add_big(out, "system_identifier", doc->system_identifier);
-    json_add_text(out, "primary", name_or_null(agent, core_primary(core)));
-    json_add_text(out, "leader", name_or_null(agent, core->leader));
+    json_add_text(out, "primary", api_name(agent, core_primary(core)));
+    json_add_text(out, "leader", api_name(agent, core->leader));
     json_add_bool(out, "quorum", quorum);
     json_add_bool(out, "paused", doc->paused);
     json_add_text(out, "pause_reason", doc->paused ? doc->pause_reason : NULL);
@@ -379,21 +383,22 @@ static void make_history(const Agent *agent, Buf *out)
     buf_puts(out, "\n");
 }
 
-static void make_state(const Agent *agent, Buf *out)
+int api_alarms(void)
+{
+    return alarms;
+}
+
+void api_positions(Agent *agent)
 {
     const Core *core = &agent->core;
+    const PgStatus *server = agent->poll != NULL ? poll_status(agent->poll) : NULL;
+    Publisher *publisher = &agent->publisher;
+    MemberNo no = core->persist.doc.primary;
+    bool heard = no != MEMBER_NONE && core->leader != MEMBER_NONE && api_is_reachable(core, no);
 
-    json_add_open(out, NULL, '{');
-    json_add_text(out, "cluster", agent->config->cluster.name);
-    json_add_text(out, "member", core->options.name);
-    json_add_text(out, "state", pg_state_name(core->pg.state));
-    json_add_text(out, "primary", name_or_null(agent, core_primary(core)));
-    json_add_number(out, "timeline", core->pg.timeline);
-    json_add_lsn(out, "lsn", core->pg.lsn);
-    json_add_number(out, "epoch", core->persist.doc.epoch);
-    json_add_bool(out, "fenced", core->pg.fenced);
-    json_add_close(out, '}');
-    buf_puts(out, "\n");
+    atomic_store(&publisher->primary_lsn, heard ? api_primary_lsn(core) : LSN_NONE);
+    atomic_store(&publisher->received_lsn, server != NULL ? server->lsn : LSN_NONE);
+    atomic_store(&publisher->replayed_lsn, server != NULL ? server->replay_lsn : LSN_NONE);
 }
 
 void api_publish(Agent *agent)
@@ -408,11 +413,13 @@ void api_publish(Agent *agent)
         return;
     snapshot->made_at = clock_now();
     snapshot->fresh_us = (int64_t) agent->config->http.freshness_ms * US_PER_MS;
+    snapshot->standby = standby && core_primary(core) != core->self;
     snapshot->primary = core->pg.state == PG_PRIMARY && core->persist.doc.primary == core->self;
-    snapshot->replica = standby && core->pg.streaming && core_primary(core) != core->self;
+    snapshot->replica = snapshot->standby && core->pg.streaming;
+    snapshot->in_sync_set = api_sync_of(core, core->self) != NULL;
     snapshot->healthy = witness ? hears : core->pg.responsive && (standby || core->pg.state == PG_PRIMARY);
     snapshot->ready = witness ? hears : snapshot->replica;
-    make_state(agent, &snapshot->state);
+    api_patroni_fill(agent, snapshot);
     make_cluster(agent, &snapshot->cluster);
     make_history(agent, &snapshot->history);
     make_explain(agent, &snapshot->explain);

@@ -19,6 +19,14 @@ static void one(const Agent *agent, Buf *out, const char *name, const char *type
                agent->config->cluster.name, agent->core.options.name, value);
 }
 
+/* Milliseconds as Prometheus wants them. */
+static void one_in_seconds(const Agent *agent, Buf *out, const char *name, const char *help, int64_t ms)
+{
+    head(out, name, "gauge", help);
+    buf_printf(out, "pgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64 ".%03d\n", name,
+               agent->config->cluster.name, agent->core.options.name, ms / 1000, (int) (ms % 1000));
+}
+
 static void add_refusals(const Agent *agent, Buf *out, const PeerCounters *counters)
 {
     head(out, "peer_refused_total", "counter", "Messages and commands refused, by reason.");
@@ -70,6 +78,14 @@ static void add_server(const Agent *agent, Buf *out)
         "WAL position: flushed, or the larger of received and replayed.", (int64_t) core->pg.lsn);
     one(agent, out, "server_lag_bytes", "gauge", "WAL that the primary has and this server has not.",
         (int64_t) (primary > core->pg.lsn && core->pg.lsn != LSN_NONE ? primary - core->pg.lsn : 0));
+    one(agent, out, "server_replayed_bytes", "gauge", "Position up to which this standby has replayed.",
+        (int64_t) core->pg.replay_lsn);
+    one_in_seconds(
+        agent, out, "server_replay_lag_seconds",
+        "Age of the newest transaction that this standby replayed; 0 if it has replayed all it has.",
+        core->pg.state == PG_STANDBY && core->pg.replay_lag_ms > 0 ? core->pg.replay_lag_ms : 0);
+    one(agent, out, "server_pending_restart", "gauge",
+        "1 if a changed setting waits for a restart of PostgreSQL.", core->pg.pending_restart);
     one(agent, out, "server_eligible", "gauge", "1 if this member could become primary now.",
         core_is_eligible(core));
     one(agent, out, "server_disk_stuck", "gauge", "1 if the disk under the server takes no writes.",
@@ -88,6 +104,40 @@ static void add_server(const Agent *agent, Buf *out)
         core->failures);
 }
 
+/* Who belongs, and who of them is heard of. */
+static void add_members(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    const Document *doc = &core->persist.doc;
+
+    head(out, "member_reachable", "gauge",
+         "1 if that member was heard of just now, by this one or by the leader.");
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE)
+            buf_printf(out, "pgvigil_member_reachable{cluster=\"%s\",member=\"%s\",peer=\"%s\"} %d\n",
+                       agent->config->cluster.name, core->options.name, doc->member[no].name,
+                       api_is_reachable(core, no));
+}
+
+static void add_http(const Agent *agent, Buf *out)
+{
+    const HttpServerCounters *counters = http_server_counters(agent->http);
+
+    one(agent, out, "http_requests_total", "counter", "Requests answered by the public listener.",
+        (int64_t) atomic_load(&counters->requests));
+    one(agent, out, "http_connections", "gauge", "Connections to the public listener.",
+        (int64_t) atomic_load(&counters->connected));
+    one(agent, out, "http_connections_refused_total", "counter",
+        "Connections closed at once, because too many were there.",
+        (int64_t) atomic_load(&counters->refused));
+    one(agent, out, "http_connections_shut_total", "counter", "Connections closed for being idle or slow.",
+        (int64_t) atomic_load(&counters->shut));
+    if (agent->certificate_expires != 0)
+        one(agent, out, "http_certificate_expiry_timestamp_seconds", "gauge",
+            "When the public listener's certificate expires, in seconds since 1970.",
+            agent->certificate_expires);
+}
+
 void api_metrics(const Agent *agent, Buf *out)
 {
     const Core *core = &agent->core;
@@ -100,11 +150,20 @@ void api_metrics(const Agent *agent, Buf *out)
     one(agent, out, "epoch", "gauge", "Takeovers so far.", core->persist.doc.epoch);
     one(agent, out, "leader", "gauge", "1 if this member leads.", core->role == ROLE_LEADER);
     one(agent, out, "lease_held", "gauge", "1 if this member holds the lease.", lease);
+    int64_t left_us = lease ? core_lease_until(core).boot_us - core->now.boot_us : 0;
+    one_in_seconds(agent, out, "lease_remaining_seconds",
+                   "How long the lease held here is still good, 0 without one.", left_us / US_PER_MS);
     one(agent, out, "leader_known", "gauge", "1 if this member knows a leader.", core->leader != MEMBER_NONE);
     one(agent, out, "paused", "gauge", "1 while the cluster is paused.", core->persist.doc.paused);
+    one(agent, out, "alarms", "gauge", "What pgvigil status shows as alarms.", api_alarms());
+    one(agent, out, "operation_running", "gauge", "1 while an operator's order is being carried out.",
+        core->op.id != 0 && core->op.state == OP_RUNNING);
     one(agent, out, "disk_failed", "gauge", "1 while the state cannot be written.", core->disk_failed);
     if (core->options.kind == MEMBER_DATA)
         add_server(agent, out);
     gates_metrics(agent, out);
     add_peers(agent, out);
+    add_members(agent, out);
+    add_http(agent, out);
+    api_metrics_patroni(agent, out);
 }

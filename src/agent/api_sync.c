@@ -101,13 +101,14 @@ void api_sync_add(const Agent *agent, Buf *out)
     json_add_close(out, '}');
 }
 
-void api_sync_alarm(const Agent *agent, Buf *out)
+bool api_sync_alarm(const Agent *agent, Buf *out)
 {
     char trouble[160], text[200];
 
     describe_trouble(&agent->core, trouble, sizeof trouble);
     if (trouble[0] == '\0')
-        return;
+        return false;
     snprintf(text, sizeof text, "synchronous mode %s", trouble);
     json_add_text(out, NULL, text);
+    return true;
 }

@@ -33,11 +33,11 @@ void gates_renew(struct Agent *agent);
 /* What the porter reported last; NULL: nothing, or there is none. */
 const struct PorterReport *gates_report(const struct Agent *agent);
 
-/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; texts for alarms.
- */
+/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; texts for alarms,
+ * and how many these were. */
 void gates_add(const struct Agent *agent, Buf *out);
 void gates_metrics(const struct Agent *agent, Buf *out);
-void gates_alarm(const struct Agent *agent, Buf *out);
+int gates_alarm(const struct Agent *agent, Buf *out);
 
 /* The porter goes on until there is nothing left to close. */
 void gates_done(struct Agent *agent);

@@ -117,22 +117,26 @@ void gates_metrics(const Agent *agent, Buf *out)
     }
 }
 
-static void add_alarm(Buf *out, const char *what, const PorterState *state)
+/* True if there was something to say. */
+static bool add_alarm(Buf *out, const char *what, const PorterState *state)
 {
     char text[PORTER_REASON_LEN + 128];
 
     if (!state->trouble)
-        return;
+        return false;
     snprintf(text, sizeof text, "%s %s: %s", what, state->name, state->reason);
     json_add_text(out, NULL, text);
+    return true;
 }
 
-void gates_alarm(const Agent *agent, Buf *out)
+int gates_alarm(const Agent *agent, Buf *out)
 {
     const PorterReport *report = gates_report(agent);
+    int alarms = 0;
 
     for (int i = 0; report != NULL && i < report->gate_count; i++)
-        add_alarm(out, "gate", &report->gate[i]);
+        alarms += add_alarm(out, "gate", &report->gate[i]);
     for (int i = 0; report != NULL && i < report->vip_count; i++)
-        add_alarm(out, "virtual address", &report->vip[i]);
+        alarms += add_alarm(out, "virtual address", &report->vip[i]);
+    return alarms;
 }

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "core/core.h"
 #include "net/http_server.h"
+#include "net/http_tls.h"
 #include "net/peer.h"
 #include "store/store.h"
 #include "sys/loop.h"
@@ -85,6 +86,7 @@ typedef struct Agent {
 
     PeerNet *peers;
     HttpServer *http;
+    int64_t certificate_expires; /* seconds since 1970; 0: the listener has no TLS */
     PgPoll *poll;
     Actions *actions;
     Deadline deadline;
@@ -102,6 +104,9 @@ typedef struct Agent {
     char *history[HISTORY_KEEP];
     size_t history_len;
     bool history_busy;
+    Buf takeovers;          /* the answer to /history */
+    size_t takeovers_past;  /* what of the history is in it */
+    DocId takeovers_of;     /* and which document */
     size_t history_written; /* of history[], counted from the start of this process */
     size_t history_total;
 
@@ -155,14 +160,43 @@ void past_load(Agent *agent);
 void past_add(Agent *agent, const History *history, const char *reason);
 void past_done(Agent *agent);
 
-/* ---- api.c, api_sync.c, api_metrics.c ---- */
+/* ---- api.c, api_sync.c, api_patroni.c, api_metrics.c, api_metrics_patroni.c ---- */
 void api_publish(Agent *agent);
+/* Publishes the positions alone, which are wanted fresher than the texts. */
+void api_positions(Agent *agent);
+/* NULL for MEMBER_NONE. */
+const char *api_name(const Agent *agent, MemberNo no);
+/* The newest report of a member, the own one included; and whether it is new enough to be believed. */
+Report api_report(const Core *core, MemberNo no);
+bool api_is_reachable(const Core *core, MemberNo no);
+/* What Patroni's users know: the texts, replication_state and the tags. */
+void api_patroni_fill(Agent *agent, Snapshot *snapshot);
+/* Patroni's word for the state of the own server, and for the role of a member. */
+const char *api_patroni_state(const Agent *agent);
+const char *api_patroni_role(const Core *core, MemberNo no);
+const char *api_patroni_replication_state(const Agent *agent);
+/* When a majority was last heard of, directly or from the leader; seconds since 1970, 0: never. */
+int64_t api_patroni_seen(const Core *core);
 /* The primary's position as it was reported last; LSN_NONE: not known. */
 Lsn api_primary_lsn(const Core *core);
 /* "sync" or "late" for a standby that commits may wait for, else NULL. */
 const char *api_sync_of(const Core *core, MemberNo no);
 void api_sync_add(const Agent *agent, Buf *out);
-void api_sync_alarm(const Agent *agent, Buf *out);
+/* True if there was something to say. */
+bool api_sync_alarm(const Agent *agent, Buf *out);
+/* How many alarms /v1/cluster had when it was made last. */
+int api_alarms(void);
 void api_metrics(const Agent *agent, Buf *out);
+void api_metrics_patroni(const Agent *agent, Buf *out);
+
+/* ---- web.c: the public listener ---- */
+bool web_start(Agent *agent, Err *err);
+/*
+ * Loads the certificates that the configuration names, which may be the same files with other content. False:
+ * they cannot be used, or the listener would have to be opened anew. The rest of a reload can fail between
+ * the two calls: web_take_certificates puts *ret_tls into use, http_tls_free drops it.
+ */
+bool web_load_certificates(const Agent *agent, const Config *fresh, HttpTls **ret_tls, Err *err);
+void web_take_certificates(Agent *agent, HttpTls *tls);
 
 #endif

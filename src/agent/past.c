@@ -117,4 +117,5 @@ void past_done(Agent *agent)
     for (size_t i = 0; i < agent->history_len; i++)
         free(agent->history[i]);
     agent->history_len = 0;
+    buf_done(&agent->takeovers);
 }

@@ -35,7 +35,9 @@ void snapshot_release(Snapshot *snapshot)
 {
     if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)
         return;
-    buf_done(&snapshot->state);
+    buf_done(&snapshot->status);
+    buf_done(&snapshot->topology);
+    buf_done(&snapshot->takeovers);
     buf_done(&snapshot->cluster);
     buf_done(&snapshot->history);
     buf_done(&snapshot->explain);

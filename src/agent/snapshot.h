@@ -10,6 +10,7 @@
 #include "base/fence.h"
 #include "base/str.h"
 #include "base/types.h"
+#include "config/tags.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,10 +20,16 @@ typedef struct Snapshot {
     Clock made_at;
     int64_t fresh_us; /* older than this it answers nothing but 503 */
     bool primary;     /* a server that can write; whether it may, the fence says */
+    bool standby;     /* a standby that answers */
     bool replica;     /* a standby that streams */
-    bool healthy;     /* the server answers; a witness: hears a leader */
-    bool ready;       /* primary with a lease, a standby that streams, or a witness that hears a leader */
-    Buf state;        /* a short object: the body of health answers */
+    bool in_sync_set; /* one of those that commits wait for */
+    bool no_load_balance;
+    bool healthy; /* the server answers; a witness: hears a leader */
+    bool ready;   /* primary with a lease, a standby that streams, or a witness that hears a leader */
+    char replication_state[24]; /* as Patroni calls it; "": neither */
+    Tag tag[TAGS_MAX + 1];      /* one more than can be given: nofailover by [node] no_failover */
+    size_t tag_count;
+    Buf status, topology, takeovers; /* as Patroni has them: of this server, of the cluster, its past */
     Buf cluster, history, explain, operation, metrics;
 } Snapshot;
 
@@ -30,6 +37,8 @@ typedef struct Publisher {
     pthread_mutex_t mutex;
     Snapshot *current;
     FenceFile *_Atomic fence; /* mapped; NULL: closed */
+    /* Newer than the snapshot: of each look at the server. LSN_NONE: not known now. */
+    _Atomic Lsn primary_lsn, received_lsn, replayed_lsn;
 } Publisher;
 
 void snapshot_init(Publisher *publisher);

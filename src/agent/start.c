@@ -5,6 +5,7 @@
 
 #include "base/fence.h"
 #include "base/str.h"
+#include "config/tags.h"
 #include "pg/datadir.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ CoreOptions start_core_options(const Config *config)
 {
     CoreOptions options = {
         .kind = config_is_witness(config) ? MEMBER_WITNESS : MEMBER_DATA,
-        .no_failover = config->node.no_failover,
+        .no_failover = config->node.no_failover || tags_is_set(&config->node.tags, "nofailover"),
         .initdb = config->postgresql.initdb && is_first_data_member(config),
         .restart_on_crash = config->postgresql.on_crash == ON_CRASH_RESTART,
         .crash_restart_limit_ms = config->postgresql.crash_restart_limit_ms,

@@ -61,7 +61,7 @@ typedef struct FlagInfo {
     bool hidden;
 } FlagInfo;
 
-#define CALL_ARGUMENT_MAX 4
+#define CALL_ARGUMENT_MAX 40 /* config convert has an old command line behind it */
 
 typedef struct Verb Verb;
 

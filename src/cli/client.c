@@ -93,9 +93,16 @@ static void name_member(const ConfigMember *member, Err *err)
 bool client_get(const Client *client, int member, const char *path, json_t **ret_json, Err *err)
 {
     const ConfigMember *asked = &client->config->member[member];
+    const Config *config = client->config;
+    /* Where members ask their clients for a certificate, this machine's own one is what there is to show. */
+    bool shows = config->http.tls_client_ca != NULL;
+    OperatorTls tls = {.ca = config->http.tls_ca,
+                       .certificate = shows ? config->http.tls_certificate : NULL,
+                       .key = shows ? config->http.tls_key : NULL};
     OperatorTarget target = {
         .host = asked->host,
         .port = (uint16_t) asked->http_port,
+        .tls = config->http.tls_certificate != NULL ? &tls : NULL,
         .timeout_ms = CLIENT_GET_TIMEOUT_MS,
     };
     Buf body = {0};

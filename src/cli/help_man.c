@@ -5,6 +5,7 @@
 
 #include "cli/show.h"
 #include "config/render.h"
+#include "front/front.h"
 
 #include <string.h>
 
@@ -72,6 +73,30 @@ static void add_verb(Buf *out, const Verb *verb)
         if ((verb->flags & FLAG_BIT(i)) != 0 && !flag->hidden && i != FLAG_CONFIG && i != FLAG_JSON &&
             i != FLAG_HELP)
             add_flag(out, verb, (Flag) i);
+    }
+}
+
+/* The programs that pgvigil replaces, by the tables that make their own help. */
+static void add_front(Buf *out, const FrontEnd *front)
+{
+    buf_printf(out, ".SS ");
+    add_roff(out, front->name);
+    if (front->options == NULL) {
+        add_roff(out, front->help);
+        return;
+    }
+    add_roff(out, front->usage);
+    buf_puts(out, ".PP\n");
+    add_roff(out, front->text);
+    for (const ArgsOption *option = front->options; option->name != NULL; option++) {
+        buf_puts(out, ".TP\n.B ");
+        buf_puts(out, "\\-\\-");
+        for (const char *p = option->name; *p != '\0'; p++)
+            buf_printf(out, "%s%c", *p == '-' ? "\\" : "", *p);
+        if (option->argument != NULL)
+            buf_printf(out, "=\\fI%s\\fP", option->argument);
+        buf_puts(out, "\n");
+        add_roff(out, option->help);
     }
 }
 
@@ -162,6 +187,9 @@ void help_man(FILE *stream)
     add_flag(&out, NULL, FLAG_CONFIG);
     add_flag(&out, NULL, FLAG_JSON);
     add_flag(&out, NULL, FLAG_HELP);
+    buf_puts(&out, ".SH PROGRAMS UNDER THEIR OLD NAMES\n");
+    for (const FrontEnd *front = front_table; front->name != NULL; front++)
+        add_front(&out, front);
     buf_puts(&out, ".SH CONFIGURATION\n");
     render_man(&out);
     add_tail(&out);

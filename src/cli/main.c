@@ -91,10 +91,12 @@ const Verb verb_table[] = {
      "Checks the configuration, the data directory, PostgreSQL and its settings, roles, pg_hba.conf of the other members, "
      "clocks, disks and ports. Each line that is not OK says the cure. Run it as the user that pgvigil runs as. Ends with "
      "1 if anything failed."},
-    {"config", "check|show|explain KEY|reference", 1, 2, WITH(CONFIG) | WITH(NODE) | WITH(JSON) | WITH(MARKDOWN), false, false,
+    {"config", "check|show|explain KEY|reference|convert NAME", 1, CALL_ARGUMENT_MAX, WITH(CONFIG) | WITH(NODE) | WITH(JSON) | WITH(MARKDOWN), false, false,
      verb_config, "check, show or explain the configuration",
      "check reads the file and lists every error and warning with its line. show prints each value with where it comes "
-     "from; secrets are masked. explain KEY tells an option's meaning, range and default. reference prints all options."},
+     "from; secrets are masked. explain KEY tells an option's meaning, range and default. reference prints all options.\n\n"
+     "convert NAME -- ARGUMENT... prints the native configuration that a command line of one of the programs that pgvigil replaces "
+     "means, with where each value comes from."},
     {"simulate", "", 0, 0, WITH(CONFIG) | WITH(HOURS) | WITH(RUNS) | WITH(SEED) | WITH(ONLY) | WITH(TRACE) | WITH(MINIMIZE) | WITH(JSON),
      false, false, verb_simulate, "try a configuration under faults, without any server",
      "Runs the program's own decision core for every member on a clock of its own, with models of network, disks, clocks and "

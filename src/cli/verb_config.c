@@ -4,6 +4,7 @@
 #include "cli/show.h"
 #include "cli/verb.h"
 #include "config/render.h"
+#include "front/front.h"
 #include "wire/json.h"
 
 #include <stdio.h>
@@ -149,14 +150,42 @@ static int reference(const Call *call)
     return EXIT_DONE;
 }
 
+/* The words behind the name are the old program's own: "--" stands before those that begin with one. */
+static int convert(const Call *call)
+{
+    char *argv[CALL_ARGUMENT_MAX + 1] = {NULL};
+    Err err = {0};
+    Buf out = {0};
+    int argc = 0;
+    const FrontEnd *front = call->argument_count > 1 ? front_find(call->argument[1]) : NULL;
+
+    if (front == NULL || front->convert == NULL) {
+        err_set(
+            &err, ERR_CONFIG,
+            "config convert needs the name of a program that pgvigil replaces; pgvigil as --help lists them");
+        return call_fail(&err);
+    }
+    for (int i = 1; i < call->argument_count; i++)
+        argv[argc++] = (char *) call->argument[i]; /* main's own */
+    if (!front->convert(argc, argv, &out, &err)) {
+        buf_done(&out);
+        return call_fail(&err);
+    }
+    show_print(&out, stdout);
+    return EXIT_DONE;
+}
+
 int verb_config(const Call *call)
 {
     static const struct {
         const char *name;
         int (*run)(const Call *call);
         int arguments;
-    } kinds[] = {
-        {"check", check, 1}, {"show", show, 1}, {"explain", explain, 2}, {"reference", reference, 1}};
+    } kinds[] = {{"check", check, 1},
+                 {"show", show, 1},
+                 {"explain", explain, 2},
+                 {"reference", reference, 1},
+                 {"convert", convert, CALL_ARGUMENT_MAX}};
     Err err = {0};
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -6,9 +6,12 @@
 #include "cli/verb.h"
 #include "config/config.h"
 
+#include <signal.h>
+
 int verb_run(const Call *call)
 {
     Err err = {0};
+    signal(SIGHUP, SIG_IGN); /* a reload in the first milliseconds has nothing to do, and must not end it */
     const char *path = call->value[FLAG_CONFIG] != NULL ? call->value[FLAG_CONFIG] : config_default_path();
     Config *config = config_load(path, call->value[FLAG_NODE], &err);
 

@@ -2,6 +2,7 @@
  * check.c: what one row of the option table cannot say: what must be there, and how options bound each other.
  */
 #include "config/load.h"
+#include "config/tags.h"
 #include "config/value.h"
 
 #include <arpa/inet.h>
@@ -10,9 +11,17 @@
 
 /* Paths of the table, checked alike. */
 static const OptionId path_options[] = {
-    OPTION_node_state_directory,        OPTION_node_run_directory,       OPTION_postgresql_data_directory,
-    OPTION_postgresql_config_directory, OPTION_postgresql_bin_directory, OPTION_postgresql_passfile,
+    OPTION_node_state_directory,
+    OPTION_node_run_directory,
+    OPTION_postgresql_data_directory,
+    OPTION_postgresql_config_directory,
+    OPTION_postgresql_bin_directory,
+    OPTION_postgresql_passfile,
     OPTION_postgresql_server_log,
+    OPTION_http_tls_certificate,
+    OPTION_http_tls_key,
+    OPTION_http_tls_client_ca,
+    OPTION_http_tls_ca,
 };
 
 static void option_error(Load *load, OptionId id, const char *text)
@@ -135,6 +144,37 @@ static void check_address(Load *load, OptionId id, const char *text)
         option_error(load, id, "is no address; write one of this machine's, 0.0.0.0 or ::");
 }
 
+static void check_tags(Load *load)
+{
+    const Option *option = options_at(OPTION_node_tags);
+    int line = load_line(load, OPTION_node_tags);
+    Tag tags[TAGS_MAX];
+    size_t count;
+    Err err = {0};
+
+    if (!tags_read(&load->config->node.tags, tags, &count, &err)) {
+        load_error(load, line, option->section, option->name, "%s", err.text);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (tags_has_no_effect(tags[i].key))
+            load_warning(load, line, option->section, option->name,
+                         "%s is told to those who ask for tags, and changes nothing else", tags[i].key);
+}
+
+static void check_tls(Load *load)
+{
+    const Config *config = load->config;
+
+    if (config->http.tls_certificate != NULL && config->http.tls_key == NULL)
+        option_error(load, OPTION_http_tls_certificate, "needs tls_key, the file with its key");
+    if (config->http.tls_certificate == NULL && config->http.tls_key != NULL)
+        option_error(load, OPTION_http_tls_key, "needs tls_certificate, the file with its certificate");
+    if (config->http.tls_certificate == NULL && config->http.tls_client_ca != NULL)
+        option_error(load, OPTION_http_tls_client_ca,
+                     "needs tls_certificate and tls_key: without TLS there are no client certificates");
+}
+
 void check_options(Load *load)
 {
     const Config *config = load->config;
@@ -147,6 +187,8 @@ void check_options(Load *load)
     check_within(load);
     check_durations(load);
     check_synchronous(load);
+    check_tags(load);
+    check_tls(load);
     check_address(load, OPTION_node_listen, config->node.listen);
     check_address(load, OPTION_node_http_listen, config->node.http_listen);
 }

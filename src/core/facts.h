@@ -28,6 +28,7 @@ typedef uint64_t FactSet;
     X(PRIMARY_CHECKPOINTED, "primary_checkpointed", "the primary has written a checkpoint on its timeline")  \
     X(PG_EMPTY, "server_empty", "the data directory is empty")                                               \
     X(PG_DOWN, "server_down", "the server does not run")                                                     \
+    X(PG_UNREADABLE, "server_unreadable", "the data directory has told nothing of its server for too long")  \
     X(PG_LEFTOVERS, "server_leftovers", "processes of a dead postmaster are still there")                    \
     X(PG_STARTING, "server_starting", "the server starts")                                                   \
     X(PG_STANDBY, "server_standby", "the server runs as a standby")                                          \

@@ -48,6 +48,8 @@ const Rule RULES[] = {
      "the primary's data directory cannot be started and another member can take over"},
     {"hand_over_empty", F(LEASE) | F(PG_EMPTY) | F(SUCCESSOR), F(PAUSED), MOVE_RELEASE, ACTION_NONE,
      "the primary's data directory is gone and another member can take over"},
+    {"hand_over_unreadable", F(LEASE) | F(PG_UNREADABLE) | F(SUCCESSOR), F(PAUSED), MOVE_STEP_DOWN, ACTION_NONE,
+     "the primary's data directory cannot be read any more: the lease runs out, and who takes over needs no word from here"},
     {"promotion_fails", F(LEASE) | F(PG_STANDBY) | F(FAILING) | F(SUCCESSOR), F(PAUSED), MOVE_ACT, ACTION_STOP_IMMEDIATE,
      "the promotion failed again and again and another member can take over: it could still succeed, so the server ends first"},
     {"create", F(LEASE) | F(PG_EMPTY) | F(INITDB), 0, MOVE_ACT, ACTION_INITDB,
@@ -188,6 +190,10 @@ static FactSet server_facts(const Core *core)
 
     put(&facts, pg->state == PG_EMPTY, FACT_PG_EMPTY);
     put(&facts, down, FACT_PG_DOWN);
+    put(&facts,
+        pg->state == PG_UNKNOWN && core->looked_us != 0 &&
+            older_than(core, &core->pg_changed, core->options.unresponsive_ms),
+        FACT_PG_UNREADABLE);
     put(&facts, (down || pg->state == PG_EMPTY) && pg->processes_left, FACT_PG_LEFTOVERS);
     put(&facts, pg->state == PG_STARTING, FACT_PG_STARTING);
     put(&facts, pg->state == PG_STANDBY, FACT_PG_STANDBY);

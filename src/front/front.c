@@ -4,6 +4,7 @@
 #include "front/front.h"
 
 #include "front/mail.h"
+#include "front/signalctl.h"
 #include "front/status_parts.h"
 #include "front/watch.h"
 
@@ -11,6 +12,12 @@
 #include <string.h>
 
 const FrontEnd front_table[] = {
+    {"pg_signalctl", signalctl_run, "answer load balancers whether this server is a primary that is up",
+     "pg_signalctl --port=NUMBER --pgport=NUMBER --user=NAME --password=TEXT|--passfile=FILE|--nopass [OPTION]...",
+     "Answers every GET, HEAD and OPTIONS with one HTTP status while the PostgreSQL server on this machine takes connections and is no "
+     "standby, and with another one otherwise. Needs no configuration. It looks in the background and answers from memory; a server "
+     "that ends is noticed at once. It stays in the foreground, logs to standard error, and ends with SIGTERM.",
+     signalctl_options, signalctl_convert},
     {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well"},
     {"poolstatus", poolstatus_run, "pgpoolwatch: a report on pgpool and on the nodes of repmgr"},
     {"repmgrwatch", repmgrwatch_run,
@@ -31,4 +38,9 @@ const FrontEnd *front_find(const char *path)
         if (strlen(front->name) == len && memcmp(front->name, name, len) == 0)
             return front;
     return NULL;
+}
+
+void front_help(FILE *file, const FrontEnd *front)
+{
+    args_help(file, front->usage, front->text, front->options);
 }

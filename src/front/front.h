@@ -7,10 +7,28 @@
 #ifndef PGVIGIL_FRONT_FRONT_H
 #define PGVIGIL_FRONT_FRONT_H
 
+#include "base/err.h"
+#include "base/str.h"
+#include "front/args.h"
+
+#include <stdio.h>
+
 typedef struct FrontEnd {
     const char *name;
     int (*run)(int argc, char **argv); /* argv[0] is the name */
     const char *help;                  /* one line, no full stop */
+
+    /* For the help and the manual page; options NULL: it prints its own help and is only named in the manual.
+     */
+    const char *usage;
+    const char *text;
+    const ArgsOption *options;
+
+    /*
+     * Appends the native configuration that the command line, or the files that it names, mean, each option
+     * with its origin in a comment. argv[0] is the name. NULL: there is none.
+     */
+    bool (*convert)(int argc, char **argv, Buf *out, Err *err);
 } FrontEnd;
 
 /* In the order of the manual; ends with a row whose name is NULL. */
@@ -21,5 +39,8 @@ extern const FrontEnd front_table[];
  * NULL if it is none.
  */
 const FrontEnd *front_find(const char *path);
+
+/* The help of one that has a table of options. */
+void front_help(FILE *file, const FrontEnd *front);
 
 #endif

@@ -34,7 +34,7 @@ void curl_loop_remove(CurlLoop *curl, CurlTransfer *transfer);
 /* curl_global_init, once in this process; not while other threads run. */
 bool curl_loop_global_init(void);
 
-/* What every easy handle of ours has: plain HTTP/1.1, no proxy, no signals, no redirects. */
+/* What every easy handle of ours has: HTTP/1.1, no proxy, no signals, no redirects. */
 void curl_loop_harden(CURL *easy);
 
 #endif

@@ -36,6 +36,36 @@ const char *http_request_header(const HttpRequest *request, const char *name)
     return value != NULL ? value : "";
 }
 
+const char *http_request_argument(const HttpRequest *request, const char *name)
+{
+    const char *value = NULL;
+
+    if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value,
+                                      NULL) != MHD_YES)
+        return NULL;
+    return value != NULL ? value : "";
+}
+
+typedef struct Arguments {
+    HttpArgumentFn *on_argument;
+    void *arg;
+} Arguments;
+
+static enum MHD_Result on_argument(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    const Arguments *arguments = cls;
+
+    (void) kind;
+    return arguments->on_argument(arguments->arg, name, value != NULL ? value : "") ? MHD_YES : MHD_NO;
+}
+
+void http_request_arguments(const HttpRequest *request, HttpArgumentFn *function, void *arg)
+{
+    Arguments arguments = {function, arg};
+
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, on_argument, &arguments);
+}
+
 const char *http_request_body(const HttpRequest *request, size_t *ret_len)
 {
     *ret_len = request->body.len;
@@ -113,6 +143,7 @@ void http_respond(HttpRequest *request, int status, const char *content_type, co
     /* If memory ran out, libmicrohttpd asks again for the answer, and the connection is closed there. */
     if (request->suspended) {
         request->suspended = false;
+        http_links_wait(request->connection, false);
         HttpServer *server = request->server;
         MHD_resume_connection(request->connection);
         loop_timer_start(&server->timer, 0, 0); /* nothing else would make it run */

@@ -28,6 +28,14 @@ const char *http_request_method(const HttpRequest *request);
 /* Decoded, without the query; begins with "/". */
 const char *http_request_path(const HttpRequest *request);
 
+/* The decoded value of an argument of the query, "" if it has none; NULL if it is not there. */
+const char *http_request_argument(const HttpRequest *request, const char *name);
+
+/* Called for each argument of the query, in order, with its decoded name and value ("" if it has none).
+ * False: enough. */
+typedef bool HttpArgumentFn(void *arg, const char *name, const char *value);
+void http_request_arguments(const HttpRequest *request, HttpArgumentFn *on_argument, void *arg);
+
 /* The value of a header, by its name in any case; NULL if it is not there. */
 const char *http_request_header(const HttpRequest *request, const char *name);
 

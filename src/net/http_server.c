@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #define FREE_REQUESTS_MAX 16
 #define FREE_BODY_MAX     ((size_t) 16 * 1024) /* a larger buffer is not kept */
 #define SWALLOW_TIMES     4 /* so much more than body_max is read and dropped, for the sake of a clean 413 */
+#define TLS_PRIORITIES    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define SPARE_CONNECTIONS 128 /* those that are closed count for libmicrohttpd until it has cleaned up */
 
 static HttpRequest *take_request(HttpServer *server)
@@ -95,6 +97,7 @@ static enum MHD_Result handle(HttpServer *server, HttpRequest *request)
         return MHD_YES;
     }
     request->suspended = true;
+    http_links_wait(request->connection, true);
     MHD_suspend_connection(request->connection);
     return MHD_YES;
 }
@@ -141,8 +144,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 {
     HttpRequest *request = *context;
 
-    (void) connection;
-    (void) code;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        http_links_served(cls, connection);
     if (request != NULL)
         give_request(cls, request);
     *context = NULL;
@@ -155,24 +158,18 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
  */
 static enum MHD_Result may_connect(void *cls, const struct sockaddr *address, socklen_t len)
 {
-    const HttpServer *server = cls;
-
     (void) address;
     (void) len;
-    return server->connected < server->options.connections ? MHD_YES : MHD_NO;
+    return http_links_admit(cls) ? MHD_YES : MHD_NO;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
-    HttpServer *server = cls;
-
-    (void) connection;
-    (void) context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        server->connected++;
+        http_links_add(cls, connection, context);
     else
-        server->connected--;
+        http_links_remove(cls, *context);
 }
 
 static void drive(HttpServer *server)
@@ -274,10 +271,28 @@ static bool listen_on(const HttpServerOptions *options, int *ret_fd, uint16_t *r
     return true;
 }
 
+/* Each connection is told its certificate by http_tls_begin; one that was not gets none. */
+static int no_certificate(gnutls_session_t session, const gnutls_datum_t *authorities, int authority_count,
+                          const gnutls_pk_algorithm_t *algorithms, int algorithm_count,
+                          gnutls_pcert_st **ret_chain, unsigned int *ret_count, gnutls_privkey_t *ret_key)
+{
+    (void) session, (void) authorities, (void) authority_count, (void) algorithms, (void) algorithm_count;
+    *ret_chain = NULL;
+    *ret_count = 0;
+    *ret_key = NULL;
+    return -1;
+}
+
 /* With a thread of its own: no signal is ever delivered to that. */
 static struct MHD_Daemon *start_daemon(HttpServer *server, int fd)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO;
+    const struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *) (uintptr_t) no_certificate},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (char *) (uintptr_t) TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | (server->tls != NULL ? MHD_USE_TLS : 0);
     sigset_t all, before;
 
     if (server->options.loop != NULL)
@@ -291,7 +306,8 @@ static struct MHD_Daemon *start_daemon(HttpServer *server, int fd)
                          MHD_OPTION_CONNECTION_LIMIT, 2 * server->options.connections + SPARE_CONNECTIONS,
                          MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_CONNECTION_TIMEOUT,
                          server->options.timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_ARRAY,
+                         server->tls != NULL ? tls : none, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
@@ -306,6 +322,8 @@ static void free_server(HttpServer *server)
     }
     loop_timer_done(&server->timer);
     loop_timer_done(&server->held_timer);
+    http_tls_free(server->tls);
+    pthread_mutex_destroy(&server->tls_mutex);
     free(server);
 }
 
@@ -350,18 +368,23 @@ HttpServer *http_server_start(const HttpServerOptions *options, Err *err)
     }
     server->options = *options;
     fill_in(&server->options);
+    pthread_mutex_init(&server->tls_mutex, NULL);
     if (!listen_on(options, &fd, &server->port, err)) {
         free_server(server);
         return NULL;
     }
+    server->tls = options->tls;
     server->daemon = start_daemon(server, fd); /* owns the socket from here on */
     if (server->daemon == NULL) {
-        err_set(err, ERR_NET, "libmicrohttpd cannot start on port %u on %s", server->port, options->address);
+        err_set(err, ERR_NET, "libmicrohttpd cannot start%s on port %u on %s",
+                options->tls != NULL ? " with TLS" : "", server->port, options->address);
+        server->tls = NULL;
         free_server(server);
         return NULL;
     }
     if (server->options.loop != NULL && !join_loop(server, err)) {
         MHD_stop_daemon(server->daemon);
+        server->tls = NULL;
         free_server(server);
         return NULL;
     }
@@ -379,6 +402,20 @@ void http_server_stop(HttpServer *server)
     }
     MHD_stop_daemon(server->daemon);
     free_server(server);
+}
+
+void http_server_set_tls(HttpServer *server, HttpTls *tls)
+{
+    pthread_mutex_lock(&server->tls_mutex);
+    HttpTls *old = server->tls;
+    server->tls = tls;
+    pthread_mutex_unlock(&server->tls_mutex);
+    http_tls_free(old);
+}
+
+const HttpServerCounters *http_server_counters(const HttpServer *server)
+{
+    return &server->counters;
 }
 
 uint16_t http_server_port(const HttpServer *server)

@@ -28,6 +28,7 @@ typedef struct Exchange {
     bool was_sent;
     bool too_large;
     Buf answer;
+    char why[CURL_ERROR_SIZE]; /* libcurl's own words; "" if it has none */
     char mac[AUTH_HEX_LEN];
     char nonce[AUTH_NONCE_LEN];
 } Exchange;
@@ -85,20 +86,41 @@ static bool explain(const Exchange *exchange, CURLcode code, Err *err)
         return err_set(err, ERR_NET,
                        "no answer from %s port %u within %d ms; is pgvigil up there, and the port open?",
                        target->host, target->port, target->timeout_ms);
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return err_set(
+            err, ERR_NET,
+            "the certificate of %s port %u is not trusted: is [http] tls_ca its authority, and does it name "
+            "this host? (%s)",
+            target->host, target->port, exchange->why[0] != '\0' ? exchange->why : curl_easy_strerror(code));
     return err_set(err, ERR_NET, "%s port %u cannot be reached: %s", target->host, target->port,
-                   curl_easy_strerror(code));
+                   exchange->why[0] != '\0' ? exchange->why : curl_easy_strerror(code));
+}
+
+/* Host and certificate are checked, which is libcurl's default. */
+static void set_tls(CURL *easy, const OperatorTls *tls)
+{
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+    if (tls->certificate != NULL && tls->key != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+    }
 }
 
 static void set_options(CURL *easy, Exchange *exchange, const char *url, long left_ms)
 {
     curl_loop_harden(easy);
     curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->why);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
+    if (exchange->target->tls != NULL)
+        set_tls(easy, exchange->target->tls);
     if (exchange->is_post) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, exchange->body);
@@ -117,9 +139,10 @@ static bool run(CURL *easy, Exchange *exchange, Err *err)
     Buf url = {0};
 
     exchange->answer.len = 0;
+    exchange->why[0] = '\0';
     exchange->mac[0] = exchange->nonce[0] = '\0';
-    buf_printf(&url, is_v6 ? "http://[%s]:%u%s" : "http://%s:%u%s", target->host, target->port,
-               exchange->path);
+    buf_printf(&url, is_v6 ? "%s://[%s]:%u%s" : "%s://%s:%u%s", target->tls != NULL ? "https" : "http",
+               target->host, target->port, exchange->path);
     if (url.failed)
         return err_set(err, ERR_MEMORY, "no memory for a request");
     set_options(easy, exchange, url.data, left_ms > 0 ? (long) left_ms : 1);

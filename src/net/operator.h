@@ -20,6 +20,13 @@
  */
 #define OPERATOR_ORDER_TIMEOUT_MS (PEER_ANSWER_MS + 1000)
 
+/* Paths of PEM files; each may be NULL. */
+typedef struct OperatorTls {
+    const char *ca;          /* who vouches for the member's certificate; NULL: the system's authorities */
+    const char *certificate; /* shown if the member asks for one */
+    const char *key;
+} OperatorTls;
+
 typedef struct OperatorTarget {
     const char *cluster;         /* the cluster's name; operator_post only */
     const char *member;          /* the member's name; operator_post only */
@@ -27,7 +34,8 @@ typedef struct OperatorTarget {
     uint16_t port;               /* operator_get: public port, operator_post: agent port */
     const unsigned char *secret; /* operator_post only */
     size_t secret_len;
-    int timeout_ms; /* for everything */
+    const OperatorTls *tls; /* operator_get only; NULL: without TLS */
+    int timeout_ms;         /* for everything */
 } OperatorTarget;
 
 /*

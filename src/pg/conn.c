@@ -37,8 +37,10 @@ struct Conn {
     Resolve *resolve;
     ConnFn *on_done;
     void *arg;
+    ConnLostFn *on_lost; /* of conn_watch */
+    void *lost_arg;
     int64_t timeout_ms;
-    char host[CONN_HOST_LEN], user[128], database[128], passfile[1024];
+    char host[CONN_HOST_LEN], user[128], database[128], passfile[1024], password[256];
     uint16_t port;
 };
 
@@ -150,9 +152,14 @@ static void fail(Conn *conn, ErrCode code, const char *message)
     ConnReply reply = {0};
     ConnFn *on_done = conn->on_done;
     void *arg = conn->arg;
+    bool was_idle = conn->state == CONN_IDLE && on_done == NULL;
 
     set_error(&reply, code, message);
     conn_close(conn);
+    if (was_idle && conn->on_lost != NULL) {
+        conn->on_lost(conn->lost_arg, reply.err.text);
+        return;
+    }
     conn->on_done = on_done;
     conn->arg = arg;
     answer(conn, &reply);
@@ -291,12 +298,14 @@ static void be_silent(void *arg, const PGresult *result)
 static void begin(Conn *conn, const char *host, const char *hostaddr)
 {
     char port[8];
-    const char *keys[] = {"host",       "hostaddr",        "port",     "user", "dbname", "application_name",
-                          "gssencmode", "client_encoding", "passfile", NULL};
+    const char *keys[] = {"host",     "hostaddr",         "port",       "user",
+                          "dbname",   "application_name", "gssencmode", "client_encoding",
+                          "passfile", "password",         NULL};
     snprintf(port, sizeof port, "%u", (unsigned) conn->port);
     const char *passfile = conn->passfile[0] != '\0' ? conn->passfile : NULL;
-    const char *values[] = {host,      hostaddr,  port,   conn->user, conn->database,
-                            "pgvigil", "disable", "UTF8", passfile,   NULL};
+    const char *password = conn->password[0] != '\0' ? conn->password : NULL;
+    const char *values[] = {host,   hostaddr, port,     conn->user, conn->database, "pgvigil", "disable",
+                            "UTF8", passfile, password, NULL};
 
     conn->state = CONN_CONNECTING;
     conn->pg = PQconnectStartParams(keys, values, 0);
@@ -370,6 +379,7 @@ void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, Conn
     str_copy(conn->user, sizeof conn->user, target->user);
     str_copy(conn->database, sizeof conn->database, target->database);
     str_copy(conn->passfile, sizeof conn->passfile, target->passfile != NULL ? target->passfile : "");
+    str_copy(conn->password, sizeof conn->password, target->password != NULL ? target->password : "");
     conn->port = target->port;
     conn->on_done = on_done;
     conn->arg = arg;
@@ -430,7 +440,14 @@ void conn_free(Conn *conn)
         return;
     conn_close(conn);
     loop_timer_done(&conn->timer);
+    explicit_bzero(conn->password, sizeof conn->password);
     free(conn);
+}
+
+void conn_watch(Conn *conn, ConnLostFn *on_lost, void *arg)
+{
+    conn->on_lost = on_lost;
+    conn->lost_arg = arg;
 }
 
 bool conn_is_connected(const Conn *conn)

@@ -27,6 +27,7 @@ typedef struct ConnTarget {
     const char *user;
     const char *database;
     const char *passfile; /* NULL or "": libpq's default */
+    const char *password; /* NULL or "": libpq looks into PGPASSWORD, then into the passfile */
 } ConnTarget;
 
 typedef struct ConnReply {
@@ -39,6 +40,9 @@ typedef struct ConnReply {
 } ConnReply;
 
 typedef void ConnFn(void *arg, const ConnReply *reply);
+
+/* reason: one line. */
+typedef void ConnLostFn(void *arg, const char *reason);
 
 typedef struct Conn Conn;
 
@@ -58,6 +62,10 @@ void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, Conn
  * request is not sent, the server notices the closed socket when the query ends.
  */
 void conn_query(Conn *conn, const char *sql, int64_t timeout_ms, ConnFn *on_done, void *arg);
+
+/* on_lost is called when the connection is lost while nothing is under way: at once when the server closes
+ * it, however long it was idle. NULL: nobody is told. */
+void conn_watch(Conn *conn, ConnLostFn *on_lost, void *arg);
 
 bool conn_is_connected(const Conn *conn); /* and nothing known of its being lost */
 bool conn_is_busy(const Conn *conn);      /* connecting, or a query is under way */

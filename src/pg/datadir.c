@@ -44,7 +44,7 @@ bool datadir_kind(const char *directory, DatadirKind *ret_kind, Err *err)
     }
     if (dir == NULL)
         return err_set_errno(err, ERR_IO, errno, "cannot read the data directory %s", directory);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+    for (struct dirent *entry; errno = 0, (entry = readdir(dir)) != NULL;) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             strcmp(entry->d_name, "lost+found") == 0)
             continue;
@@ -53,7 +53,10 @@ bool datadir_kind(const char *directory, DatadirKind *ret_kind, Err *err)
         label = label || strcmp(entry->d_name, "backup_label") == 0;
         other = other || strcmp(entry->d_name, "pg_wal") != 0;
     }
+    int broken = errno;
     closedir(dir);
+    if (broken != 0) /* else a disk that fails would look like an empty one */
+        return err_set_errno(err, ERR_IO, broken, "cannot read the data directory %s", directory);
     *ret_kind = DATADIR_EMPTY;
     if (any) {
         join(path, sizeof path, directory, "PG_VERSION");

@@ -64,10 +64,10 @@ static void forget_running(PgPoll *poll)
 {
     PgStatus *s = &poll->next;
 
-    s->connections_full = s->streaming = s->position_known = s->pending_restart = false;
+    s->connections_full = s->streaming = s->position_known = s->pending_restart = s->replay_paused = false;
     s->problem[0] = '\0';
     s->lsn = s->receive_lsn = s->replay_lsn = LSN_NONE;
-    s->replay_lag_ms = -1;
+    s->replay_lag_ms = -1, s->replayed_us = s->started_us = 0;
     s->standby_count = s->slot_count = 0;
     s->slots_complete = s->names_known = false;
     s->fence = (FenceState){0};

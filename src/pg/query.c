@@ -38,10 +38,14 @@
     " w.status, w.received_tli,"                                                                                       \
     " current_setting('primary_conninfo'), current_setting('primary_slot_name'),"                                      \
     " pg_conf_load_time(),"                                                                                            \
+    " CASE WHEN r.rec THEN pg_is_wal_replay_paused() END,"                                                             \
+    " CASE WHEN r.rec THEN (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint END,"               \
+    " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint,"                                             \
     " s.wait_event,"                                                                                                   \
     " current_setting('pgvigil.state', true),"                                                                         \
     " (SELECT string_agg(concat_ws(chr(31), coalesce(application_name, ''), coalesce(state, ''),"                      \
-    "   coalesce(flush_lsn, '0/0')), chr(30))"                                                                         \
+    "   coalesce(flush_lsn, '0/0'), coalesce(usename, ''), coalesce(host(client_addr), ''),"                           \
+    "   coalesce(sync_state, ''), coalesce(sync_priority, 0)), chr(30))"                                               \
     "   FROM (SELECT * FROM pg_stat_replication"                                                                       \
     "     ORDER BY coalesce(application_name, '') ~ '_e[0-9]+$' DESC, state DESC, pid LIMIT 16) x),"                   \
     " (SELECT string_agg(concat_ws(chr(31), slot_name, coalesce(restart_lsn, '0/0'), active, " WAL_STATUS              \
@@ -69,6 +73,9 @@ enum {
     COL_CONNINFO,
     COL_SLOT_NAME,
     COL_RELOADED,
+    COL_REPLAY_PAUSED,
+    COL_REPLAYED,
+    COL_STARTED,
     COL_STARTUP_WAIT,
     COL_FENCE,
     COL_STANDBYS,
@@ -135,12 +142,19 @@ static Lsn take_lsn(const char **text)
 
 static void parse_standbys(const char *text, PgStatus *status)
 {
+    char priority[12];
+
     status->standby_count = 0;
     while (*text != '\0' && status->standby_count < PG_STANDBYS_MAX) {
         PgStandby *row = &status->standby[status->standby_count++];
         take_field(&text, row->application_name, sizeof row->application_name);
         take_field(&text, row->state, sizeof row->state);
         row->flush = take_lsn(&text);
+        take_field(&text, row->user, sizeof row->user);
+        take_field(&text, row->client, sizeof row->client);
+        take_field(&text, row->sync_state, sizeof row->sync_state);
+        take_field(&text, priority, sizeof priority);
+        row->sync_priority = (uint32_t) strtoul(priority, NULL, 10);
         if (*text == ROW_MARK)
             text++;
     }
@@ -208,6 +222,8 @@ static void parse_standby(const PGresult *result, PgStatus *status, QueryExtra *
         status->replay_lag_ms = -1;
     if (status->replay_lag_ms < -1)
         status->replay_lag_ms = 0;
+    status->replay_paused = conn_value(result, COL_REPLAY_PAUSED)[0] == 't';
+    status->replayed_us = strtoll(conn_value(result, COL_REPLAYED), NULL, 10);
     status->streaming = strcmp(conn_value(result, COL_RECEIVER_STATUS), "streaming") == 0;
     if (status->streaming)
         extra->stream_timeline = u32_value(result, COL_RECEIVER_TIMELINE, 10);
@@ -228,7 +244,9 @@ bool query_parse_poll(const PGresult *result, PgStatus *status, QueryExtra *ret_
     status->checkpoint_timeline = u32_value(result, COL_CHECKPOINT_TIMELINE, 10);
     status->receive_lsn = status->replay_lsn = LSN_NONE;
     status->replay_lag_ms = -1;
-    status->streaming = false;
+    status->streaming = status->replay_paused = false;
+    status->replayed_us = 0;
+    status->started_us = strtoll(conn_value(result, COL_STARTED), NULL, 10);
     if (recovery) {
         parse_standby(result, status, ret_extra);
     } else {

@@ -43,6 +43,10 @@ typedef struct PgStandby {
     char application_name[PG_NAME_LEN];
     char state[16]; /* "streaming", "catchup", "backup", ... */
     Lsn flush;      /* confirmed to be on its disk; LSN_NONE: not yet */
+    char user[PG_NAME_LEN];
+    char client[48];     /* its address; "": over the socket */
+    char sync_state[16]; /* "async", "potential", "sync", "quorum" */
+    uint32_t sync_priority;
 } PgStandby;
 
 /* A physical replication slot. */
@@ -81,6 +85,10 @@ typedef struct PgStatus {
     Lsn receive_lsn;            /* standby */
     Lsn replay_lsn;             /* standby */
     Lsn oldest_lsn;             /* the oldest WAL still there */
+    bool replay_paused;         /* standby */
+    int64_t
+        replayed_us; /* standby: when the newest replayed transaction was committed, wall clock; 0: unknown */
+    int64_t started_us;    /* when the postmaster was started, wall clock; 0: unknown */
     int32_t replay_lag_ms; /* age of the newest replayed transaction; -1: unknown, or nothing to replay */
 
     PgUpstream upstream;    /* from primary_conninfo, of a standby or not */

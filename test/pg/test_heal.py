@@ -19,6 +19,19 @@ def test_restart_in_place_that_takes_too_long_fails_over(make_cluster):
         s.finish(bound=90, gap_ms=40000)
 
 
+def test_an_unreadable_data_directory_hands_over(make_cluster):
+    """As when its file system has shut down: neither there nor empty, and for the lease's holder no reason to stay."""
+    cluster = make_cluster(3)
+    with scenario(cluster) as s:
+        s.fault()
+        os.chmod(s.old.data, 0)
+        try:
+            s.wait_takeover(90)
+        finally:
+            os.chmod(s.old.data, 0o700)
+        s.finish(bound=90, gap_ms=60000)
+
+
 def test_stopped_standby_is_started(cluster):
     with scenario(cluster) as s:
         s.fault()

@@ -104,3 +104,55 @@ def test_many_connections_do_not_disturb_the_lease(cluster):
         time.sleep(4)
     assert wait_for(lambda: primary.health("/primary") == 200, 10, "the answer to come back")
     assert primary.view()["term"] == term
+
+
+def _read_answers(sock, count):
+    """So many answers with their bodies, by Content-Length, and what is left."""
+    data, found = b"", []
+    while len(found) < count:
+        head, mark, rest = data.partition(b"\r\n\r\n")
+        length = int(re.search(rb"Content-Length: (\d+)", head, re.I).group(1)) if mark else 0
+        if not mark or len(rest) < length:
+            more = sock.recv(65536)
+            assert more, data
+            data += more
+            continue
+        found.append((int(head.split()[1]), rest[:length]))
+        data = rest[length:]
+    return found, data
+
+
+def test_one_connection_many_requests(cluster):
+    """Keep-alive, then a pipeline: answers in the order of the questions, over one connection."""
+    node = cluster.wait_primary()
+    with node.hub.network(), contextlib.closing(socket.create_connection((node.address, node.http_port), 5)) as sock:
+        for _ in range(50):
+            sock.sendall(b"GET /primary HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert _read_answers(sock, 1)[0][0][0] == 200
+        paths = ["/primary", "/replica", "/health", "/nothing", "/v1/cluster", "/replica?lag=x"]
+        sock.sendall(b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() for path in paths * 5))
+        answers, rest = _read_answers(sock, 5 * len(paths))
+        assert [status for status, _ in answers] == [200, 503, 200, 404, 200, 400] * 5 and not rest
+        assert json.loads(answers[4][1])["primary"] == node.name
+
+
+def test_ipv6(make_cluster):
+    """http_listen = ::, which hears IPv4 as well."""
+    node = make_cluster(1, options={"node.http_listen": "::"}).nodes[0]
+    assert node.health("/primary") == 200
+    with node.machine.network(), contextlib.closing(socket.create_connection(("::1", node.http_port), 5)) as sock:
+        sock.sendall(b"GET /primary HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _read_answers(sock, 1)[0][0][0] == 200
+
+
+def test_health_checks_get_in_whatever_others_do(cluster):
+    """All connections are taken by idle clients and half requests: a load balancer's checks are answered all the same."""
+    node = cluster.wait_primary()
+    with contextlib.ExitStack() as stack:
+        with node.hub.network():
+            for number in range(300):
+                sock = stack.enter_context(contextlib.closing(socket.create_connection((node.address, node.http_port), 5)))
+                if number % 2:
+                    sock.sendall(b"GET /primary HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        time.sleep(1.2)
+        assert [node.health("/primary") for _ in range(40)] == [200] * 40

@@ -14,33 +14,41 @@ WATCHDOG_S = 3.0
 EXPOSURE = 45  # tenths, as systemd-analyze security counts; the limits left are what a server needs
 
 
-@pytest.fixture
-def unit(tmp_path):
-    """The unit as it is installed, but for the program, which has to be there."""
-    with open(os.path.join(base.REPO, "packaging", "pgvigil.service"), encoding="utf-8") as file:
+UNITS = {"pgvigil": ("@bindir@/pgvigil run", EXPOSURE), "pg_signalctl": ("@bindir@/pg_signalctl $OPTIONS", 20)}
+
+
+@pytest.fixture(params=UNITS)
+def unit(request, tmp_path):
+    """(path, most exposure) of a unit as it is installed, but for the program, which has to be there."""
+    program, exposure = UNITS[request.param]
+    with open(os.path.join(base.REPO, "packaging", request.param + ".service"), encoding="utf-8") as file:
         text = file.read()
-    assert "@bindir@/pgvigil run" in text and "@bindir@/pgvigil release" in text
-    path = tmp_path / "pgvigil.service"
-    path.write_text(text.replace("@bindir@/pgvigil", "/bin/true"))
-    return path
+    assert program in text
+    path = tmp_path / (request.param + ".service")
+    path.write_text(text.replace(program.split()[0], "/bin/true"))
+    return path, exposure
 
 
 def test_unit_has_no_mistake(unit):
-    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)]
+    path, _ = unit
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)]
     done = base.run(verify)
     assert not done.stdout + done.stderr
-    unit.write_text(unit.read_text().replace("WatchdogSec", "WatchdogSecs"))
-    assert "WatchdogSecs" in base.run(verify, check=False).stderr  # so that silence means something
+    path.write_text(path.read_text().replace("RestartSec", "RestartSecs"))
+    assert "RestartSecs" in base.run(verify, check=False).stderr  # so that silence means something
 
 
+@pytest.mark.parametrize("unit", ["pgvigil"], indirect=True)
 def test_drop_in_for_virtual_addresses_has_no_mistake(unit):
+    path, _ = unit
+    assert "/bin/true release" in path.read_text()
     with open(os.path.join(base.REPO, "examples", "virtual-address.conf"), encoding="utf-8") as file:
-        text = unit.read_text() + file.read()
-    unit.write_text(text)
-    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)]
+        text = path.read_text() + file.read()
+    path.write_text(text)
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)]
     done = base.run(verify)
     assert not done.stdout + done.stderr
-    unit.write_text(text.replace("AmbientCapabilities", "AmbientCapability"))
+    path.write_text(text.replace("AmbientCapabilities", "AmbientCapability"))
     assert "AmbientCapability" in base.run(verify, check=False).stderr  # so that silence means something
 
 
@@ -56,7 +64,8 @@ def test_units_of_front_ends_have_no_mistake(tmp_path, name):
 
 
 def test_unit_is_hardened(unit):
-    base.run(["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=%d" % EXPOSURE, str(unit)])
+    path, exposure = unit
+    base.run(["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=%d" % exposure, str(path)])
 
 
 class Listener:

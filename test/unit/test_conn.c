@@ -1,5 +1,5 @@
 /*
- * test_conn.c: connecting to a server that is given by name. The server is a fake that asks for a password.
+ * test_conn.c: connecting by name, passwords, and hearing of a lost connection. The server is a fake.
  */
 #include "folder.h"
 #include "pg/conn.h"
@@ -89,9 +89,14 @@ static void on_reply(void *arg, const ConnReply *reply)
     uv_stop(&loop);
 }
 
-static void connect_to(const char *host, const char *passfile)
+static void connect_with(const char *host, const char *passfile, const char *given)
 {
-    ConnTarget target = {.host = host, .port = port, .user = "me", .database = "mine", .passfile = passfile};
+    ConnTarget target = {.host = host,
+                         .port = port,
+                         .user = "me",
+                         .database = "mine",
+                         .passfile = passfile,
+                         .password = given};
     Conn *conn = conn_new(&loop);
     pthread_t server;
 
@@ -102,6 +107,11 @@ static void connect_to(const char *host, const char *passfile)
     conn_free(conn);
     assert_int_equal(replies, 1);
     assert_false(got.ok);
+}
+
+static void connect_to(const char *host, const char *passfile)
+{
+    connect_with(host, passfile, NULL);
 }
 
 static const char *passfile_for(const char *host)
@@ -129,11 +139,73 @@ static void an_address_has_its_password(void **state)
     assert_string_equal(password, "open sesame");
 }
 
+static void a_given_password_comes_first(void **state)
+{
+    (void) state;
+    connect_with("127.0.0.1", passfile_for("127.0.0.1"), "given");
+    assert_string_equal(password, "given");
+}
+
+/* Lets in, and closes the connection some moments later. */
+static void *serve_and_leave(void *arg)
+{
+    static const char let_in[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'};
+    char message[512];
+    int fd = accept(listener, NULL, NULL);
+
+    (void) arg;
+    if (fd < 0)
+        return NULL;
+    take(fd, message, sizeof message);
+    if (memcmp(message, "\x04\xd2\x16\x2f", 4) == 0) { /* SSLRequest */
+        send(fd, no_ssl, 1, 0);
+        take(fd, message, sizeof message);
+    }
+    send(fd, let_in, sizeof let_in, 0);
+    usleep(50000);
+    close(fd);
+    return NULL;
+}
+
+static int lost;
+
+static void on_lost(void *arg, const char *reason)
+{
+    (void) arg;
+    assert_true(reason[0] != '\0');
+    lost++;
+    uv_stop(&loop);
+}
+
+static void an_idle_connection_tells_that_it_is_lost(void **state)
+{
+    ConnTarget target = {.host = "127.0.0.1", .port = port, .user = "me", .database = "mine"};
+    Conn *conn = conn_new(&loop);
+    pthread_t server;
+    (void) state;
+
+    lost = 0;
+    assert_int_equal(pthread_create(&server, NULL, serve_and_leave, NULL), 0);
+    conn_watch(conn, on_lost, NULL);
+    conn_connect(conn, &target, 20000, on_reply, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT); /* until it is connected */
+    assert_true(got.ok);
+    assert_int_equal(lost, 0);
+    assert_true(conn_is_connected(conn));
+    uv_run(&loop, UV_RUN_DEFAULT); /* until it is lost */
+    assert_int_equal(lost, 1);
+    assert_false(conn_is_connected(conn));
+    pthread_join(server, NULL);
+    conn_free(conn);
+    assert_int_equal(replies, 1);
+}
+
 #define ON_LOOP(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_LOOP(a_name_has_its_password),
-                                       ON_LOOP(an_address_has_its_password)};
+    const struct CMUnitTest tests[] = {ON_LOOP(a_name_has_its_password), ON_LOOP(an_address_has_its_password),
+                                       ON_LOOP(a_given_password_comes_first),
+                                       ON_LOOP(an_idle_connection_tells_that_it_is_lost)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,6 +194,14 @@ static void from_state_to_row(void **state)
     core = fixture_core(A);
     core.looked_us = 1;
     assert_string_equal(rule_of(&core), "lease_gone");
+    core.pg.state = PG_UNKNOWN; /* at first nothing is known; after a while that says something */
+    core.pg_changed = core.now;
+    assert_int_equal(rules_facts(&core) & F(PG_UNREADABLE), 0);
+    core.now = fixture_clock(11000);
+    assert_true((rules_facts(&core) & F(PG_UNREADABLE)) != 0);
+    FactSet facts = F(DATA) | F(MANAGED) | F(LEASE) | F(PG_UNREADABLE) | F(SUCCESSOR);
+    assert_string_equal(RULES[rules_match(facts)].name, "hand_over_unreadable");
+    assert_string_not_equal(RULES[rules_match(facts | F(PAUSED))].name, "hand_over_unreadable");
 }
 
 /*

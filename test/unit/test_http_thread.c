@@ -1,11 +1,24 @@
 /*
  * test_http_thread.c: a listener with a thread of its own, as the public one has.
  */
+#include "base/str.h"
 #include "net/http_server.h"
 #include "raw_client.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
+
+static atomic_int priority; /* of the thread that called the handler */
+
+static bool list_argument(void *arg, const char *name, const char *value)
+{
+    Buf *text = arg;
+
+    buf_printf(text, "%s=%s;", name, value);
+    return strcmp(name, "last") != 0;
+}
 
 static void handler(void *arg, HttpRequest *request)
 {
@@ -13,6 +26,16 @@ static void handler(void *arg, HttpRequest *request)
     const char *path = http_request_path(request);
 
     (void) arg;
+    atomic_store(&priority, getpriority(PRIO_PROCESS, 0));
+    if (strcmp(path, "/arguments") == 0) {
+        Buf text = {0};
+        http_request_arguments(request, list_argument, &text);
+        buf_printf(&text, "%s,%s", http_request_argument(request, "a b"),
+                   http_request_argument(request, "none") == NULL ? "none" : "some");
+        http_respond(request, 200, NULL, text.data, text.len, NULL);
+        buf_done(&text);
+        return;
+    }
     if (strcmp(path, "/held") == 0 && http_request_hold(request) == 0)
         http_respond(request, 503, NULL, "many", 4, NULL);
     else
@@ -38,6 +61,7 @@ static void own_thread(void **state)
     text[len] = '\0';
     close(fd);
     assert_has(text, "HTTP/1.1 200 OK");
+    assert_true(atomic_load(&priority) > getpriority(PRIO_PROCESS, 0)); /* a flood comes after all others */
     assert_has(text, "X-Mark: here");
     assert_int_not_equal(strncmp(strstr(text, "\r\n\r\n") + 4, "/page", 5), 0); /* the body was left out */
     assert_has(text, "\r\n\r\n/page");
@@ -46,6 +70,26 @@ static void own_thread(void **state)
     assert_int_equal(write(fd, ask, strlen(ask)), (ssize_t) strlen(ask));
     assert_true(read(fd, text, sizeof text) > 0);
     assert_has(text, " 503 ");
+    close(fd);
+    http_server_stop(other);
+}
+
+static void arguments(void **state)
+{
+    HttpServerOptions options = {.address = "127.0.0.1", .handler = handler};
+    Err err = {0};
+    char text[1024];
+    const char *ask = "GET /arguments?a%20b=1%2F2&flag&c=&last=x&never=y HTTP/1.0\r\n\r\n";
+
+    (void) state;
+    HttpServer *other = http_server_start(&options, &err);
+    assert_non_null(other);
+    int fd = connect_to(http_server_port(other));
+    assert_int_equal(write(fd, ask, strlen(ask)), (ssize_t) strlen(ask));
+    ssize_t len = read(fd, text, sizeof text - 1);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_has(text, "a b=1/2;flag=;c=;last=x;1/2,none");
     close(fd);
     http_server_stop(other);
 }
@@ -87,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_thread),
+        cmocka_unit_test(arguments),
         cmocka_unit_test(crowds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

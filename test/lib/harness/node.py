@@ -74,6 +74,7 @@ class Node:
         self.capabilities = ()  # of what runs here as PostgreSQL's user, as the unit's AmbientCapabilities
         self.preload = None  # with Cluster(preload=True)
         self.fence_file = None  # with Cluster(extension=True)
+        self.tls = None  # an ssl.SSLContext, where the public listener has TLS
         self.disks = {}  # "data" or "state" -> its Disk, if it has one of its own
         self.config_path = os.path.join(root, "pgvigil.conf") if machine else os.path.join(self.folder, "pgvigil.conf")
         self.binary = os.path.join(root, "bin", "pgvigil")
@@ -272,7 +273,10 @@ class Node:
 
     def http(self, path, method="GET", timeout=2.0, port=None):
         """(status, body) from a client in the hub."""
-        conn = http.client.HTTPConnection(self.address, port or self.http_port, timeout=timeout)
+        if self.tls:
+            conn = http.client.HTTPSConnection(self.address, port or self.http_port, timeout=timeout, context=self.tls)
+        else:
+            conn = http.client.HTTPConnection(self.address, port or self.http_port, timeout=timeout)
         try:
             with self.hub.network() if self.hub else contextlib.nullcontext():
                 conn.connect()

@@ -1,0 +1,76 @@
+/*
+ * web.c: the public listener's start, and its certificates.
+ *
+ * Certificates are loaded again with every reload, whether or not their names changed: those who renew them
+ * write the new ones over the old ones.
+ */
+#include "agent/internal.h"
+
+#include "sys/clock.h"
+#include "sys/log.h"
+
+static HttpTls *load(const Config *config, Err *err)
+{
+    HttpTlsFiles files = {.certificate = config->http.tls_certificate,
+                          .key = config->http.tls_key,
+                          .client_ca = config->http.tls_client_ca};
+    HttpTls *tls = http_tls_load(&files, err);
+
+    if (tls == NULL)
+        err_context(err, "[http] TLS");
+    return tls;
+}
+
+static void note_expiry(Agent *agent, const HttpTls *tls)
+{
+    agent->certificate_expires = http_tls_expires(tls);
+    if (agent->certificate_expires <= clock_now().wall_us / US_PER_SEC)
+        log_line(LOG_LEVEL_WARN, "certificate_expired", "file=%s renew it, then pgvigil reload",
+                 agent->config->http.tls_certificate);
+}
+
+bool web_start(Agent *agent, Err *err)
+{
+    const Config *config = agent->config;
+    HttpServerOptions options = {
+        .address = config->node.http_listen,
+        .port = (uint16_t) config_self(config)->http_port,
+        .connections = config->http.connections,
+        .handler = public_on_request,
+        .arg = &agent->publisher,
+    };
+
+    if (config->http.tls_certificate != NULL && (options.tls = load(config, err)) == NULL)
+        return false;
+    if (options.tls != NULL)
+        note_expiry(agent, options.tls);
+    agent->http = http_server_start(&options, err);
+    if (agent->http == NULL)
+        http_tls_free(options.tls);
+    return agent->http != NULL;
+}
+
+bool web_load_certificates(const Agent *agent, const Config *fresh, HttpTls **ret_tls, Err *err)
+{
+    bool has = agent->config->http.tls_certificate != NULL, wants = fresh->http.tls_certificate != NULL;
+
+    *ret_tls = NULL;
+    if (has != wants)
+        return err_set(
+            err, ERR_CONFIG,
+            "%s: [http] tls_certificate: the listener %s, and that needs a restart of pgvigil (PostgreSQL "
+            "goes on meanwhile)",
+            fresh->path, wants ? "has no TLS now" : "has TLS now");
+    if (!wants)
+        return true;
+    *ret_tls = load(fresh, err);
+    return *ret_tls != NULL;
+}
+
+void web_take_certificates(Agent *agent, HttpTls *tls)
+{
+    if (tls == NULL)
+        return;
+    note_expiry(agent, tls);
+    http_server_set_tls(agent->http, tls);
+}
