@@ -164,6 +164,37 @@ static void releases(void **state)
     assert_int_equal(core.leader, MEMBER_NONE);
 }
 
+/* What the fence asks of commits is less only when a majority has the document that allows it. */
+static void the_fence_relaxes_with_the_document(void **state)
+{
+    Core core = fixture_core(A);
+    (void) state;
+
+    core.role = ROLE_LEADER;
+    core.leased = true;
+    core.lease_base = core.now;
+    core.lease_base_ms = 1000;
+    core.epoch_in_force = 2;
+    core.doc_in_force = true;
+    core.persist.doc.synchronous = true;
+    core.persist.doc.sync_needed = 1;
+    fixture_out.count = 0;
+    lease_fence(&core, &fixture_out);
+    assert_true(fixture_out.effect[0].fence_synchronous);
+    core.persist.doc.synchronous = false;
+    core.doc_in_force = false;
+    core.lease_base = core.now = fixture_clock(5100); /* a renewed deadline is told all the same */
+    fixture_out.count = 0;
+    lease_fence(&core, &fixture_out);
+    assert_int_equal(fixture_out.count, 1);
+    assert_true(fixture_out.effect[0].fence_synchronous);
+    core.doc_in_force = true;
+    fixture_out.count = 0;
+    lease_fence(&core, &fixture_out);
+    assert_int_equal(fixture_out.count, 1);
+    assert_false(fixture_out.effect[0].fence_synchronous);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +204,7 @@ int main(void)
         cmocka_unit_test(majority_counts_from_the_sending),
         cmocka_unit_test(wall_clock_jump),
         cmocka_unit_test(releases),
+        cmocka_unit_test(the_fence_relaxes_with_the_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
