@@ -99,7 +99,13 @@ static void on_fresh(void *arg, const SignalctlVerdict *verdict)
     if (verdict->good)
         return; /* the next look over the old connection says so, within an interval */
     str_copy(watch->fresh_reason, sizeof watch->fresh_reason, verdict->reason);
+    watch->kept_good = false;
     turn_bad(watch, watch->fresh_reason);
+    /* A server that is to stop when all have gone (smart) would wait for the old connection for ever. */
+    signalctl_check_close(watch->kept);
+    loop_timer_stop(&watch->suspect);
+    watch->kept_begun_us = now_us();
+    wait_next(watch, verdict);
 }
 
 static void begin_kept(SignalctlWatch *watch)

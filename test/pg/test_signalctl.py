@@ -133,7 +133,7 @@ def test_stopped_killed_and_restarted(servers):
     primary = servers.nodes[0]
     with Signalctl(primary) as ctl:
         ctl.wait(200)
-        primary.pg_ctl("stop", "-m", "fast")
+        primary.pg_ctl("stop", "-m", "smart")  # which waits until every client has gone
         ctl.wait(500)
         primary.start_postgres()
         ctl.wait(200)
