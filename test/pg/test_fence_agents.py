@@ -32,7 +32,7 @@ def test_the_agents_put_it_in_place(make_cluster):
                  "%s to be fenced" % node)
     assert ", fenced" in primary.pgvigil("status", check=False).stdout
     assert "commits are checked in the server" in primary.pgvigil("check", check=False).stdout
-    assert json.loads(primary.http("/primary")[1])["fenced"] is True
+    assert json.loads(primary.http("/primary")[1])["pgvigil"]["fenced"] is True
     metrics = primary.http("/metrics")[1]
     assert "pgvigil_server_fenced{" in metrics and "pgvigil_fence_refusals_total{" in metrics
 
