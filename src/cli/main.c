@@ -57,7 +57,7 @@ const Verb verb_table[] = {
      "end a pause", "Automatic actions begin again at once."},
     {"restart", "[NAME]", 0, 1, FOLLOWS | WITH(PENDING) | WITH(YES), false, false, verb_restart,
      "restart PostgreSQL on a member",
-     "On the member with that name, else on the one on this machine; asks before it begins if that is the primary. With --pending and no name: on every member where a "
+     "On the member with that name, else on the one on this machine: then it asks before it begins if that is the primary. With --pending and no name: on every member where a "
      "changed setting waits for a restart, standbys first.", 5 * MINUTE_MS},
     {"reload", "[NAME]", 0, 1, FOLLOWS, false, false, verb_reload,
      "read the configuration again, PostgreSQL's and pgvigil's",

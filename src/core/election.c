@@ -89,7 +89,9 @@ const char *election_obstacle(const Core *core)
     bool own_term = uuid_equal(&core->persist.voted_for, &core->persist.node_uuid);
     if (election_silent(core) && !(own_term && candidate_incumbent(core)))
         return "it has restarted and waits until what it promised before has run out";
-    if (is_paused(core) && core->persist.doc.primary != core->self && !core->forced)
+    /* While paused nothing is handed over but by order: whoever holds a release was told to stand. */
+    bool ordered = core->forced || !uuid_is_zero(&core->xfer.leader);
+    if (is_paused(core) && core->persist.doc.primary != core->self && !ordered)
         return "the cluster is paused; pgvigil failover --to NAME goes on all the same";
     return candidate_obstacle(core);
 }

@@ -288,6 +288,10 @@ static void a_pause_ends_without_a_leader(void **state)
     assert_has(election_obstacle(&core), "paused");
     core.persist.doc.pause_until_us = core.now.wall_us;
     assert_null(election_obstacle(&core));
+    core.persist.doc.pause_until_us = 0;
+    assert_has(election_obstacle(&core), "paused");
+    core.xfer.leader = fixture_uuid(A); /* the primary handed over to it, which it does only by order */
+    assert_null(election_obstacle(&core));
 }
 
 static void incumbents(void **state)
