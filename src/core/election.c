@@ -79,6 +79,13 @@ static bool is_paused(const Core *core)
     return doc->paused && (doc->pause_until_us == 0 || core->now.wall_us < doc->pause_until_us);
 }
 
+/* While paused nothing is handed over but by order: whoever got a release a moment ago was told to stand. */
+static bool is_ordered(const Core *core)
+{
+    return core->forced ||
+           (!uuid_is_zero(&core->xfer.leader) && core_since(core, &core->ordered_at) <= ORDER_LIMIT_US);
+}
+
 /* The reason why I do not stand although I would be able to, or NULL. */
 const char *election_obstacle(const Core *core)
 {
@@ -89,9 +96,7 @@ const char *election_obstacle(const Core *core)
     bool own_term = uuid_equal(&core->persist.voted_for, &core->persist.node_uuid);
     if (election_silent(core) && !(own_term && candidate_incumbent(core)))
         return "it has restarted and waits until what it promised before has run out";
-    /* While paused nothing is handed over but by order: whoever holds a release was told to stand. */
-    bool ordered = core->forced || !uuid_is_zero(&core->xfer.leader);
-    if (is_paused(core) && core->persist.doc.primary != core->self && !ordered)
+    if (is_paused(core) && core->persist.doc.primary != core->self && !is_ordered(core))
         return "the cluster is paused; pgvigil failover --to NAME goes on all the same";
     return candidate_obstacle(core);
 }
