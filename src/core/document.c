@@ -239,9 +239,7 @@ void document_on_hello_ack(Core *core, Effects *out, const Event *event)
     bool idle = core->leader == MEMBER_NONE && core->role == ROLE_FOLLOWER && core->phase == CANDIDATE_NONE &&
                 !core->ballot.pending;
 
-    /* Who was told that it does not belong waits for a leader's word. */
-    if (idle && !core->persist.outside && event->msg->has_doc &&
-        document_compare(event->doc->id, core->persist.doc.id) > 0) {
+    if (idle && event->msg->has_doc && document_compare(event->doc->id, core->persist.doc.id) > 0) {
         document_adopt(core, event->doc);
         core->doc_persist = core->accept_persist = core_persist(core, out);
     }
