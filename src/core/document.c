@@ -221,9 +221,9 @@ void document_adopt(Core *core, const Document *doc)
     }
     core->persist.outside = false;
     core->forgot = false;
+    /* Somebody has led since: what may be lost is not what the operator was told. */
     if (doc->id.term > core->ordered_term)
-        election_end_order(
-            core); /* somebody has led since: what may be lost is not what the operator was told */
+        election_end_order(core);
     view_align(core, &old);
     if (old.epoch != doc->epoch)
         core->inspected = core->diverged = core->wal_saved = core->rewind_failed = false;

@@ -126,9 +126,9 @@ void lease_fence(Core *core, Effects *out)
     Names names = standbys_fence_names(core);
     const Document *doc = &core->persist.doc;
     bool synchronous = doc->synchronous && (doc->sync_needed > 0 || names.kind == NAMES_OURS);
+    /* A document that is only proposed allows nothing less: another may take over by the old one. */
     if (core->fence_synchronous && !synchronous && !core->doc_in_force) {
-        synchronous =
-            true; /* a document that is only proposed allows nothing less: another may take over by the old */
+        synchronous = true;
         names = core->fence_names;
     }
     bool same = syncset_names_equal(&names, &core->fence_names) &&

@@ -1,7 +1,6 @@
 """Gates: TCP ports that are open only while a condition holds, and closed whatever becomes of the agent."""
 
 import contextlib
-import os
 import signal
 import socket
 import threading
@@ -10,6 +9,7 @@ import time
 import pytest
 
 from harness import procs, wait_for
+from harness.fence import boot_us, deadline_us
 
 WRITES, READS, HEALTHY = 6432, 6433, 6434
 SECTIONS = """[gate writes]
@@ -108,17 +108,6 @@ def test_switchover_moves_the_gate_and_resets_what_is_held(whole):
     assert not both
     log = old.log_text()
     assert "gate name=writes state=closed" in log
-
-
-def deadline_us(node):
-    """What the fence file says, on CLOCK_BOOTTIME."""
-    with open(os.path.join(node.folder, "run", "test-%s.fence" % node.name), "rb") as file:
-        data = file.read(64)
-    return int.from_bytes(data[24:32], "little")
-
-
-def boot_us():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import base, procs, wait_for
+from harness.fence import boot_us, deadline_us
 
 FOUR, SIX = "10.77.9.100", "fd77::100"
 
@@ -97,16 +98,6 @@ def test_the_address_moves_with_the_primary(whole):
     assert 'pgvigil_virtual_address_held{cluster="test",member="%s",address="%s/16"} 0' % (old.name, FOUR) in (
         old.http("/metrics")[1])
     assert not any("virtual" in alarm for node in whole.nodes for alarm in node.view()["alarms"])
-
-
-def deadline_us(node):
-    with open(os.path.join(node.folder, "run", "test-%s.fence" % node.name), "rb") as file:
-        data = file.read(64)
-    return int.from_bytes(data[24:32], "little")
-
-
-def boot_us():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

@@ -246,3 +246,14 @@ def refused(call, *words):
                 raise Failure("the error does not say %r: %s" % (word, told)) from None
         return error
     raise Failure("it was not refused")
+
+
+def deadline_us(node):
+    """What the fence file says, on CLOCK_BOOTTIME."""
+    with open(os.path.join(node.folder, "run", "test-%s.fence" % node.name), "rb") as file:
+        data = file.read(64)
+    return int.from_bytes(data[24:32], "little")
+
+
+def boot_us():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
