@@ -191,6 +191,7 @@ Report core_report(const Core *core)
         .no_failover = core->options.no_failover,
         .eligible = core_is_eligible(core),
         .disk_failed = core->disk_failed,
+        .silent = election_silent(core),
         .rule = core->rule,
     };
 }

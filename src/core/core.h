@@ -243,6 +243,7 @@ typedef enum PlanKind { PLAN_NONE = 0, PLAN_SWITCHOVER, PLAN_FAILOVER } PlanKind
 
 typedef enum PlanStep {
     STEP_NONE = 0,
+    STEP_VOTERS, /* enough members vote for the successor, and it stands */
     STEP_CHECKPOINT,
     STEP_STOP,
     STEP_CONFIRM, /* the successor has flushed the shutdown checkpoint */

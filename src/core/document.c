@@ -288,6 +288,10 @@ static void tell_takeover(Core *core, Effects *out)
     } else if (!uuid_is_zero(&core->xfer.leader)) {
         core_history(core, out, &history, "the server of %s went down, its agent handed over",
                      names_member(core, history.from));
+    } else if (core->promise.term == core->released.term && core->released.to != MEMBER_NONE &&
+               core->released.to != history.from && uuid_equal(&core->promise.uuid, &core->released.leader)) {
+        core_history(core, out, &history, "%s handed over to %s, which did not stand in time",
+                     names_member(core, history.from), names_member(core, core->released.to));
     } else {
         core_history(core, out, &history, "the lease of %s ran out", names_member(core, history.from));
     }

@@ -80,6 +80,7 @@ typedef struct Report {
     bool no_failover; /* must not become primary */
     bool eligible;    /* could become primary now */
     bool disk_failed; /* cannot write its state: votes no more */
+    bool silent;      /* it has restarted, and votes when what it promised before has run out */
     uint8_t rule;     /* the decision row in force, RuleId */
 } Report;
 

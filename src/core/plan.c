@@ -14,7 +14,8 @@
 #define CONFIRM_LIMIT_US (2 * US_PER_SEC)
 /* From the release until the successor is ready; promotion under load takes tenths of a second. */
 #define RELEASE_LIMIT_US (30 * US_PER_SEC)
-/* An ordered election gets its votes at once, or there is no majority. */
+/* Agents that were restarted vote again after a lease; the longest that can be set is a minute. */
+#define VOTERS_LIMIT_US (60 * US_PER_SEC)
 
 void plan_answer(Effects *out, const Command *command, AnswerState state, const char *format, ...)
 {
@@ -67,18 +68,32 @@ void plan_finish(Core *core, OpState state, const char *format, ...)
     va_end(args);
 }
 
-static void enter(Core *core, PlanStep step, const char *text)
+static const char *step_text(PlanStep step)
+{
+    switch (step) {
+    case STEP_NONE: break;
+    case STEP_VOTERS: return "waiting for agents that have just restarted and vote in a moment";
+    case STEP_CHECKPOINT: return "writing a checkpoint on the primary";
+    case STEP_STOP: return "stopping the primary";
+    case STEP_CONFIRM: return "waiting until the successor has everything";
+    case STEP_RELEASE: return "handed over; waiting for the successor";
+    }
+    return "";
+}
+
+static void enter(Core *core, PlanStep step)
 {
     core->plan.step = step;
     core->plan.step_at = core->now;
-    plan_step(core, "%s", text);
+    plan_step(core, "%s", step_text(step));
 }
 
 static void give_up(Core *core, Effects *out, const char *why)
 {
-    core_log(core, out, LOG_LEVEL_WARN, "switchover_ended step=%d reason=\"%s\"", (int) core->plan.step, why);
+    core_log(core, out, LOG_LEVEL_WARN, "switchover_ended step=\"%s\" reason=\"%s\"",
+             step_text(core->plan.step), why);
     plan_finish(core, OP_FAILED, "%s; %s goes on as the primary", why, names_member(core, core->self));
-    core->in_place = core->plan.step != STEP_CHECKPOINT;
+    core->in_place = core->plan.step > STEP_CHECKPOINT;
     core->plan = (Plan){0};
 }
 
@@ -119,6 +134,40 @@ static const char *failover_obstacle(const Core *core, const Command *command, M
     return NULL;
 }
 
+/*
+ * An agent that has just restarted neither stands nor votes: handed over to now, somebody else would be
+ * elected in its place, or nobody for a while.
+ */
+static bool has_votes(const Core *core, MemberNo target)
+{
+    int votes = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        const Peer *peer = &core->peer[no];
+        bool votes_now = no == core->self ? !election_silent(core)
+                                          : view_is_fresh(core, no) && !peer->relayed && !peer->report.silent;
+        if (no == target && !votes_now)
+            return false;
+        votes += votes_now && document_is_voter(core, no);
+    }
+    return votes >= document_majority(&core->persist.doc);
+}
+
+static PlanStep first_step(const Core *core, PlanKind kind, MemberNo target)
+{
+    if (!has_votes(core, target))
+        return STEP_VOTERS;
+    return kind == PLAN_FAILOVER ? STEP_STOP : STEP_CHECKPOINT;
+}
+
+static void wait_for_voters(Core *core, Effects *out)
+{
+    if (core_since(core, &core->plan.step_at) > VOTERS_LIMIT_US)
+        give_up(core, out, "too few members vote");
+    else if (has_votes(core, core->plan.target))
+        enter(core, first_step(core, core->plan.kind, core->plan.target));
+}
+
 static void begin_switch(Core *core, Effects *out, const Command *command)
 {
     MemberNo target = command->target != MEMBER_NONE ? command->target : candidate_successor(core);
@@ -131,15 +180,15 @@ static void begin_switch(Core *core, Effects *out, const Command *command)
         plan_answer(out, command, ANSWER_REFUSED, "%s cannot take over: %s", names_member(core, target),
                     unfit);
     else {
-        plan_begin(core, out, command, target,
-                   forced ? "stopping the primary" : "writing a checkpoint on the primary");
+        PlanKind kind = forced ? PLAN_FAILOVER : PLAN_SWITCHOVER;
         core->plan = (Plan){
-            .kind = forced ? PLAN_FAILOVER : PLAN_SWITCHOVER,
-            .step = forced ? STEP_STOP : STEP_CHECKPOINT,
+            .kind = kind,
+            .step = first_step(core, kind, target),
             .target = target,
             .step_at = core->now,
             .accept_loss = forced && command->accept_loss,
         };
+        plan_begin(core, out, command, target, step_text(core->plan.step));
     }
 }
 
@@ -270,7 +319,7 @@ void plan_on_done(Core *core, Effects *out, ActionKind kind, const ActionResult 
 
     if (plan->step == STEP_CHECKPOINT && kind == ACTION_CHECKPOINT) {
         if (done->ok)
-            enter(core, STEP_STOP, "stopping the primary");
+            enter(core, STEP_STOP);
         else
             give_up(core, out, "the checkpoint failed");
         return;
@@ -280,13 +329,13 @@ void plan_on_done(Core *core, Effects *out, ActionKind kind, const ActionResult 
     if (!done->ok) {
         give_up(core, out, "the primary could not be stopped");
     } else if (plan->kind == PLAN_FAILOVER) {
-        enter(core, STEP_RELEASE, "handed over; waiting for the successor");
+        enter(core, STEP_RELEASE);
         lease_release(core, out, plan->target, LSN_NONE, true);
     } else if (done->lsn == LSN_NONE) {
         give_up(core, out, "the primary did not shut down in order");
     } else {
         plan->lsn = done->lsn;
-        enter(core, STEP_CONFIRM, "waiting until the successor has everything");
+        enter(core, STEP_CONFIRM);
         lease_heartbeat(core, out);
     }
 }
@@ -303,7 +352,7 @@ static void confirm(Core *core, Effects *out)
         give_up(core, out, "the server was started meanwhile");
     } else if (has_all && !peer->relayed && now == FACT_BIT(PG_DOWN)) {
         Lsn lsn = core->plan.lsn;
-        enter(core, STEP_RELEASE, "handed over; waiting for the successor");
+        enter(core, STEP_RELEASE);
         lease_release(core, out, core->plan.target, lsn, false);
     } else if (core_since(core, &core->plan.step_at) > CONFIRM_LIMIT_US ||
                !core_lease_holds(core, &core->now)) {
@@ -383,6 +432,7 @@ static void finish_by_document(Core *core)
 void plan_tick(Core *core, Effects *out)
 {
     switch (core->plan.step) {
+    case STEP_VOTERS: wait_for_voters(core, out); break;
     case STEP_CHECKPOINT:
         if (core->action.kind == ACTION_NONE)
             server_act(core, out, ACTION_CHECKPOINT);

@@ -41,6 +41,23 @@ static void switchover_refused(Cluster *c)
     EXPECT_WHOLE(c, 3000);
 }
 
+/* Agents that have just restarted vote for nobody, and do not stand: the primary goes on until they can. */
+static void switchover_after_restarts(Cluster *c)
+{
+    cluster_settled(c);
+    for (int no = 1; no < 3; no++) {
+        cluster_kill_agent(c, no);
+        cluster_start_agent(c, no);
+    }
+    cluster_run(c, 400);
+    cluster_command(c, 0, COMMAND_SWITCHOVER, 2);
+    run_to_step(c, 0, STEP_VOTERS);
+    run_to_step(c, 0, STEP_CHECKPOINT);
+    cluster_run(c, 500);
+    EXPECT(c, cluster_primary(c) == 2 && c->node[0].core.op.state == OP_DONE);
+    EXPECT_WHOLE(c, 3000);
+}
+
 /* The target dies when the primary is stopped already: the primary is started again in place. */
 static void switchover_target_dies_early(Cluster *c)
 {
@@ -238,6 +255,7 @@ static void sync_primary_made_standby(Cluster *c)
 const Story stories_operator[] = {
     {"switchover", 3, false, switchover},
     {"switchover_refused", 3, false, switchover_refused},
+    {"switchover_after_restarts", 3, false, switchover_after_restarts},
     {"switchover_target_dies_early", 3, false, switchover_target_dies_early},
     {"switchover_target_dies_late", 3, false, switchover_target_dies_late},
     {"switchover_primary_dies", 3, false, switchover_primary_dies},

@@ -103,6 +103,7 @@ static inline void sample_report(Report *ret)
     ret->no_failover = sample_bool();
     ret->eligible = sample_bool();
     ret->disk_failed = sample_bool();
+    ret->silent = sample_bool();
     ret->rule = (RuleId) sample_to(255);
 }
 
