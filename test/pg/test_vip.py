@@ -6,12 +6,11 @@ import os
 import re
 import signal
 import socket
-import time
 
 import pytest
 
 from harness import base, procs, wait_for
-from harness.fence import boot_us, deadline_us
+from harness.fence import assert_shut_by_deadline
 
 FOUR, SIX = "10.77.9.100", "fd77::100"
 
@@ -103,16 +102,8 @@ def test_the_address_moves_with_the_primary(whole):
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_gone_by_the_deadline_without_the_agent(whole, number):
     old = whole.wait_primary()
-    before = boot_us()
-    if number == signal.SIGSTOP:
-        old.freeze("agent")
-    else:
-        procs.send(old.agents(), number)
-    until = deadline_us(old)
-    assert until > before
-    while boot_us() < until:
-        time.sleep(0.001)
-    assert FOUR not in addresses(old) and SIX not in addresses(old)
+    assert_shut_by_deadline(old, lambda: procs.send(old.agents(), number),
+                            lambda: any(address in addresses(old) for address in (FOUR, SIX)))
     new = whole.wait_primary(unlike=old)
     wait_for(lambda: holders(whole) == [new], 20, "the address at the new primary alone")
 

@@ -1,5 +1,6 @@
 """One server with the extension, and the fence file, which the test writes in the agent's place."""
 
+import contextlib
 import functools
 import mmap
 import os
@@ -257,3 +258,30 @@ def deadline_us(node):
 
 def boot_us():
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def _waited_us(process):
+    """For how long it was ready to run in all its life, and had no processor."""
+    with open("/proc/%d/schedstat" % process.pid, encoding="ascii") as file:
+        return int(file.read().split()[1]) // 1000
+
+
+def assert_shut_by_deadline(node, stop_agent, is_open):
+    """Stops the agent, and has what the porter holds closed at the deadline in the fence file, and half a second on.
+
+    The porter closes 10 ms before it, if it is let run: what the machine kept from it is counted, and 50 ms more for
+    what a host keeps from the machine. That is half of the time between two looks that it takes without a deadline."""
+    porter, = node.processes("porter")
+    before = _waited_us(porter)
+    stop_agent()
+    until = deadline_us(node)
+    assert until > boot_us() - 1000
+    late, kept = [], 0
+    while boot_us() < until + 500000:
+        begun = boot_us()
+        opened = is_open()
+        with contextlib.suppress(OSError):  # it ends when it has closed everything
+            kept = _waited_us(porter) - before
+        if opened:
+            late.append((begun - until, kept))
+    assert not [us for us, kept in late if us > kept + 50000], "open (us behind the deadline, us kept): %r" % late
