@@ -183,8 +183,8 @@ static const char *standby_obstacle(const Core *core)
         return "its WAL has diverged";
     if (doc->synchronous)
         return sync_obstacle(core);
-    if (!core->forced && core->primary_lsn > mine.lsn &&
-        core->primary_lsn - mine.lsn > core->options.maximum_lag)
+    Lsn reached = view_primary_reached(core);
+    if (!core->forced && reached > mine.lsn && reached - mine.lsn > core->options.maximum_lag)
         return "it lags behind the primary by more than maximum_lag";
     return NULL;
 }

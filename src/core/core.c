@@ -31,6 +31,8 @@ uint32_t core_persist(Core *core, Effects *out)
     Effect *effect = core_effect(out, EFFECT_PERSIST);
 
     effect->persist_seq = ++core->persist_seq;
+    core->noted = core->persist.primary_at;
+    core->noted_at = core->now;
     return core->persist_seq;
 }
 
@@ -48,6 +50,7 @@ Effect *core_send(Core *core, Effects *out, MemberNo to, MsgKind kind)
     msg->seq = core->seq;
     msg->doc_id = core->doc_durable;
     msg->position = view_position(core);
+    msg->primary_at = core->persist.primary_at;
     msg->config_hash = core->options.config_hash;
     msg->report = core_report(core);
     return effect;
@@ -356,6 +359,7 @@ void core_step(Core *core, const Event *event, Effects *ret_effects)
     rules_decide(core, out);
     lease_fence(core, out);
     say_hello(core, out);
+    view_keep(core, out);
     retry_disk(core, out);
 }
 

@@ -326,8 +326,9 @@ typedef struct Core {
     bool doc_in_force;
     /* My first document is not in force yet: the primary that I found goes on meanwhile. */
     bool bootstrapping;
-    bool resuming;   /* the end of the pause is not in force yet: nobody else knows of it */
-    Lsn primary_lsn; /* the primary's newest position heard of */
+    bool resuming;  /* the end of the pause is not in force yet: nobody else knows of it */
+    Position noted; /* primary_at as it was written last */
+    Clock noted_at;
 
     bool freezing, frozen;
     Lsn frozen_lsn;

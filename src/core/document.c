@@ -106,6 +106,8 @@ uint32_t document_own_epoch(const Core *core, uint32_t timeline)
     const Document *doc = &core->persist.doc;
     uint32_t newest = core->persist.wal_epoch != 0 ? core->persist.wal_epoch : doc->epoch;
 
+    if (timeline != 0 && timeline == core->persist.stray_timeline)
+        return 0;
     return document_epoch_of(doc, timeline,
                              timeline == core->pg.timeline ? core->pg.timeline_start : LSN_NONE, newest);
 }

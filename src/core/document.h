@@ -23,6 +23,13 @@ typedef struct DocMember {
                    */
 } DocMember;
 
+/* A position that can be compared: by epoch, then LSN. */
+typedef struct Position {
+    bool known;
+    uint32_t epoch;
+    Lsn lsn;
+} Position;
+
 /* The order of documents: by the term they were written in, then by version. */
 typedef struct DocId {
     uint64_t term;
@@ -68,8 +75,11 @@ typedef struct Persist {
     Uuid voted_for;      /* zero: nobody in this term */
     uint32_t promise_ms; /* the longest lease ever promised */
     uint32_t wal_epoch;  /* the epoch that the data directory's WAL belongs to; 0: not under management yet */
-    bool rewinding;      /* a rewind or clone was begun and not ended: the data directory is not a server */
-    bool outside;        /* a newer document than mine does not name me: neither vote nor candidacy */
+    uint32_t stray_timeline; /* the server here ran as a primary on it, though it was another's or nobody's;
+                                0: none */
+    Position primary_at;     /* the newest that the primary was heard to have; written with what else is */
+    bool rewinding; /* a rewind or clone was begun and not ended: the data directory is not a server */
+    bool outside;   /* a newer document than mine does not name me: neither vote nor candidacy */
     Document doc;
 } Persist;
 

@@ -52,6 +52,18 @@ const char *names_member(const Core *core, MemberNo no);
 /* ---- view.c ---- */
 void view_heard(Core *core, const Msg *msg);
 void view_merge(Core *core, const Msg *msg);
+
+/* The own server, as the primary, has reached that far. */
+void view_own(Core *core);
+
+/*
+ * The least that the primary of the present epoch has written, as far as anybody told; LSN_NONE: nobody did.
+ * It bounds by maximum_lag who may take over.
+ */
+Lsn view_primary_reached(const Core *core);
+
+/* Writes what is known of the primary's position when nothing else will, and somebody would miss it. */
+void view_keep(Core *core, Effects *out);
 void view_fill(const Core *core, Msg *msg);
 bool view_is_fresh(const Core *core, MemberNo no);
 /* Aligns peers and self with a new document's slots. */

@@ -84,13 +84,6 @@ typedef struct Report {
     uint8_t rule;     /* the decision row in force, RuleId */
 } Report;
 
-/* A position that can be compared: by epoch, then LSN. */
-typedef struct Position {
-    bool known;
-    uint32_t epoch;
-    Lsn lsn;
-} Position;
-
 /* ---- Messages ---- */
 
 typedef enum MsgKind {
@@ -153,6 +146,7 @@ typedef struct Msg {
     Refusal refusal;
     uint32_t lease_ms;
     Position position;
+    Position primary_at; /* the newest that the sender has heard of the primary */
     Release release;
     uint64_t config_hash; /* of what all members must agree on before there is a document */
     Report report;

@@ -177,6 +177,7 @@ static void after_resync(Core *core, Effects *out)
 {
     core->persist.rewinding = false;
     core->persist.wal_epoch = core->action.epoch;
+    core->persist.stray_timeline = 0;
     core->inspected = core->diverged = core->wal_saved = core->rewind_failed = core->wal_gone = false;
     core->want_clone = core->want_rejoin = core->frozen = false;
     core_persist(core, out);
@@ -200,6 +201,15 @@ static void after_save(Core *core, Effects *out, const ActionResult *done)
     core_history(core, out, &history, "%.200s", done->text);
 }
 
+/* The epoch that the timeline's number and begin stand for in the cluster, whoever wrote on it here. */
+static const DocEpoch *row_of_timeline(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    uint32_t newest = core->persist.wal_epoch != 0 ? core->persist.wal_epoch : doc->epoch;
+
+    return document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, newest));
+}
+
 /*
  * Whose epochs are not known any more, its state being lost, and who wrote WAL of an epoch that was
  * another's: somebody promoted it at the very place where that one was, and nothing but the WAL's content
@@ -207,10 +217,11 @@ static void after_save(Core *core, Effects *out, const ActionResult *done)
  */
 static bool wrote_as_another(const Core *core, const ActionResult *done)
 {
-    const Document *doc = &core->persist.doc;
-    const DocEpoch *row = document_epoch(doc, document_own_epoch(core, core->pg.timeline));
+    const DocEpoch *row = row_of_timeline(core);
+    bool strayed = core->persist.stray_timeline == core->pg.timeline;
 
-    return core->persist.wal_epoch == 0 && done->was_primary && row != NULL && row->primary != core->self;
+    return row != NULL &&
+           (strayed || (core->persist.wal_epoch == 0 && done->was_primary && row->primary != core->self));
 }
 
 static void after_inspect(Core *core, Effects *out, const ActionResult *done)
@@ -219,9 +230,8 @@ static void after_inspect(Core *core, Effects *out, const ActionResult *done)
     core->inspected_epoch = core->action.epoch;
     core->fork = core->action.fork;
     /* A timeline that this server's epoch does not know is a fork, whatever its positions say. */
-    bool known = document_own_epoch(core, core->pg.timeline) != 0;
-    core->diverged = done->diverged || !known;
-    if (known && wrote_as_another(core, done)) {
+    core->diverged = done->diverged || document_own_epoch(core, core->pg.timeline) == 0;
+    if (wrote_as_another(core, done)) {
         core->diverged = core->rewind_failed = true; /* pg_rewind would find nothing to do */
         core->fork = core->pg.timeline_start;
     }
@@ -389,6 +399,28 @@ static void notice_wal_gone(Core *core)
         core->wal_gone = true;
 }
 
+/*
+ * The server here runs as a primary on a timeline that is another's, or that no epoch has: somebody promoted
+ * it. What it writes now is none of the cluster's, even if the numbers should once be the same.
+ */
+static void notice_stray(Core *core, Effects *out)
+{
+    const Document *doc = &core->persist.doc;
+    const DocEpoch *row =
+        document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, doc->epoch));
+
+    if (core->pg.state == PG_EMPTY)
+        core->persist.stray_timeline = 0;
+    if (core->pg.state != PG_PRIMARY || core->pg.timeline == 0 || doc->epoch == 0 ||
+        doc->primary == core->self || (row != NULL && row->primary == core->self) ||
+        core->persist.stray_timeline == core->pg.timeline)
+        return;
+    core_log(core, out, LOG_LEVEL_WARN,
+             "stray timeline=%u: the server writes on a timeline that is not its own", core->pg.timeline);
+    core->persist.stray_timeline = core->pg.timeline;
+    core_persist(core, out);
+}
+
 void server_on_observed(Core *core, Effects *out, const Event *event)
 {
     const Document *doc = &core->persist.doc;
@@ -429,6 +461,8 @@ void server_on_observed(Core *core, Effects *out, const Event *event)
         core->frozen = false;
     notice_crash(core, out, &before);
     notice_streaming(core, out);
+    notice_stray(core, out);
+    view_own(core);
     notice_wal_gone(core);
     standbys_on_observed(core, out, &before);
     lease_answer_fresh(core, out);

@@ -8,11 +8,63 @@
 
 #include <string.h>
 
+#define KEEP_ALONE_US US_PER_SEC        /* without a leader: an election would have written it by then */
+#define KEEP_EVERY_US (10 * US_PER_SEC) /* at most */
+
 /* A peer counts as reachable for as long as two heartbeats may be lost, and at least half a second. */
 static int64_t fresh_for_us(const Core *core)
 {
     int64_t three = 3 * (int64_t) core->persist.doc.heartbeat_ms * US_PER_MS;
     return three > US_PER_SEC / 2 ? three : US_PER_SEC / 2;
+}
+
+static void reached(Core *core, Position position)
+{
+    if (position.known && view_position_less(core->persist.primary_at, position))
+        core->persist.primary_at = position;
+}
+
+/* Of an own word only while its WAL is the present epoch's: a deposed primary's goes its own ways. */
+static void reached_by(Core *core, const Observation *pg, uint32_t wal_epoch)
+{
+    if (pg->state == PG_PRIMARY && pg->lsn != LSN_NONE && wal_epoch == core->persist.doc.epoch)
+        reached(core, (Position){.known = true, .epoch = wal_epoch, .lsn = pg->lsn});
+}
+
+void view_own(Core *core)
+{
+    if (core->persist.doc.primary == core->self)
+        reached_by(core, &core->pg, core->persist.wal_epoch);
+}
+
+Lsn view_primary_reached(const Core *core)
+{
+    const DocEpoch *last = document_last(&core->persist.doc);
+    Position at = core->persist.primary_at;
+
+    if (last == NULL)
+        return LSN_NONE;
+    if (at.known && (at.epoch == last->epoch || (!last->settled && at.epoch == last->parent)))
+        return at.lsn;
+    return last->settled ? last->start : LSN_NONE;
+}
+
+/*
+ * Every vote writes it, so it is left to be written where there is none: by a member that hears no leader,
+ * and by one that lags. Both may be restarted, and meet nobody who knows better.
+ */
+void view_keep(Core *core, Effects *out)
+{
+    Position at = core->persist.primary_at, mine = view_position(core);
+    bool news = view_position_less(core->noted, at);
+    bool alone = core->leader == MEMBER_NONE && core_since(core, &core->led_at) > KEEP_ALONE_US;
+    bool lags = mine.known && at.epoch == mine.epoch && at.lsn > mine.lsn &&
+                at.lsn - mine.lsn > core->options.maximum_lag &&
+                (core->noted.epoch != at.epoch || core->noted.lsn < mine.lsn ||
+                 core->noted.lsn - mine.lsn <= core->options.maximum_lag);
+
+    if (news && (alone || lags) && core_since(core, &core->noted_at) >= KEEP_EVERY_US)
+        core_persist(core, out);
 }
 
 void view_heard(Core *core, const Msg *msg)
@@ -31,8 +83,9 @@ void view_heard(Core *core, const Msg *msg)
     peer->relayed = false;
     peer->position = msg->position;
     peer->config_hash = msg->config_hash;
-    if (msg->from == core->persist.doc.primary && msg->report.pg.state == PG_PRIMARY)
-        core->primary_lsn = msg->report.pg.lsn;
+    reached(core, msg->primary_at);
+    if (msg->from == core->persist.doc.primary)
+        reached_by(core, &msg->report.pg, msg->report.wal_epoch);
 }
 
 void view_merge(Core *core, const Msg *msg)

@@ -114,6 +114,7 @@ static const Field msg_field[] = {
     {FIELD_WORD(Msg, refusal, refusal_word, FIELD_RANGE(REFUSAL_NONE, REFUSALS - 1))},
     {FIELD_INT(Msg, lease_ms, CODEC_LEASE_MS)},
     {FIELD_SUB(Msg, position, position_table)},
+    {FIELD_SUB(Msg, primary_at, position_table)},
     {FIELD_SUB(Msg, release, release_table)},
     {FIELD(BIG, Msg, config_hash)},
     {FIELD_SUB(Msg, report, codec_table_report)},
@@ -126,6 +127,8 @@ static const Field persist_field[] = {
     {FIELD(UUID, Persist, voted_for)},
     {FIELD_INT(Persist, promise_ms, CODEC_LEASE_MS)},
     {FIELD_INT(Persist, wal_epoch, FIELD_UNSIGNED)},
+    {FIELD_INT(Persist, stray_timeline, FIELD_UNSIGNED)},
+    {FIELD_SUB(Persist, primary_at, position_table)},
     {FIELD(BOOL, Persist, rewinding)},
     {FIELD(BOOL, Persist, outside)},
 };

@@ -153,8 +153,32 @@ static void replayed_late(Cluster *c)
     EXPECT(c, cluster_primary(c) == 2 && epoch_of(c, 1) == 2);
 }
 
+/*
+ * The standby was away while the primary wrote, and the primary is lost: who was restarted since, the witness
+ * too, still knows that it lacks more than it may.
+ */
+static void lag_remembered(Cluster *c)
+{
+    for (int no = 0; no < c->count; no++)
+        c->node[no].options.maximum_lag = 0;
+    cluster_settled(c);
+    cluster_kill_host(c, 1);
+    cluster_run(c, 12000);
+    cluster_kill_host(c, 0);
+    cluster_run(c, 12000);
+    cluster_kill_agent(c, 2);
+    cluster_start_agent(c, 2);
+    cluster_start_agent(c, 1);
+    cluster_run(c, 10000);
+    EXPECT(c, cluster_primary(c) < 0);
+    cluster_start_agent(c, 0);
+    EXPECT_WHOLE(c, 10000);
+    EXPECT(c, cluster_primary(c) == 0 && c->node[1].core.persist.doc.epoch == 1);
+}
+
 const Story stories_late[] = {
     {"promotion_late", 3, false, promotion_late},
+    {"lag_remembered", 2, true, lag_remembered},
     {"state_lost_primary", 3, false, state_lost_primary},
     {"heartbeat_before_disk", 3, false, heartbeat_before_disk},
     {"order_outlived", 3, false, order_outlived},

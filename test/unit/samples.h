@@ -181,6 +181,14 @@ static inline void sample_document(Document *ret)
         "\"new\" disks\\\n and a reason that is long enough to fill all there is of it, and more, and more");
 }
 
+static inline Position sample_position(void)
+{
+    bool known = sample_bool();
+    uint32_t epoch = sample_u32();
+
+    return (Position){.known = known, .epoch = epoch, .lsn = sample_u64()};
+}
+
 static inline void sample_persist(Persist *ret)
 {
     memset(ret, 0, sizeof *ret);
@@ -189,6 +197,8 @@ static inline void sample_persist(Persist *ret)
     ret->voted_for = sample_bool() ? sample_uuid() : (Uuid){{0}};
     ret->promise_ms = (uint32_t) sample_to(60000);
     ret->wal_epoch = sample_u32();
+    ret->stray_timeline = sample_u32();
+    ret->primary_at = sample_position();
     ret->rewinding = sample_bool();
     ret->outside = sample_bool();
     sample_document(&ret->doc);
@@ -211,9 +221,8 @@ static inline void sample_msg(Msg *ret)
     ret->has_view = sample_bool();
     ret->refusal = (Refusal) sample_to(REFUSALS - 1);
     ret->lease_ms = (uint32_t) sample_to(60000);
-    ret->position.known = sample_bool();
-    ret->position.epoch = sample_u32();
-    ret->position.lsn = sample_u64();
+    ret->position = sample_position();
+    ret->primary_at = sample_position();
     ret->release.leader = sample_bool() ? sample_uuid() : (Uuid){{0}};
     ret->release.term = sample_term();
     ret->release.inc = sample_u64();

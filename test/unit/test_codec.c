@@ -71,6 +71,8 @@ static void fill_longest(Persist *ret)
     ret->doc.id.version = JSON_NUMBER_MAX;
     ret->promise_ms = ret->doc.lease_ms = 60000;
     ret->wal_epoch = ret->doc.epoch = UINT32_MAX;
+    ret->stray_timeline = UINT32_MAX;
+    ret->primary_at = (Position){true, UINT32_MAX, UINT64_MAX};
     ret->rewinding = ret->outside = ret->doc.paused = true;
     ret->doc.system_identifier = UINT64_MAX;
     ret->doc.primary = MEMBER_MAX - 1;

@@ -218,6 +218,14 @@ static void obstacle(Core core, const char *part)
     assert_has(text, part);
 }
 
+/* What was heard of the primary: of the present epoch, or of as many before it. */
+static void primary_at(Core *core, int epochs, Lsn lsn)
+{
+    uint32_t epoch = (uint32_t) ((int) core->persist.doc.epoch + epochs);
+
+    core->persist.primary_at = (Position){.known = true, .epoch = epoch, .lsn = lsn};
+}
+
 static void obstacles(void **state)
 {
     Core core = fixture_core(B);
@@ -242,9 +250,10 @@ static void obstacles(void **state)
     WITH((core.pg.timeline = 1, core.persist.wal_epoch = 1), "left the cluster's history");
     WITH((core.pg.timeline = 1, core.persist.wal_epoch = 1, core.pg.replay_lsn = 3000), NULL);
     WITH(core.diverged = true, "diverged");
-    WITH(core.primary_lsn = 6001, "maximum_lag");
-    WITH(core.primary_lsn = 6000, NULL);
-    WITH((core.primary_lsn = 60000, core.forced = true), NULL);
+    WITH(primary_at(&core, 0, 6001), "maximum_lag");
+    WITH(primary_at(&core, 0, 6000), NULL);
+    WITH((primary_at(&core, 0, 60000), core.forced = true), NULL);
+    WITH(primary_at(&core, -1, 60000), NULL); /* what the one before had does not bound this epoch */
 #undef WITH
     obstacle(fixture_core(W), "witness");
 }

@@ -245,6 +245,57 @@ static void lineage_without_a_state(void **state)
     }
 }
 
+/*
+ * Promoted behind our back where a later epoch was to begin: the numbers of both timelines are the same, and
+ * only what was seen then tells them apart, also when somebody has made it a standby since.
+ */
+static void stray_is_remembered(void **state)
+{
+    Core core = fixture_core(B);
+    Event event = {.kind = EVENT_OBSERVED, .now = fixture_clock(5000), .looked_us = 1};
+    Observation seen = core.pg;
+    (void) state;
+
+    core.persist.wal_epoch = 0;
+    seen.state = PG_PRIMARY;
+    seen.timeline = 3;
+    seen.timeline_start = 5000;
+    event.pg = &seen;
+    core_step(&core, &event, &fixture_out);
+    assert_int_equal(core.persist.stray_timeline, 3);
+    fixture_epoch(&core.persist.doc, 3, 2, 3, 5000);
+    seen.state = PG_STANDBY;
+    seen.streaming = false;
+    core_step(&core, &event, &fixture_out);
+    assert_false(view_position(&core).known);
+    assert_non_null(candidate_obstacle(&core));
+    ActionResult result = {.id = 9, .ok = true, .lsn = 5100};
+    core.action = (Action){.id = 9, .kind = ACTION_INSPECT, .epoch = 3, .timeline = 3, .fork = UINT64_MAX};
+    server_on_done(&core, &fixture_out, &result);
+    assert_true(core.diverged && core.rewind_failed && core.fork == 5000);
+    result = (ActionResult){.id = 10, .ok = true};
+    core.action = (Action){.id = 10, .kind = ACTION_CLONE, .epoch = 3};
+    server_on_done(&core, &fixture_out, &result);
+    assert_int_equal(core.persist.stray_timeline, 0);
+    assert_true(view_position(&core).known);
+}
+
+/* The named primary, and one that was it in an epoch before, write on timelines of their own. */
+static void own_timelines_are_not_stray(void **state)
+{
+    (void) state;
+    for (uint32_t timeline = 1; timeline <= 2; timeline++) {
+        Core core = fixture_core(A);
+        Event event = {.kind = EVENT_OBSERVED, .now = fixture_clock(5000), .looked_us = 1};
+        Observation seen = core.pg;
+        seen.timeline = timeline;
+        core.persist.doc.primary = timeline == 1 ? C : A;
+        event.pg = &seen;
+        core_step(&core, &event, &fixture_out);
+        assert_int_equal(core.persist.stray_timeline, 0);
+    }
+}
+
 /* The server is left as it is, and the operator is told why; it is not tried for ever. */
 static void an_order_that_fails_ends(void **state)
 {
@@ -300,6 +351,8 @@ int main(void)
         cmocka_unit_test(facts_have_names),
         cmocka_unit_test(from_state_to_row),
         cmocka_unit_test(lineage_without_a_state),
+        cmocka_unit_test(stray_is_remembered),
+        cmocka_unit_test(own_timelines_are_not_stray),
         cmocka_unit_test(an_order_that_fails_ends),
         cmocka_unit_test(reload_without_a_server),
     };

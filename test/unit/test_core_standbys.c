@@ -98,7 +98,8 @@ static void who_may_stand(void **state)
     Core core = candidate();
 
     (void) state;
-    core.primary_lsn = 9000000; /* no lag is too large, none is small enough */
+    core.persist.primary_at =
+        (Position){true, core.persist.doc.epoch, 9000000}; /* no lag is too large, none is small enough */
     assert_obstacle(&core, NULL);
     core.pg.names.kind = NAMES_FOREIGN;
     assert_obstacle(&core, "not told yet");
