@@ -12,37 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    RunStep *begin;
-} kinds[ACT_KINDS] = {
-    [ACT_NONE] = {"none", NULL},
-    [ACT_FREEZE] = {"freeze", role_freeze},
-    [ACT_FOLLOW] = {"follow", role_follow},
-    [ACT_START_STANDBY] = {"start_standby", start_standby},
-    [ACT_START_PRIMARY] = {"start_primary", start_primary},
-    [ACT_STOP_FAST] = {"stop_fast", server_stop_fast},
-    [ACT_STOP_IMMEDIATE] = {"stop_immediate", server_stop_immediate},
-    [ACT_PROMOTE] = {"promote", promote_begin},
-    [ACT_CHECKPOINT] = {"checkpoint", server_checkpoint},
-    [ACT_INSPECT] = {"inspect", inspect_begin},
-    [ACT_SAVE_WAL] = {"save_wal", save_begin},
-    [ACT_REWIND] = {"rewind", rewind_begin},
-    [ACT_CLONE] = {"clone", clone_begin},
-    [ACT_INITDB] = {"initdb", initdb_begin},
-    [ACT_RESTART_STANDBY] = {"restart_standby", start_restart_standby},
-    [ACT_RELOAD] = {"reload", server_reload},
-    [ACT_SET_NAMES] = {"set_names", standbys_set_names},
+static RunStep *const begins[ACTION_KINDS] = {
+    [ACTION_FREEZE] = role_freeze,          [ACTION_FOLLOW] = role_follow,
+    [ACTION_START_STANDBY] = start_standby, [ACTION_START_PRIMARY] = start_primary,
+    [ACTION_STOP_FAST] = server_stop_fast,  [ACTION_STOP_IMMEDIATE] = server_stop_immediate,
+    [ACTION_PROMOTE] = promote_begin,       [ACTION_CHECKPOINT] = server_checkpoint,
+    [ACTION_INSPECT] = inspect_begin,       [ACTION_SAVE_WAL] = save_begin,
+    [ACTION_REWIND] = rewind_begin,         [ACTION_CLONE] = clone_begin,
+    [ACTION_INITDB] = initdb_begin,         [ACTION_RESTART_STANDBY] = start_restart_standby,
+    [ACTION_RELOAD] = server_reload,        [ACTION_SET_NAMES] = standbys_set_names,
 };
 
-const char *action_kind_name(ActKind kind)
+static bool pushes_in(ActionKind kind)
 {
-    return kind < ACT_KINDS && kinds[kind].name != NULL ? kinds[kind].name : "?";
-}
-
-static bool pushes_in(ActKind kind)
-{
-    return kind == ACT_FREEZE || kind == ACT_STOP_IMMEDIATE;
+    return kind == ACTION_FREEZE || kind == ACTION_STOP_IMMEDIATE;
 }
 
 static void log_start(const Run *run)
@@ -59,7 +42,7 @@ static void log_start(const Run *run)
 static void begin(Run *run)
 {
     log_start(run);
-    kinds[run->request.kind].begin(run);
+    begins[run->request.kind](run);
 }
 
 static void refuse(Run *run)
@@ -73,10 +56,10 @@ static void refuse_freeze(Run *run)
 }
 
 /* These work on a data directory without a server: a vote must not cost a clone of hours. */
-static bool works_offline(ActKind kind)
+static bool works_offline(ActionKind kind)
 {
-    return kind == ACT_INSPECT || kind == ACT_SAVE_WAL || kind == ACT_REWIND || kind == ACT_CLONE ||
-           kind == ACT_INITDB;
+    return kind == ACTION_INSPECT || kind == ACTION_SAVE_WAL || kind == ACTION_REWIND ||
+           kind == ACTION_CLONE || kind == ACTION_INITDB;
 }
 
 static void never(Run *run)
@@ -99,12 +82,12 @@ void actions_start(Actions *actions, const ActionRequest *request, ActionFn *on_
 {
     Run *run = run_new(actions, request, on_done, arg);
 
-    if (request->kind <= ACT_NONE || request->kind >= ACT_KINDS) {
+    if (request->kind <= ACTION_NONE || request->kind >= ACTION_KINDS) {
         run_sleep(run, 0, refuse);
     } else if (actions->current == NULL && actions->waiting == NULL) {
         actions->current = run;
         run_sleep(run, 0, begin);
-    } else if (request->kind == ACT_FREEZE && actions->current != NULL &&
+    } else if (request->kind == ACTION_FREEZE && actions->current != NULL &&
                works_offline(actions->current->request.kind)) {
         run_sleep(run, 0, refuse_freeze);
     } else if (pushes_in(request->kind)) {
@@ -147,6 +130,7 @@ void actions_set_options(Actions *actions, const ActionsOptions *o)
 
     *s = (ActionSettings){.port = o->port, .use_slots = o->use_slots};
     copy(s->name, sizeof s->name, o->name, "");
+    copy(s->cluster, sizeof s->cluster, o->cluster, "");
     copy(s->data_directory, sizeof s->data_directory, o->data_directory, "");
     copy(s->config_directory, sizeof s->config_directory, o->config_directory, s->data_directory);
     copy(s->bin_directory, sizeof s->bin_directory, o->bin_directory, "");

@@ -10,34 +10,12 @@
 #ifndef PGVIGIL_ACTION_ACTION_H
 #define PGVIGIL_ACTION_ACTION_H
 
+#include "base/action_kind.h"
 #include "base/err.h"
 #include "base/types.h"
 #include "pg/poll.h"
 
 #include <uv.h>
-
-/* The same list, in the same order, as the core's. */
-typedef enum ActKind {
-    ACT_NONE = 0,
-    ACT_FREEZE,         /* follow nobody, read the position */
-    ACT_FOLLOW,         /* follow host:port under epoch */
-    ACT_START_STANDBY,  /* standby.signal first; follow host:port, or nobody without a host */
-    ACT_START_PRIMARY,  /* without standby.signal */
-    ACT_STOP_FAST,      /* orderly; escalates to immediate after stop_timeout */
-    ACT_STOP_IMMEDIATE, /* end every process of the server now */
-    ACT_PROMOTE,        /* to the timeline asked for, where that number is free */
-    ACT_CHECKPOINT,
-    ACT_INSPECT,         /* where does a stopped server's WAL end, and does it go past fork */
-    ACT_SAVE_WAL,        /* copy the WAL past fork aside and count what is in it */
-    ACT_REWIND,          /* from host:port; leaves a stopped standby that follows it */
-    ACT_CLONE,           /* from host:port; leaves a stopped standby that follows it */
-    ACT_INITDB,          /* leaves a stopped new cluster */
-    ACT_RESTART_STANDBY, /* stop fast, then start as standby; without a host the upstream stays. Refused, and
-                            the server left alone, if its configuration could not start */
-    ACT_RELOAD,
-    ACT_SET_NAMES, /* synchronous_standby_names; ends when every process of the server has them */
-    ACT_KINDS      /* their number */
-} ActKind;
 
 #define ACT_TEXT_LEN      200
 #define ACT_NAMES_LEN     512
@@ -45,7 +23,7 @@ typedef enum ActKind {
 
 typedef struct ActionRequest {
     uint32_t id;
-    ActKind kind;
+    ActionKind kind;
     const char *host; /* FOLLOW, START_STANDBY, RESTART_STANDBY, REWIND, CLONE: the server to follow; "" or
                          NULL: none */
     uint16_t port;
@@ -63,7 +41,7 @@ typedef struct ActionRequest {
 
 typedef struct ActionOutcome {
     uint32_t id;
-    ActKind kind;
+    ActionKind kind;
     bool ok;
     bool cancelled;   /* not ok because FREEZE or STOP_IMMEDIATE ended it */
     bool diverged;    /* INSPECT: there is WAL past the fork */
@@ -82,7 +60,8 @@ typedef struct ActionOutcome {
 
 /* Strings are copied. NULL counts as "". */
 typedef struct ActionsOptions {
-    const char *name; /* this member's */
+    const char *name;    /* this member's */
+    const char *cluster; /* files below state_directory bear its name: another cluster may use that, too */
     const char *data_directory;
     const char *config_directory; /* where postgresql.conf is; "": the data directory */
     const char *bin_directory;    /* "": programs_find decides */
@@ -154,7 +133,5 @@ uint8_t actions_progress(const Actions *actions);
 
 /* Kills children and forgets callbacks; waits for nothing. NULL: nothing. */
 void actions_free(Actions *actions);
-
-const char *action_kind_name(ActKind kind);
 
 #endif

@@ -18,7 +18,7 @@ static const char *const names[] = {"postgresql.conf", "postgresql.auto.conf", "
 
 static void kept_path(const Run *run, const char *suffix, char *ret_path, size_t size)
 {
-    snprintf(ret_path, size, "%s/%s.kept%s", run->settings.state_directory, run->settings.name, suffix);
+    snprintf(ret_path, size, "%s/%s.kept%s", run->settings.state_directory, run->settings.cluster, suffix);
 }
 
 bool keep_save(const Run *run, Err *err)

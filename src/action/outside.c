@@ -72,7 +72,7 @@ static bool read_links(const char *directory, Outside *ret, Err *err)
 
 static void note_path(const Run *run, char *ret_path, size_t size)
 {
-    snprintf(ret_path, size, "%s/%s.outside", run->settings.state_directory, run->settings.name);
+    snprintf(ret_path, size, "%s/%s.outside", run->settings.state_directory, run->settings.cluster);
 }
 
 static bool read_note(const Run *run, Outside *ret, Err *err)

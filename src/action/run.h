@@ -26,7 +26,7 @@
 
 /* ActionsOptions with copies, so that a worker may read them. */
 typedef struct ActionSettings {
-    char name[MEMBER_NAME_LEN];
+    char name[MEMBER_NAME_LEN], cluster[MEMBER_NAME_LEN];
     char data_directory[DATADIR_PATH_LEN], config_directory[DATADIR_PATH_LEN],
         bin_directory[DATADIR_PATH_LEN];
     char state_directory[DATADIR_PATH_LEN], server_log[DATADIR_PATH_LEN], passfile[DATADIR_PATH_LEN];

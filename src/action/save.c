@@ -158,7 +158,7 @@ static void on_transaction(Run *run, const char *line)
 static bool finish_copy(Run *run, Err *err)
 {
     InspectData *data = run->data;
-    char path[DATADIR_PATH_LEN + 128], parent[DATADIR_PATH_LEN + 32], fork[LSN_TEXT_LEN], end[LSN_TEXT_LEN];
+    char path[DATADIR_PATH_LEN + 128], parent[DATADIR_PATH_LEN + 64], fork[LSN_TEXT_LEN], end[LSN_TEXT_LEN];
     char now[CLOCK_TEXT_LEN];
     Buf text = {0};
 
@@ -183,7 +183,7 @@ static bool finish_copy(Run *run, Err *err)
     if (data->report.len > REPORT_BYTES_MAX)
         buf_puts(&text, "... and more\n");
     snprintf(path, sizeof path, "%s/report.txt", data->unfinished);
-    snprintf(parent, sizeof parent, "%s/diverged", run->settings.state_directory);
+    snprintf(parent, sizeof parent, "%s/diverged/%s", run->settings.state_directory, run->settings.cluster);
     bool ok = file_write_atomic(path, text.data != NULL ? text.data : "", text.len, 0600, err);
     buf_done(&text);
     if (ok && rename(data->unfinished, data->directory) != 0)
@@ -254,9 +254,9 @@ static void begin_copy(Run *run)
     const char *t = now;
 
     clock_format_utc(clock_now().wall_us, now, sizeof now); /* 2026-11-20T20:59:31.123Z */
-    snprintf(data->directory, sizeof data->directory, "%s/diverged/%.4s%.2s%.5s%.2s%.2sZ_e%u_t%u",
-             run->settings.state_directory, t, t + 5, t + 8, t + 14, t + 17, (unsigned) run->request.epoch,
-             (unsigned) run->request.timeline);
+    snprintf(data->directory, sizeof data->directory, "%s/diverged/%s/%.4s%.2s%.5s%.2s%.2sZ_e%u_t%u",
+             run->settings.state_directory, run->settings.cluster, t, t + 5, t + 8, t + 14, t + 17,
+             (unsigned) run->request.epoch, (unsigned) run->request.timeline);
     snprintf(data->unfinished, sizeof data->unfinished, "%s" UNFINISHED, data->directory);
     run->cleanup = on_stopped;
     run_work(run, copy_wal, on_copied);

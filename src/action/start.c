@@ -324,7 +324,7 @@ static void on_prepared(Run *run)
         run_end_error(run, "cannot start the server");
         return;
     }
-    if (run->request.kind == ACT_START_PRIMARY && !run_may_write(run)) {
+    if (run->request.kind == ACTION_START_PRIMARY && !run_may_write(run)) {
         run_end_failed(run, "not started: %s", RUN_NO_LEASE);
         return;
     }
@@ -410,7 +410,7 @@ void start_without_archive(Run *run, RunStep *then)
     log_line(LOG_LEVEL_WARN, "restore_hangs",
              "id=%u text=\"restore_command does not end: the server is started again without an archive\"",
              (unsigned) run->request.id);
-    if (run->request.kind == ACT_PROMOTE)
+    if (run->request.kind == ACTION_PROMOTE)
         data->standby = data->keep_upstream = true;
     data->without_archive = true;
     data->after_restart = then;

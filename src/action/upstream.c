@@ -13,7 +13,7 @@
 
 static void noted_path(const Run *run, char *ret_path, size_t size)
 {
-    snprintf(ret_path, size, "%s/%s.conninfo", run->settings.state_directory, run->settings.name);
+    snprintf(ret_path, size, "%s/%s.conninfo", run->settings.state_directory, run->settings.cluster);
 }
 
 /* Whom the server would follow; "" if nobody, or it cannot be told. */

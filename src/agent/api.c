@@ -90,7 +90,7 @@ static void add_server(const Agent *agent, Buf *out, const Report *report)
     json_add_text(out, "upstream",
                   report->pg.state == PG_STANDBY ? api_name(agent, report->pg.upstream) : NULL);
     json_add_number(out, "epoch", report->wal_epoch);
-    json_add_text(out, "action", report->action != ACTION_NONE ? action_name(report->action) : NULL);
+    json_add_text(out, "action", report->action != ACTION_NONE ? action_kind_name(report->action) : NULL);
     add_number_or_null(out, "progress", report->action != ACTION_NONE && report->progress <= 100,
                        report->progress);
     json_add_bool(out, "fenced", report->pg.fenced);

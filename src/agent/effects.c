@@ -129,7 +129,7 @@ static void act(Agent *agent, const Action *action)
     char names[SYNCSET_TEXT_LEN];
     ActionRequest request = {
         .id = action->id,
-        .kind = (ActKind) action->kind,
+        .kind = action->kind,
         .host = target >= 0 ? agent->config->member[target].host : "",
         .port = target >= 0 ? (uint16_t) agent->config->member[target].port : 0,
         .epoch = action->epoch,

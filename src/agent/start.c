@@ -83,6 +83,7 @@ ActionsOptions start_actions_options(const Config *config)
     static char initdb_words[1024], clone_words[1024], fence_file[FENCE_PATH_LEN];
     ActionsOptions options = {
         .name = config_self(config)->name,
+        .cluster = config->cluster.name,
         .data_directory = config->postgresql.data_directory,
         .config_directory = config->postgresql.config_directory,
         .bin_directory = config->postgresql.bin_directory,

@@ -222,14 +222,20 @@ const char *candidate_obstacle(const Core *core)
     return standby_obstacle(core);
 }
 
+bool candidate_reports_incumbent(const Core *core, MemberNo no, const Report *report)
+{
+    const Document *doc = &core->persist.doc;
+
+    return doc->epoch > 0 && no == doc->primary && report->wal_epoch == doc->epoch &&
+           report->pg.state != PG_STANDBY;
+}
+
 /* An incumbent has everything, whatever position it reports. */
 static bool is_incumbent(const Core *core, MemberNo no)
 {
-    const Peer *peer = &core->peer[no];
-    const Document *doc = &core->persist.doc;
+    const Report *report = &core->peer[no].report;
 
-    return no == doc->primary && peer->report.eligible && peer->report.wal_epoch == doc->epoch &&
-           peer->report.pg.state != PG_STANDBY;
+    return report->eligible && candidate_reports_incumbent(core, no, report);
 }
 
 /* True if that member should take over rather than I. Ties go to the earlier in the document. */

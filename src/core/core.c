@@ -356,6 +356,7 @@ void core_step(Core *core, const Event *event, Effects *ret_effects)
     plan_tick(core, out);
     if (lease_may_write(core) || lease_grace(core))
         core->writable_at = core->now;
+    server_notice_stray(core, out);
     rules_decide(core, out);
     lease_fence(core, out);
     say_hello(core, out);

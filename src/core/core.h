@@ -470,7 +470,6 @@ Report core_report(const Core *core);
 
 /* Names for logs, JSON and people; "?" for values that are none. */
 const char *pg_state_name(PgState state);
-const char *action_name(ActionKind kind);
 const char *msg_name(MsgKind kind);
 const char *refusal_name(Refusal refusal);
 const char *history_name(HistoryKind kind);

@@ -171,7 +171,7 @@ static uint32_t next_timeline(const Core *core)
     return newest + 1;
 }
 
-void document_take_over(Core *core, Document *doc)
+void document_take_over(const Core *core, Document *doc)
 {
     Position mine = view_position(core);
     DocEpoch row = {.epoch = doc->epoch + 1, .primary = core->self};
@@ -180,7 +180,6 @@ void document_take_over(Core *core, Document *doc)
         doc->system_identifier = core->pg.system_identifier;
         row.timeline = core->pg.timeline > 0 ? core->pg.timeline : 1;
         row.settled = core->pg.state == PG_PRIMARY;
-        core->persist.wal_epoch = row.epoch;
     } else {
         row.parent = mine.epoch;
         row.timeline = next_timeline(core);

@@ -279,6 +279,8 @@ static void win(Core *core, Effects *out)
     }
     if (!candidate_incumbent(core))
         document_take_over(core, &doc);
+    if (core->bootstrapping)
+        core->persist.wal_epoch = doc.epoch;
     else if (core->pg.state == PG_STOPPED || core->pg.state == PG_CRASHED)
         core->in_place = true; /* it has everything, and what the others have nobody knows */
     doc.member[core->self].uuid = core->persist.node_uuid;

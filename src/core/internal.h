@@ -94,7 +94,8 @@ uint32_t document_own_epoch(const Core *core, uint32_t timeline);
  */
 bool document_fork(const Document *doc, uint32_t epoch, Lsn *ret_fork);
 void document_bootstrap(Document *doc, const CoreOptions *options);
-void document_take_over(Core *core, Document *doc);
+/* Writes into doc that this member begins the next epoch, or the first. */
+void document_take_over(const Core *core, Document *doc);
 /* A change of the document by its leader: a new version, persisted, sent, not in force yet. */
 void document_propose(Core *core, Effects *out, const Document *changed);
 void document_adopt(Core *core, const Document *doc);
@@ -169,6 +170,8 @@ void vote_refuse_pending(Core *core, Effects *out);
 /* NULL if this member could become primary now, else why not. */
 const char *candidate_obstacle(const Core *core);
 bool candidate_incumbent(const Core *core);
+/* The same of another, as far as its report tells. */
+bool candidate_reports_incumbent(const Core *core, MemberNo no, const Report *report);
 int candidate_rank(const Core *core);
 /* Somebody eligible who is ahead of me, or MEMBER_NONE. */
 MemberNo candidate_ahead(const Core *core);
@@ -224,6 +227,14 @@ void rules_decide(Core *core, Effects *out);
 void server_act(Core *core, Effects *out, ActionKind kind);
 void server_on_done(Core *core, Effects *out, const ActionResult *done);
 void server_on_observed(Core *core, Effects *out, const Event *event);
+
+/*
+ * Notes it when the server here runs as a primary on a timeline that is another's, or that no epoch has:
+ * somebody promoted it. What it writes is none of the cluster's, even if the numbers should once be the same.
+ * At each step: the document may come after the server was seen.
+ */
+void server_notice_stray(Core *core, Effects *out);
+
 bool server_is_stopping(const Core *core);
 /* Processes that were told to end at once have not, for longer than the kernel needs for that. */
 bool server_end_is_overdue(const Core *core);

@@ -306,7 +306,7 @@ static void tell_joining(Core *core, MemberNo no)
         plan_step(core, "%s is cloned: %u %%", member->name, report->progress);
     else if (member->kind == MEMBER_DATA && !report->pg.streaming)
         plan_step(core, "waiting until %s streams: %s", member->name,
-                  report->action != ACTION_NONE ? action_name(report->action)
+                  report->action != ACTION_NONE ? action_kind_name(report->action)
                                                 : pg_state_name(report->pg.state));
     else
         plan_step(core, "giving %s its vote", member->name);

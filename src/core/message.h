@@ -6,6 +6,7 @@
 #ifndef PGVIGIL_CORE_MESSAGE_H
 #define PGVIGIL_CORE_MESSAGE_H
 
+#include "base/action_kind.h"
 #include "core/document.h"
 #include "core/syncset.h"
 
@@ -49,27 +50,6 @@ typedef struct Observation {
     Lsn confirmed[MEMBER_MAX]; /* primary: flushed by the member that streams from here under the
                                   application_name of the document's epoch; not sent to others */
 } Observation;
-
-typedef enum ActionKind {
-    ACTION_NONE = 0,
-    ACTION_FREEZE,         /* follow nobody, read the position */
-    ACTION_FOLLOW,         /* follow target under epoch */
-    ACTION_START_STANDBY,  /* standby.signal first; follow target, or nobody if MEMBER_NONE */
-    ACTION_START_PRIMARY,  /* without standby.signal */
-    ACTION_STOP_FAST,      /* checkpoint, disconnect clients, let the standbys have everything */
-    ACTION_STOP_IMMEDIATE, /* end every process of the server now */
-    ACTION_PROMOTE,        /* to the timeline claimed */
-    ACTION_CHECKPOINT,
-    ACTION_INSPECT,  /* where does the WAL of a stopped server end, and does it go past fork */
-    ACTION_SAVE_WAL, /* copy the WAL past fork aside and count what is in it */
-    ACTION_REWIND,
-    ACTION_CLONE,
-    ACTION_INITDB,
-    ACTION_RESTART_STANDBY,
-    ACTION_RELOAD,
-    ACTION_SET_NAMES, /* synchronous_standby_names; ends when every process has them */
-    ACTION_KINDS      /* their number */
-} ActionKind;
 
 /* What a member says of itself in every message. */
 typedef struct Report {

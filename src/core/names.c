@@ -12,15 +12,6 @@ const char *pg_state_name(PgState state)
     return NAME(names, state);
 }
 
-const char *action_name(ActionKind kind)
-{
-    static const char *const names[] = {
-        "none",           "freeze",  "follow",          "start_standby", "start_primary", "stop_fast",
-        "stop_immediate", "promote", "checkpoint",      "inspect",       "save_wal",      "rewind",
-        "clone",          "initdb",  "restart_standby", "reload",        "set_names"};
-    return NAME(names, kind);
-}
-
 const char *msg_name(MsgKind kind)
 {
     static const char *const names[] = {

@@ -355,7 +355,7 @@ const char *rules_move_name(const Rule *rule)
     case MOVE_NONE:
     case MOVE_ACT: break;
     }
-    return action_name(rule->action);
+    return action_kind_name(rule->action);
 }
 
 void rules_decide(Core *core, Effects *out)

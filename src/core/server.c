@@ -143,7 +143,7 @@ static void after_failure(Core *core, Effects *out, const ActionResult *done)
     int64_t most_us = copy ? BACKOFF_COPY_US : BACKOFF_MOST_US;
 
     core_log(core, out, LOG_LEVEL_WARN, "action_failed action=%s reason=\"%.150s\"",
-             action_name(core->action.kind), done->text);
+             action_kind_name(core->action.kind), done->text);
     if (core->action.kind == ACTION_SET_NAMES) {
         standbys_names_failed(core); /* nothing else has to wait for that */
         return;
@@ -163,7 +163,7 @@ static void after_refusal(Core *core, Effects *out, const ActionResult *done)
     bool reload = core->action.kind == ACTION_RELOAD;
 
     core_log(core, out, LOG_LEVEL_WARN, "action_failed action=%s reason=\"%.150s\"",
-             action_name(core->action.kind), done->text);
+             action_kind_name(core->action.kind), done->text);
     if (reload)
         core->want_reload = false;
     else
@@ -380,7 +380,7 @@ static void notice_streaming(Core *core, Effects *out)
         core->rejoining = false;
         core_history(core, out, &history, "by %s",
                      core->rejoined_by == ACTION_START_STANDBY ? "plain start"
-                                                               : action_name(core->rejoined_by));
+                                                               : action_kind_name(core->rejoined_by));
         if (core->op.kind == COMMAND_REJOIN || core->op.kind == COMMAND_CLONE)
             plan_finish(core, OP_DONE, "the standby streams from %s", names_member(core, doc->primary));
     }
@@ -397,28 +397,6 @@ static void notice_wal_gone(Core *core)
         return;
     if (primary->pg.state == PG_PRIMARY && primary->pg.oldest_lsn > pg->lsn)
         core->wal_gone = true;
-}
-
-/*
- * The server here runs as a primary on a timeline that is another's, or that no epoch has: somebody promoted
- * it. What it writes now is none of the cluster's, even if the numbers should once be the same.
- */
-static void notice_stray(Core *core, Effects *out)
-{
-    const Document *doc = &core->persist.doc;
-    const DocEpoch *row =
-        document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, doc->epoch));
-
-    if (core->pg.state == PG_EMPTY)
-        core->persist.stray_timeline = 0;
-    if (core->pg.state != PG_PRIMARY || core->pg.timeline == 0 || doc->epoch == 0 ||
-        doc->primary == core->self || (row != NULL && row->primary == core->self) ||
-        core->persist.stray_timeline == core->pg.timeline)
-        return;
-    core_log(core, out, LOG_LEVEL_WARN,
-             "stray timeline=%u: the server writes on a timeline that is not its own", core->pg.timeline);
-    core->persist.stray_timeline = core->pg.timeline;
-    core_persist(core, out);
 }
 
 void server_on_observed(Core *core, Effects *out, const Event *event)
@@ -461,9 +439,26 @@ void server_on_observed(Core *core, Effects *out, const Event *event)
         core->frozen = false;
     notice_crash(core, out, &before);
     notice_streaming(core, out);
-    notice_stray(core, out);
     view_own(core);
     notice_wal_gone(core);
     standbys_on_observed(core, out, &before);
     lease_answer_fresh(core, out);
+}
+
+void server_notice_stray(Core *core, Effects *out)
+{
+    const Document *doc = &core->persist.doc;
+    const DocEpoch *row =
+        document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, doc->epoch));
+
+    if (core->pg.state == PG_EMPTY)
+        core->persist.stray_timeline = 0;
+    if (core->pg.state != PG_PRIMARY || core->pg.timeline == 0 || doc->epoch == 0 ||
+        doc->primary == core->self || (row != NULL && row->primary == core->self) ||
+        core->persist.stray_timeline == core->pg.timeline)
+        return;
+    core_log(core, out, LOG_LEVEL_WARN,
+             "stray timeline=%u: the server writes on a timeline that is not its own", core->pg.timeline);
+    core->persist.stray_timeline = core->pg.timeline;
+    core_persist(core, out);
 }

@@ -122,10 +122,8 @@ static Refusal judge_vote(const Core *core, const Msg *msg)
  */
 static bool is_incumbent_of_mine(const Core *core, const Msg *msg)
 {
-    const Document *doc = &core->persist.doc;
-
-    return doc->epoch > 0 && msg->from == doc->primary && document_compare(msg->doc_id, doc->id) == 0 &&
-           msg->report.wal_epoch == doc->epoch && msg->report.pg.state != PG_STANDBY;
+    return document_compare(msg->doc_id, core->persist.doc.id) == 0 &&
+           candidate_reports_incumbent(core, msg->from, &msg->report);
 }
 
 void vote_on_vote(Core *core, Effects *out, const Event *event)

@@ -422,5 +422,5 @@ void check_action(Cluster *c, int no, const Action *action)
         return;
     if (!core_lease_holds(core, &now) || core->persist.doc.primary != core->self)
         check_failed(c, INVARIANT_ONE_LEASE, "%s begins %s without its lease", name_of(c, no),
-                     action_name(action->kind));
+                     action_kind_name(action->kind));
 }

@@ -181,7 +181,7 @@ void model_start(Cluster *c, int no, const Action *action)
     node->action.target = (MemberNo) cluster_node(c, &node->core.persist.doc, action->target);
     node->acting = true;
     int target = node->action.target;
-    cluster_trace(c, no, "   %s%s%s", action_name(action->kind), target >= 0 ? " " : "",
+    cluster_trace(c, no, "   %s%s%s", action_kind_name(action->kind), target >= 0 ? " " : "",
                   target >= 0 ? c->node[target].options.name : "");
     if (starts && down && !server->broken && !has_orphans(c, server) && node->failing == 0)
         begin_start(c, no, c->now_us + us);
@@ -371,7 +371,7 @@ ActionResult model_finish(Cluster *c, int no)
         result.ok = finish(c, no, &result);
     }
     if (!result.ok)
-        cluster_trace(c, no, "   %s fails", action_name(node->action.kind));
+        cluster_trace(c, no, "   %s fails", action_kind_name(node->action.kind));
     return result;
 }
 

@@ -14,7 +14,7 @@
     }
 
 WORDS(state_word, pg_state_name, PgState)
-WORDS(action_word, action_name, ActionKind)
+WORDS(action_word, action_kind_name, ActionKind)
 WORDS(msg_word, msg_name, MsgKind)
 WORDS(refusal_word, refusal_name, Refusal)
 

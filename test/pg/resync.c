@@ -46,7 +46,7 @@ void test_stop_orphans(void **state)
     assert_true(node_status(&a)->processes_left);
     loop_for(300);
     assert_true(node_status(&a)->processes_left);
-    assert_true(node_do(&a, ACT_STOP_IMMEDIATE, NULL, 3, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_IMMEDIATE, NULL, 3, 0, 0));
     assert_int_equal(proc_list_in(a.data, &pid, 1), 0);
     assert_true(node_wait(&a, is_clear, 1000));
     node_hang_up(session);
@@ -86,11 +86,11 @@ static void inspect_blindly(Lsn fork)
         assert_int_equal(symlink(from, to), 0);
     }
     reopen_a(directory, NULL);
-    assert_false(node_do(&a, ACT_INSPECT, NULL, 3, 1, fork));
+    assert_false(node_do(&a, ACTION_INSPECT, NULL, 3, 1, fork));
     snprintf(to, sizeof to, "%s/pg_waldump", directory);
     assert_int_equal(symlink("/bin/false", to), 0);
-    assert_false(node_do(&a, ACT_INSPECT, NULL, 3, 1, fork));
-    assert_false(node_do(&a, ACT_SAVE_WAL, NULL, 3, 1, fork));
+    assert_false(node_do(&a, ACTION_INSPECT, NULL, 3, 1, fork));
+    assert_false(node_do(&a, ACTION_SAVE_WAL, NULL, 3, 1, fork));
     assert_non_null(strstr(a.outcome.text, "no valid record"));
     reopen_a(NULL, NULL);
 }
@@ -103,11 +103,11 @@ void test_inspect_diverged(void **state)
     (void) state;
     Lsn fork = node_status(&b)->timeline_start;
     inspect_blindly(fork);
-    assert_true(node_do(&a, ACT_INSPECT, NULL, 3, 1, fork));
+    assert_true(node_do(&a, ACTION_INSPECT, NULL, 3, 1, fork));
     assert_true(a.outcome.diverged);
     assert_true(a.outcome.lsn > fork);
     Lsn end = a.outcome.lsn;
-    assert_true(node_do(&a, ACT_SAVE_WAL, NULL, 3, 1, fork));
+    assert_true(node_do(&a, ACTION_SAVE_WAL, NULL, 3, 1, fork));
     assert_int_equal(a.outcome.bytes, end - fork);
     assert_true(a.outcome.transactions >= 3);
     snprintf(diverged, sizeof diverged, "%s", a.outcome.text);
@@ -118,7 +118,7 @@ void test_inspect_diverged(void **state)
     printf("%.600s\n", report.data);
     buf_done(&report);
     /* against its own end it has not diverged */
-    assert_true(node_do(&a, ACT_INSPECT, NULL, 3, 1, end));
+    assert_true(node_do(&a, ACTION_INSPECT, NULL, 3, 1, end));
     assert_false(a.outcome.diverged);
     assert_int_equal(a.outcome.lsn, end);
 }
@@ -127,11 +127,11 @@ void test_follower_not_diverged(void **state)
 {
     (void) state;
     Lsn fork = node_status(&b)->timeline_start;
-    assert_true(node_do(&c, ACT_STOP_FAST, NULL, 3, 0, 0));
-    assert_true(node_do(&c, ACT_INSPECT, NULL, 3, 1, fork));
+    assert_true(node_do(&c, ACTION_STOP_FAST, NULL, 3, 0, 0));
+    assert_true(node_do(&c, ACTION_INSPECT, NULL, 3, 1, fork));
     assert_false(c.outcome.diverged);
     assert_true(c.outcome.lsn <= fork);
-    assert_true(node_do(&c, ACT_START_STANDBY, &b, 3, 0, 0));
+    assert_true(node_do(&c, ACTION_START_STANDBY, &b, 3, 0, 0));
     assert_true(node_wait(&c, is_streaming, 10000));
     wait_caught_up(&c, &b);
     assert_int_equal(node_status(&c)->timeline, 5);
@@ -152,7 +152,7 @@ static void rewind_configured_elsewhere(void)
     assert_true(dir_make(directory, 0700, NULL));
     assert_int_equal(rename(usual, elsewhere), 0);
     reopen_a(NULL, directory);
-    assert_true(node_do(&a, ACT_REWIND, &b, 3, 0, 0));
+    assert_true(node_do(&a, ACTION_REWIND, &b, 3, 0, 0));
     assert_int_equal(rename(elsewhere, usual), 0);
     assert_true(autoconf_write(a.data, &none, 1, NULL, NULL));
     reopen_a(NULL, NULL);
@@ -164,9 +164,9 @@ void test_archive_hangs_at_start(void **state)
     Setting hang = {"restore_command", "sleep 987"}, none = {"restore_command", NULL};
 
     (void) state;
-    assert_true(node_do(&c, ACT_STOP_FAST, NULL, 3, 0, 0));
+    assert_true(node_do(&c, ACTION_STOP_FAST, NULL, 3, 0, 0));
     assert_true(autoconf_write(c.data, &hang, 1, NULL, NULL));
-    assert_true(node_do(&c, ACT_START_STANDBY, &b, 3, 0, 0));
+    assert_true(node_do(&c, ACTION_START_STANDBY, &b, 3, 0, 0));
     assert_true(node_wait(&c, is_streaming, 10000));
     assert_int_equal(proc_signal_program("sleep", "987", 0), 0);
     assert_true(autoconf_write(c.data, &none, 1, NULL, NULL));
@@ -186,7 +186,7 @@ void test_rewind(void **state)
     buf_done(&text);
     snprintf(path, sizeof path, "%s/standby.signal", a.data);
     assert_true(file_exists(path));
-    assert_true(node_do(&a, ACT_START_STANDBY, &b, 3, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, &b, 3, 0, 0));
     assert_true(node_wait(&a, is_streaming, 10000));
     wait_caught_up(&a, &b);
     assert_int_equal(node_status(&a)->timeline, 5);
@@ -199,8 +199,8 @@ void test_stop_fast(void **state)
 {
     (void) state;
     node_sql(&b, "INSERT INTO t VALUES (1000002, 'before the switchover')");
-    assert_true(node_do(&b, ACT_CHECKPOINT, NULL, 3, 0, 0));
-    assert_true(node_do(&b, ACT_STOP_FAST, NULL, 3, 0, 0));
+    assert_true(node_do(&b, ACTION_CHECKPOINT, NULL, 3, 0, 0));
+    assert_true(node_do(&b, ACTION_STOP_FAST, NULL, 3, 0, 0));
     Lsn end = b.outcome.lsn;
     assert_true(end != LSN_NONE);
     assert_int_equal(node_status(&b)->state, SERVER_STOPPED);
@@ -209,17 +209,17 @@ void test_stop_fast(void **state)
     assert_int_equal(lsn_of(node_sql(&c, "SELECT pg_last_wal_receive_lsn()")), end);
     assert_int_equal(lsn_of(node_sql(&a, "SELECT pg_last_wal_receive_lsn()")), end);
     /* whose end is not past the fork of whoever takes over */
-    assert_true(node_do(&c, ACT_FREEZE, NULL, 4, 0, 0));
-    assert_true(node_do(&c, ACT_PROMOTE, NULL, 4, 6, 0));
+    assert_true(node_do(&c, ACTION_FREEZE, NULL, 4, 0, 0));
+    assert_true(node_do(&c, ACTION_PROMOTE, NULL, 4, 6, 0));
     printf("    promote, idle: %.1f ms\n", (double) c.outcome.duration_us / 1000);
     assert_int_equal(c.outcome.lsn, end);
     assert_int_equal(c.outcome.timeline, 6);
-    assert_true(node_do(&b, ACT_INSPECT, NULL, 4, 5, end));
+    assert_true(node_do(&b, ACTION_INSPECT, NULL, 4, 5, end));
     assert_false(b.outcome.diverged);
     assert_int_equal(b.outcome.lsn, end);
-    assert_true(node_do(&b, ACT_START_STANDBY, &c, 4, 0, 0));
+    assert_true(node_do(&b, ACTION_START_STANDBY, &c, 4, 0, 0));
     assert_true(node_wait(&b, is_streaming, 10000));
-    assert_true(node_do(&a, ACT_FOLLOW, &c, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_FOLLOW, &c, 4, 0, 0));
     assert_true(node_wait(&a, is_streaming, 10000));
     wait_caught_up(&a, &c);
     assert_int_equal(node_status(&a)->timeline, 6);
@@ -234,12 +234,12 @@ void test_stop_running(void **state)
     for (int i = 0; i < 8; i++)
         sessions[i] = node_send(&c, "SELECT pg_sleep(30)");
     loop_for(300);
-    assert_true(node_do(&c, ACT_STOP_IMMEDIATE, NULL, 4, 0, 0));
+    assert_true(node_do(&c, ACTION_STOP_IMMEDIATE, NULL, 4, 0, 0));
     printf("    stop immediate of a running primary: %.1f ms\n", (double) c.outcome.duration_us / 1000);
     assert_int_equal(proc_list_in(c.data, &pid, 1), 0);
     for (int i = 0; i < 8; i++)
         node_hang_up(sessions[i]);
-    assert_true(node_do(&c, ACT_START_PRIMARY, NULL, 4, 0, 0));
+    assert_true(node_do(&c, ACTION_START_PRIMARY, NULL, 4, 0, 0));
     assert_true(node_wait(&c, is_primary, 5000));
     assert_int_equal(node_status(&c)->timeline, 6);
 }
@@ -251,11 +251,11 @@ void test_push_in(void **state)
     Node stop;
 
     (void) state;
-    assert_true(node_do(&a, ACT_STOP_IMMEDIATE, NULL, 4, 0, 0));
-    node_begin(&a, ACT_START_STANDBY, &c, 4, 0, 0);
+    assert_true(node_do(&a, ACTION_STOP_IMMEDIATE, NULL, 4, 0, 0));
+    node_begin(&a, ACTION_START_STANDBY, &c, 4, 0, 0);
     loop_for(5);
     stop = a;
-    node_begin(&stop, ACT_STOP_IMMEDIATE, NULL, 4, 0, 0);
+    node_begin(&stop, ACTION_STOP_IMMEDIATE, NULL, 4, 0, 0);
     assert_true(node_end(&stop, 20000));
     assert_true(a.done);
     assert_false(a.outcome.ok);
@@ -272,21 +272,21 @@ void test_clone_over(void **state)
     (void) state;
     snprintf(path, sizeof path, "%s.pgvigil-new", a.data);
     assert_true(dir_make(path, 0700, NULL));
-    assert_true(node_do(&a, ACT_CLONE, &c, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_CLONE, &c, 4, 0, 0));
     assert_false(file_exists(path));
     snprintf(path, sizeof path, "%s/postgresql.conf", a.data);
     Buf text = {0};
     assert_true(file_read(path, 1 << 20, &text, NULL));
     assert_non_null(strstr(text.data, "# a's own line"));
     buf_done(&text);
-    assert_true(node_do(&a, ACT_START_STANDBY, &c, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, &c, 4, 0, 0));
     assert_true(node_wait(&a, is_streaming, 10000));
     assert_int_equal(node_status(&a)->port, a.port);
     /* a source that does not answer costs nothing */
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 4, 0, 0));
     Node nobody = {.port = 1};
-    assert_false(node_do(&a, ACT_CLONE, &nobody, 4, 0, 0));
-    assert_true(node_do(&a, ACT_START_STANDBY, &c, 4, 0, 0));
+    assert_false(node_do(&a, ACTION_CLONE, &nobody, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, &c, 4, 0, 0));
 }
 
 /* The server does not start: the outcome says what its log says. */
@@ -295,10 +295,10 @@ void test_start_fails(void **state)
     static const Setting bad = {"shared_buffers", "nonsense"}, none = {"shared_buffers", NULL};
 
     (void) state;
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 4, 0, 0));
     assert_true(autoconf_write(a.data, &bad, 1, NULL, NULL));
-    assert_false(node_do(&a, ACT_START_STANDBY, &c, 4, 0, 0));
+    assert_false(node_do(&a, ACTION_START_STANDBY, &c, 4, 0, 0));
     assert_non_null(strstr(a.outcome.text, "FATAL"));
     assert_true(autoconf_write(a.data, &none, 1, NULL, NULL));
-    assert_true(node_do(&a, ACT_START_STANDBY, &c, 4, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, &c, 4, 0, 0));
 }

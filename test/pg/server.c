@@ -128,6 +128,7 @@ void node_open(Node *node, const char *name, uint16_t port, const char *config_d
                         .poll_timeout_ms = 2000,
                         .fresh_interval_ms = 500};
     ActionsOptions actions = {.name = node->name,
+                              .cluster = "test",
                               .bin_directory = bin,
                               .data_directory = node->data,
                               .config_directory = config_directory,
@@ -212,7 +213,7 @@ static bool is_done(const Node *node)
     return node->done;
 }
 
-void node_begin(Node *node, ActKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork)
+void node_begin(Node *node, ActionKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork)
 {
     static uint32_t id;
     ActionRequest request = {.id = ++id,
@@ -234,7 +235,7 @@ bool node_end(Node *node, int timeout_ms)
     return run_until(node, is_done, timeout_ms) && node->outcome.ok;
 }
 
-bool node_do(Node *node, ActKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork)
+bool node_do(Node *node, ActionKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork)
 {
     node_begin(node, kind, target, epoch, timeline, fork);
     bool ok = node_end(node, 60000);

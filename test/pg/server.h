@@ -44,10 +44,10 @@ void node_close(Node *node);
 bool node_wait(Node *node, bool (*holds)(const Node *node), int timeout_ms);
 
 /* Runs an action to its end; the outcome is in node->outcome. */
-bool node_do(Node *node, ActKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork);
+bool node_do(Node *node, ActionKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork);
 
 /* Starts one and does not wait. */
-void node_begin(Node *node, ActKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork);
+void node_begin(Node *node, ActionKind kind, const Node *target, uint32_t epoch, uint32_t timeline, Lsn fork);
 bool node_end(Node *node, int timeout_ms);
 
 /* First column of the first row, in a static buffer; "" if there is none; NULL after an error. Blocks. */

@@ -89,13 +89,13 @@ static void test_create(void **state)
 
     (void) state;
     assert_true(node_wait(&a, is_empty, 5000));
-    assert_true(node_do(&a, ACT_INITDB, NULL, 0, 0, 0));
+    assert_true(node_do(&a, ACTION_INITDB, NULL, 0, 0, 0));
     snprintf(path, sizeof path, "%s/postgresql.conf", a.data);
     snprintf(text, sizeof text,
              "unix_socket_directories = '%s'\nmax_standby_streaming_delay = 30s\nautovacuum = off\n",
              test_root);
     write_file(path, text);
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     const PgStatus *s = node_status(&a);
     assert_int_equal(s->state, SERVER_PRIMARY);
     assert_true(s->responsive);
@@ -115,12 +115,12 @@ static void test_create(void **state)
 static void test_busy(void **state)
 {
     (void) state;
-    node_begin(&a, ACT_CHECKPOINT, NULL, 1, 0, 0);
-    ActionRequest second = {.id = 99, .kind = ACT_RELOAD};
+    node_begin(&a, ACTION_CHECKPOINT, NULL, 1, 0, 0);
+    ActionRequest second = {.id = 99, .kind = ACTION_RELOAD};
     Node other = a;
     other.done = false;
     (void) second;
-    node_begin(&other, ACT_RELOAD, NULL, 1, 0, 0); /* the same actions, another place for the outcome */
+    node_begin(&other, ACTION_RELOAD, NULL, 1, 0, 0); /* the same actions, another place for the outcome */
     assert_false(other.done);
     assert_false(node_end(&other, 5000));
     assert_non_null(strstr(other.outcome.text, "another action"));
@@ -159,14 +159,14 @@ static void test_clone(void **state)
 
     (void) state;
     keep_slots(&a, members, 3, "2");
-    assert_true(node_do(&b, ACT_CLONE, &a, 1, 0, 0));
+    assert_true(node_do(&b, ACTION_CLONE, &a, 1, 0, 0));
     for (int i = 0; i <= 100; i++)
         percentages += b.progress_seen[i];
     assert_true(percentages >= 2); /* 0 and some later one */
-    assert_true(node_do(&b, ACT_START_STANDBY, &a, 1, 0, 0));
+    assert_true(node_do(&b, ACTION_START_STANDBY, &a, 1, 0, 0));
     assert_true(node_wait(&b, is_streaming, 10000));
-    assert_true(node_do(&c, ACT_CLONE, &a, 1, 0, 0));
-    assert_true(node_do(&c, ACT_START_STANDBY, &a, 1, 0, 0));
+    assert_true(node_do(&c, ACTION_CLONE, &a, 1, 0, 0));
+    assert_true(node_do(&c, ACTION_START_STANDBY, &a, 1, 0, 0));
     assert_true(node_wait(&c, is_streaming, 10000));
     const PgStatus *s = node_status(&b);
     assert_string_equal(s->upstream.application_name, "b_e1");
@@ -246,11 +246,11 @@ static void test_freeze(void **state)
 
     (void) state;
     for (int i = 0; i < 5; i++) {
-        assert_true(node_do(&b, ACT_FOLLOW, &a, 1, 0, 0));
+        assert_true(node_do(&b, ACTION_FOLLOW, &a, 1, 0, 0));
         assert_true(node_wait(&b, is_streaming, 5000));
         wait_caught_up(&b, &a);
         Lsn written = lsn_of(node_sql(&a, "SELECT pg_current_wal_flush_lsn()"));
-        assert_true(node_do(&b, ACT_FREEZE, NULL, 1, 0, 0));
+        assert_true(node_do(&b, ACTION_FREEZE, NULL, 1, 0, 0));
         total += (double) b.outcome.duration_us / 1000;
         assert_int_equal(b.outcome.timeline, 1);
         assert_true(b.outcome.lsn >= written);
@@ -259,10 +259,10 @@ static void test_freeze(void **state)
     printf("    freeze, mean of 5: %.1f ms\n", total / 5);
     /* once more on what is frozen already, and on what is no standby */
     Lsn before = b.outcome.lsn;
-    assert_true(node_do(&b, ACT_FREEZE, NULL, 1, 0, 0));
+    assert_true(node_do(&b, ACTION_FREEZE, NULL, 1, 0, 0));
     assert_int_equal(b.outcome.lsn, before);
-    assert_false(node_do(&a, ACT_FREEZE, NULL, 1, 0, 0));
-    assert_true(node_do(&b, ACT_FOLLOW, &a, 2, 0, 0));
+    assert_false(node_do(&a, ACTION_FREEZE, NULL, 1, 0, 0));
+    assert_true(node_do(&b, ACTION_FOLLOW, &a, 2, 0, 0));
     assert_true(node_wait(&b, is_streaming, 3000)); /* not only when the startup process has slept enough */
     assert_string_equal(node_status(&b)->upstream.application_name, "b_e2");
 }
@@ -299,7 +299,7 @@ static void test_freeze_in_conflict(void **state)
     void *reader = begin_conflict(&b);
     Lsn written = lsn_of(node_sql(&a, "SELECT pg_current_wal_flush_lsn()"));
     loop_for(100);
-    assert_true(node_do(&b, ACT_FREEZE, NULL, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_FREEZE, NULL, 2, 0, 0));
     if (node_status(&b)->server_version >= 130000) { /* 12 is restarted, which ends the reader */
         assert_true(b.outcome.duration_us < 1000000);
         assert_true(node_status(&b)->replay_lsn < b.outcome.lsn);
@@ -313,7 +313,7 @@ static void test_freeze_in_conflict(void **state)
             "pg_backend_pid()");
     loop_for(500);
     assert_frozen(&b);
-    assert_true(node_do(&b, ACT_FOLLOW, &a, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_FOLLOW, &a, 2, 0, 0));
     assert_true(node_wait(&b, is_streaming, 10000));
 }
 
@@ -322,17 +322,17 @@ static void test_restarted_standby(void **state)
     (void) state;
     wait_caught_up(&b, &a);
     Lsn lsn = node_status(&b)->lsn;
-    assert_true(node_do(&b, ACT_RESTART_STANDBY, NULL, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_RESTART_STANDBY, NULL, 2, 0, 0));
     assert_true(node_wait(&b, is_known_standby, 10000));
     assert_true(node_status(&b)->lsn >= lsn);
     assert_string_equal(node_status(&b)->upstream.application_name, "b_e2");
     assert_true(node_wait(&b, is_streaming, 10000));
     /* frozen right after a start without an upstream: the position is still the whole one */
-    assert_true(node_do(&b, ACT_STOP_FAST, NULL, 2, 0, 0));
-    assert_true(node_do(&b, ACT_START_STANDBY, NULL, 2, 0, 0));
-    assert_true(node_do(&b, ACT_FREEZE, NULL, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_STOP_FAST, NULL, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_START_STANDBY, NULL, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_FREEZE, NULL, 2, 0, 0));
     assert_true(b.outcome.lsn >= lsn);
-    assert_true(node_do(&b, ACT_FOLLOW, &a, 2, 0, 0));
+    assert_true(node_do(&b, ACTION_FOLLOW, &a, 2, 0, 0));
     assert_true(node_wait(&b, is_streaming, 10000));
 }
 
@@ -384,12 +384,12 @@ static void test_promote(void **state)
 
     (void) state;
     /* somebody reads on b while it replays, b is ahead of nobody, and 2 to 4 are claimed elsewhere */
-    assert_true(node_do(&c, ACT_FREEZE, NULL, 2, 0, 0));
+    assert_true(node_do(&c, ACTION_FREEZE, NULL, 2, 0, 0));
     void *reader = begin_conflict(&b);
     loop_for(100);
-    assert_true(node_do(&b, ACT_FREEZE, NULL, 3, 0, 0));
+    assert_true(node_do(&b, ACTION_FREEZE, NULL, 3, 0, 0));
     Lsn frozen = b.outcome.lsn;
-    assert_true(node_do(&b, ACT_PROMOTE, NULL, 3, 5, 0));
+    assert_true(node_do(&b, ACTION_PROMOTE, NULL, 3, 5, 0));
     printf("    promote in a conflict: %.1f ms\n", (double) b.outcome.duration_us / 1000);
     assert_true(b.outcome.duration_us < 5000000);
     node_hang_up(reader);

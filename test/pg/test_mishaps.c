@@ -84,11 +84,11 @@ static void test_create(void **state)
 
     (void) state;
     assert_true(node_wait(&a, is_empty, 5000));
-    assert_true(node_do(&a, ACT_INITDB, NULL, 0, 0, 0));
+    assert_true(node_do(&a, ACTION_INITDB, NULL, 0, 0, 0));
     snprintf(text, sizeof text, "unix_socket_directories = '%s'\nautovacuum = off\n", test_root);
     write_text(in_data("postgresql.conf"), text);
     write_text(in_data("pg_hba.conf"), "local all all trust\n");
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -147,7 +147,7 @@ static void test_half_written_pidfile(void **state)
 /* ---- Its configuration ---- */
 
 /* Puts a file's text in place for a moment: an order is to fail with that text, and the server to live. */
-static void order_fails(ActKind kind, const char *name, const char *text, const char *error)
+static void order_fails(ActionKind kind, const char *name, const char *text, const char *error)
 {
     char whole[65536], changed[70000];
     pid_t postmaster = node_status(&a)->postmaster;
@@ -166,7 +166,7 @@ static void order_fails(ActKind kind, const char *name, const char *text, const 
     a.asked = false;
 }
 
-static void order_succeeds(ActKind kind)
+static void order_succeeds(ActionKind kind)
 {
     a.asked = true;
     assert_true(node_do(&a, kind, NULL, 1, 0, 0));
@@ -179,38 +179,38 @@ static void test_reload_with_errors(void **state)
     char whole[65536], changed[70000];
 
     (void) state;
-    order_fails(ACT_RELOAD, "postgresql.conf", "\nwrok_mem = 4MB\n", "wrok_mem");
-    order_fails(ACT_RELOAD, "postgresql.conf", "\nwork_mem = 4XB\n", "work_mem = 4XB");
-    order_fails(ACT_RELOAD, "postgresql.conf", "\nwork_mem == 4\n", "line ");
-    order_fails(ACT_RELOAD, "pg_hba.conf", "\nlocal all all trsut\n", "trsut");
+    order_fails(ACTION_RELOAD, "postgresql.conf", "\nwrok_mem = 4MB\n", "wrok_mem");
+    order_fails(ACTION_RELOAD, "postgresql.conf", "\nwork_mem = 4XB\n", "work_mem = 4XB");
+    order_fails(ACTION_RELOAD, "postgresql.conf", "\nwork_mem == 4\n", "line ");
+    order_fails(ACTION_RELOAD, "pg_hba.conf", "\nlocal all all trsut\n", "trsut");
     /* what has to wait for a restart is no error, and neither what nobody asked for */
     read_text(in_data("postgresql.conf"), whole, sizeof whole);
     snprintf(changed, sizeof changed, "%s\n%s", whole, restarts);
     write_text(in_data("postgresql.conf"), changed);
-    order_succeeds(ACT_RELOAD);
-    order_succeeds(ACT_RELOAD);
+    order_succeeds(ACTION_RELOAD);
+    order_succeeds(ACTION_RELOAD);
     write_text(in_data("postgresql.conf"), whole);
-    order_succeeds(ACT_RELOAD);
+    order_succeeds(ACTION_RELOAD);
     snprintf(changed, sizeof changed, "%s\nwrok_mem = 4MB\n", whole);
     write_text(in_data("postgresql.conf"), changed);
-    assert_true(node_do(&a, ACT_RELOAD, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_RELOAD, NULL, 1, 0, 0));
     write_text(in_data("postgresql.conf"), whole);
-    order_succeeds(ACT_RELOAD);
+    order_succeeds(ACTION_RELOAD);
 }
 
 /* A server that runs is worth more than one that cannot start. */
 static void test_restart_refused(void **state)
 {
     (void) state;
-    order_fails(ACT_STOP_FAST, "postgresql.conf", "\nshared_buffers = lots\n", "shared_buffers");
-    order_fails(ACT_STOP_FAST, "pg_hba.conf", "\nlocal all all trsut\n", "trsut");
-    order_fails(ACT_RESTART_STANDBY, "postgresql.conf", "\nshared_buffers = lots\n", "shared_buffers");
+    order_fails(ACTION_STOP_FAST, "postgresql.conf", "\nshared_buffers = lots\n", "shared_buffers");
+    order_fails(ACTION_STOP_FAST, "pg_hba.conf", "\nlocal all all trsut\n", "trsut");
+    order_fails(ACTION_RESTART_STANDBY, "postgresql.conf", "\nshared_buffers = lots\n", "shared_buffers");
     /* what may not be asked tells nothing: the program does */
     assert_non_null(node_sql(&a, OPEN_CATALOG "ALTER VIEW pg_file_settings RENAME TO pg_away"));
-    order_fails(ACT_STOP_FAST, "postgresql.conf", "\nwrok_mem = 4MB\n", "wrok_mem");
+    order_fails(ACTION_STOP_FAST, "postgresql.conf", "\nwrok_mem = 4MB\n", "wrok_mem");
     assert_non_null(node_sql(&a, OPEN_CATALOG "ALTER VIEW pg_away RENAME TO pg_file_settings"));
-    order_succeeds(ACT_STOP_FAST);
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    order_succeeds(ACTION_STOP_FAST);
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -222,19 +222,19 @@ static void test_start_fails_with_collector(void **state)
     (void) state;
     read_text(in_data("postgresql.conf"), whole, sizeof whole);
     read_text(in_data("pg_hba.conf"), hba, sizeof hba);
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 1, 0, 0));
     write_text(in_data("pg_hba.conf"), "local all all trsut\n");
     for (int csv = 0; csv < 2; csv++) {
         snprintf(changed, sizeof changed, "%s\nlogging_collector = on\nlog_destination = %s\n", whole,
                  csv ? "csvlog" : "stderr");
         write_text(in_data("postgresql.conf"), changed);
-        assert_false(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+        assert_false(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
         assert_non_null(strstr(a.outcome.text, "pg_hba.conf"));
         assert_non_null(strstr(a.outcome.text, "FATAL"));
     }
     write_text(in_data("postgresql.conf"), whole);
     write_text(in_data("pg_hba.conf"), hba);
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -268,7 +268,7 @@ static void test_zombie(void **state)
     snprintf(lock, sizeof lock, "%s/.s.PGSQL.%u.lock", test_root, (unsigned) a.port);
     change_pid(lock, zombie);
     change_pid(in_data("postmaster.pid"), zombie);
-    bool started = node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0);
+    bool started = node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0);
     waitpid(zombie, NULL, 0);
     assert_true(started);
     assert_true(node_wait(&a, is_primary, 10000));
@@ -294,18 +294,18 @@ static void test_conninfo_kept(void **state)
     bool found;
 
     (void) state;
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 1, 0, 0));
     assert_true(autoconf_write(a.data, &theirs, 1, NULL, NULL));
-    assert_true(node_do(&a, ACT_START_STANDBY, NULL, 1, 0, 0)); /* which follows nobody */
+    assert_true(node_do(&a, ACTION_START_STANDBY, NULL, 1, 0, 0)); /* which follows nobody */
     assert_true(node_wait(&a, follows_nobody, 10000));
-    assert_true(node_do(&a, ACT_FOLLOW, &upstream, 2, 0, 0));
+    assert_true(node_do(&a, ACTION_FOLLOW, &upstream, 2, 0, 0));
     assert_true(autoconf_read(a.data, "primary_conninfo", value, sizeof value, &found, NULL));
     assert_non_null(strstr(value, "sslmode=prefer keepalives_idle=7 sslrootcert='/my ca.pem'"));
     assert_non_null(strstr(value, "host=127.0.0.1 port=1 "));
     assert_null(strstr(value, "10.0.0.9"));
     assert_int_equal(node_status(&a)->upstream.port, 1);
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 1, 0, 0));
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -313,15 +313,15 @@ static void test_conninfo_kept(void **state)
 static void test_promotion_refused(void **state)
 {
     (void) state;
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 1, 0, 0));
-    assert_true(node_do(&a, ACT_START_STANDBY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_standby, 10000));
     assert_int_equal(chmod(a.data, 0500), 0);
-    assert_false(node_do(&a, ACT_PROMOTE, NULL, 1, 0, 0));
+    assert_false(node_do(&a, ACTION_PROMOTE, NULL, 1, 0, 0));
     assert_int_equal(chmod(a.data, 0700), 0);
     assert_non_null(strstr(a.outcome.text, "Permission denied"));
     assert_true(a.outcome.duration_us < 20000000);
-    assert_true(node_do(&a, ACT_PROMOTE, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_PROMOTE, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -338,18 +338,18 @@ static void test_no_lease_any_more(void **state)
 
     (void) state;
     actions_set_permit(a.actions, says_no, &asked);
-    assert_true(node_do(&a, ACT_STOP_FAST, NULL, 1, 0, 0));
-    assert_false(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_FAST, NULL, 1, 0, 0));
+    assert_false(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_non_null(strstr(a.outcome.text, "lease"));
     assert_true(node_wait(&a, is_down, 5000));
-    assert_true(node_do(&a, ACT_START_STANDBY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_STANDBY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_standby, 10000));
-    assert_false(node_do(&a, ACT_PROMOTE, NULL, 1, 0, 0));
+    assert_false(node_do(&a, ACTION_PROMOTE, NULL, 1, 0, 0));
     assert_non_null(strstr(a.outcome.text, "lease"));
     assert_string_equal(node_sql(&a, "SELECT pg_is_in_recovery()"), "t");
     assert_int_equal(asked, 2);
     actions_set_permit(a.actions, NULL, NULL);
-    assert_true(node_do(&a, ACT_PROMOTE, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_PROMOTE, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -369,13 +369,13 @@ static void test_moved_directory(void **state)
     (void) state;
     snprintf(moved, sizeof moved, "%s.moved", a.data);
     assert_int_equal(rename(a.data, moved), 0);
-    bool stopped = node_do(&a, ACT_STOP_IMMEDIATE, NULL, 1, 0, 0);
+    bool stopped = node_do(&a, ACTION_STOP_IMMEDIATE, NULL, 1, 0, 0);
     bool alive = proc_is_alive(postmaster) || proc_list_in(moved, &pid, 1) > 0;
     proc_signal_in(moved, SIGKILL);
     assert_int_equal(rename(moved, a.data), 0);
     assert_true(stopped);
     assert_false(alive);
-    assert_true(node_do(&a, ACT_START_PRIMARY, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_START_PRIMARY, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_primary, 10000));
 }
 
@@ -415,7 +415,7 @@ static void test_removed_directory(void **state)
     assert_true(node_wait(&a, has_orphans, 5000));
     loop_for(300);
     assert_true(has_orphans(&a));
-    assert_true(node_do(&a, ACT_STOP_IMMEDIATE, NULL, 1, 0, 0));
+    assert_true(node_do(&a, ACTION_STOP_IMMEDIATE, NULL, 1, 0, 0));
     assert_true(node_wait(&a, is_down, 5000));
     for (size_t i = 0, tries = 0; i < count && tries < 500; tries++)
         if (proc_is_alive(pids[i]))
