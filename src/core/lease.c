@@ -95,8 +95,7 @@ void lease_check_clocks(Core *core, Effects *out)
         core->lease_base.boot_us -= cut_us;
         core->lease_base.raw_us -= cut_us;
     }
-    if (core->role == ROLE_LEADER)
-        lease_heartbeat(core, out);
+    core->heartbeat_at = (Clock){0}; /* due, unless what comes in now says that another leads */
 }
 
 bool lease_may_write(const Core *core)
