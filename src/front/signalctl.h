@@ -71,7 +71,7 @@ typedef struct SignalctlVerdict {
 /* Called once for each begun check, never from within _begin; it may begin the next one, or free. */
 typedef void SignalctlCheckFn(void *arg, const SignalctlVerdict *verdict);
 
-SignalctlCheck *signalctl_check_new(uv_loop_t *loop, const SignalctlOptions *options, bool majority,
+SignalctlCheck *signalctl_check_new(uv_loop_t *loop, const SignalctlOptions *options,
                                     SignalctlCheckFn *on_done, void *arg);
 
 /*

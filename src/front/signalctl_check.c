@@ -100,10 +100,10 @@ void signalctl_check_close(SignalctlCheck *check)
     check->busy = false;
     conn_close(check->conn);
     if (check->majority != NULL)
-        signalctl_majority_drop(check->majority);
+        signalctl_majority_close(check->majority);
 }
 
-SignalctlCheck *signalctl_check_new(uv_loop_t *loop, const SignalctlOptions *options, bool majority,
+SignalctlCheck *signalctl_check_new(uv_loop_t *loop, const SignalctlOptions *options,
                                     SignalctlCheckFn *on_done, void *arg)
 {
     SignalctlCheck *check = calloc(1, sizeof *check);
@@ -111,7 +111,7 @@ SignalctlCheck *signalctl_check_new(uv_loop_t *loop, const SignalctlOptions *opt
     if (check == NULL)
         abort();
     *check = (SignalctlCheck){.options = options, .conn = conn_new(loop), .on_done = on_done, .arg = arg};
-    if (majority)
+    if (options->majority)
         check->majority =
             signalctl_majority_new(loop, &options->target, options->timeout_ms, on_majority, check);
     return check;

@@ -163,8 +163,8 @@ SignalctlEach *signalctl_each_new(Signalctl *signalctl, Err *err)
     }
     for (int i = 0; i < EACH_MAX; i++) {
         each->slot[i].each = each;
-        each->slot[i].check = signalctl_check_new(&signalctl->loop, &signalctl->options,
-                                                  signalctl->options.majority, on_checked, &each->slot[i]);
+        each->slot[i].check =
+            signalctl_check_new(&signalctl->loop, &signalctl->options, on_checked, &each->slot[i]);
     }
     return each;
 }

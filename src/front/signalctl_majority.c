@@ -331,6 +331,14 @@ void signalctl_majority_drop(Majority *majority)
     }
 }
 
+void signalctl_majority_close(Majority *majority)
+{
+    signalctl_majority_drop(majority);
+    for (int i = 0; i < SIGNALCTL_STANDBYS_MAX; i++)
+        if (majority->standby[i].conn != NULL)
+            conn_close(majority->standby[i].conn);
+}
+
 Majority *signalctl_majority_new(uv_loop_t *loop, const ConnTarget *target, int64_t timeout_ms,
                                  MajorityFn *on_done, void *arg)
 {

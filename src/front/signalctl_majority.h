@@ -56,6 +56,9 @@ void signalctl_majority_ask(Majority *majority, const PGresult *list);
 /* Forgets the round that is under way. */
 void signalctl_majority_drop(Majority *majority);
 
+/* The same, and the connections to the standbys are closed: the next round makes new ones. */
+void signalctl_majority_close(Majority *majority);
+
 /* NULL: nothing. */
 void signalctl_majority_free(Majority *majority);
 

@@ -156,8 +156,8 @@ SignalctlWatch *signalctl_watch_new(Signalctl *signalctl)
     if (watch == NULL)
         abort();
     watch->signalctl = signalctl;
-    watch->kept = signalctl_check_new(&signalctl->loop, options, options->majority, on_kept, watch);
-    watch->fresh = signalctl_check_new(&signalctl->loop, options, false, on_fresh, watch);
+    watch->kept = signalctl_check_new(&signalctl->loop, options, on_kept, watch);
+    watch->fresh = signalctl_check_new(&signalctl->loop, options, on_fresh, watch);
     signalctl_check_watch(watch->kept, on_lost);
     loop_timer_init(&watch->next, &signalctl->loop, on_next, watch);
     loop_timer_init(&watch->suspect, &signalctl->loop, on_suspect, watch);

@@ -288,6 +288,24 @@ def test_majority_one_follows_another(servers, each):
         ctl.wait(200)
 
 
+def test_majority_counts_who_takes_new_connections(servers):
+    """A standby that refuses the role still answers over the connection that it has; the next new one tells."""
+    primary, standby = servers.nodes[:2]
+    path = os.path.join(standby.data, "pg_hba.conf")
+    with open(path, encoding="ascii") as file:
+        rules = file.read()
+    with Signalctl(primary, "--usemajority", "--fresh-interval=200ms") as ctl:
+        ctl.wait(200)
+        base.write_file(path, "host all %s all reject\n" % ROLE + rules)
+        standby.sql("select pg_reload_conf()")
+        try:
+            ctl.wait(500, "1 of 2 standbys agree")
+        finally:
+            base.write_file(path, rules)
+            standby.sql("select pg_reload_conf()")
+        ctl.wait(200)
+
+
 def test_majority_needs_pg_monitor(servers):
     primary = servers.nodes[0]
     with Signalctl(primary, "--usemajority", "--max-age=10s") as ctl:
@@ -342,6 +360,13 @@ def test_agent_before_and_after_a_failover(cluster):
         old.start_agent()
         cluster.wait_whole(90)
         ctls[old].wait(500, "is not the primary")
+        for frozen in ("agent", "postgres"):  # nobody says so: silence alone must tell
+            old = cluster.wait_primary()
+            old.freeze(frozen)
+            ctls[old].wait(500)
+            ctls[cluster.wait_primary(MOMENT, unlike=old)].wait(200)
+            old.thaw(frozen)
+            cluster.wait_whole(90)
 
 
 BAD = {
