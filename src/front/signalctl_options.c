@@ -39,7 +39,8 @@ const ArgsOption signalctl_options[] = {
      "each: a new connection and a question for each request, as the old program did. Default: look in the background, answer from "
      "memory."},
     {"interval", "TIME", false, "How often to look, in the background. Default: 500ms."},
-    {"fresh-interval", "TIME", false, "How often to look over new connections as well, to standbys too. Default: 2s."},
+    {"fresh-interval", "TIME", false,
+     "How often to look over new connections as well, to standbys too. Default: 2s."},
     {"timeout", "TIME", false,
      "How long PostgreSQL may take for a connection, and for an answer. Default: 1s."},
     {"max-age", "TIME", false, "What was seen longer ago than this is bad. Default: 2s."},
