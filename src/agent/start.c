@@ -31,6 +31,7 @@ CoreOptions start_core_options(const Config *config)
         .kind = config_is_witness(config) ? MEMBER_WITNESS : MEMBER_DATA,
         .no_failover = config->node.no_failover || tags_is_set(&config->node.tags, "nofailover"),
         .initdb = config->postgresql.initdb && is_first_data_member(config),
+        .failover_by_order = config->cluster.failover == FAILOVER_ORDERED,
         .restart_on_crash = config->postgresql.on_crash == ON_CRASH_RESTART,
         .crash_restart_limit_ms = config->postgresql.crash_restart_limit_ms,
         .lease_ms = config->cluster.lease_ms,

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert(sizeof(OnCrash) == sizeof(int) && sizeof(Synchronous) == sizeof(int) &&
-                   sizeof(LogLevel) == sizeof(int) && sizeof(LogFormat) == sizeof(int) &&
-                   sizeof(MemberRole) == sizeof(int),
+_Static_assert(sizeof(OnCrash) == sizeof(int) && sizeof(Failover) == sizeof(int) &&
+                   sizeof(Synchronous) == sizeof(int) && sizeof(LogLevel) == sizeof(int) &&
+                   sizeof(LogFormat) == sizeof(int) && sizeof(MemberRole) == sizeof(int),
                "enums are read and written as int");
 
 /* clang-format off */

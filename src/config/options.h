@@ -14,6 +14,7 @@
 #include "sys/log.h"
 
 typedef enum Synchronous { SYNCHRONOUS_OFF, SYNCHRONOUS_ON, SYNCHRONOUS_STRICT } Synchronous;
+typedef enum Failover { FAILOVER_AUTOMATIC, FAILOVER_ORDERED } Failover;
 typedef enum OnCrash { ON_CRASH_FAILOVER, ON_CRASH_RESTART } OnCrash;
 typedef enum MemberRole { MEMBER_ROLE_DATA, MEMBER_ROLE_WITNESS } MemberRole;
 

@@ -186,8 +186,11 @@ MemberNo core_primary(const Core *core)
 
 Report core_report(const Core *core)
 {
+    Observation pg = core->pg;
+
+    pg.names_effective = standbys_names_hold(core);
     return (Report){
-        .pg = core->pg,
+        .pg = pg,
         .action = core->action.kind,
         .progress = core->progress,
         .wal_epoch = core->persist.wal_epoch,

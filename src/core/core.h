@@ -21,8 +21,9 @@ typedef struct CoreOptions {
     char name[MEMBER_NAME_LEN];   /* mine */
     MemberKind kind;              /* mine */
     bool no_failover;
-    bool initdb;           /* I may create the cluster: first data member of the file */
-    bool restart_on_crash; /* restart in place rather than fail over */
+    bool failover_by_order; /* nobody takes over by itself */
+    bool initdb;            /* I may create the cluster: first data member of the file */
+    bool restart_on_crash;  /* restart in place rather than fail over */
     uint32_t crash_restart_limit_ms;
     uint32_t lease_ms;
     uint32_t heartbeat_ms;

@@ -194,6 +194,9 @@ Names standbys_names_for(const Core *core, ActionKind kind);
 /* What the fence is told to expect; UNKNOWN: it does not look. */
 Names standbys_fence_names(const Core *core);
 bool standbys_names_are_due(const Core *core);
+/* Every process of the server has its names, and nothing is under way that changes them: what others may
+ * count on. */
+bool standbys_names_hold(const Core *core);
 void standbys_names_failed(Core *core);
 /* "2 of b, c", or "no standby". */
 void standbys_describe(const Document *doc, MemberSet set, int needed, char *ret_text, size_t size);

@@ -306,7 +306,10 @@ static FactSet cluster_facts(const Core *core)
         core->pg.upstream == doc->primary && core->pg.upstream_epoch == doc->epoch && doc->epoch > 0 &&
             !core->frozen,
         FACT_FOLLOWS);
-    put(&facts, core->role == ROLE_LEADER && candidate_successor(core) != MEMBER_NONE, FACT_SUCCESSOR);
+    put(&facts,
+        core->role == ROLE_LEADER && !core->options.failover_by_order &&
+            candidate_successor(core) != MEMBER_NONE,
+        FACT_SUCCESSOR);
     put(&facts, core->options.initdb && doc->system_identifier == 0, FACT_INITDB);
     return facts;
 }

@@ -42,6 +42,18 @@ static bool are_effective(const Core *core)
     return core->pg.names_effective && core->pg.names.generation == core->names_told.generation;
 }
 
+/* Names that are being set may be in force already, whatever the newest look has seen. */
+static bool is_unsure(const Core *core)
+{
+    return core->action.kind == ACTION_SET_NAMES || core->acted_us >= core->looked_us ||
+           core->pg.names.kind == NAMES_UNKNOWN;
+}
+
+bool standbys_names_hold(const Core *core)
+{
+    return core->pg.names_effective && !is_unsure(core);
+}
+
 /* ---- Who is in sync ---- */
 
 /* Something else speaks under its name, or it is about to leave: what it confirmed is nowhere any more. */
@@ -75,8 +87,10 @@ static void watch_member(Core *core, MemberNo no)
     Peer *peer = &core->peer[no];
     const Observation *theirs = &peer->report.pg;
     Lsn confirmed = core->pg.confirmed[no];
+    /* Whoever has an older document may be about to take its names away, since that is what that says. */
     bool ready = is_in(core->persist.doc.sync_set, no) ||
-                 (theirs->names.kind == NAMES_OURS && theirs->names_effective);
+                 (theirs->names.kind == NAMES_OURS && theirs->names_effective &&
+                  document_compare(peer->doc_id, core->persist.doc.id) == 0);
     bool alive = view_is_fresh(core, no) && !peer->relayed && !peer->report.disk_failed &&
                  theirs->state == PG_STANDBY && ready;
 
@@ -282,13 +296,6 @@ static void tell(Core *core, Effects *out)
         core_history(core, out, &history, "commits wait for %.200s", text);
     else
         core_history(core, out, &history, "synchronous mode is off");
-}
-
-/* Names that are being set may be in force already, whatever the newest look has seen. */
-static bool is_unsure(const Core *core)
-{
-    return core->action.kind == ACTION_SET_NAMES || core->acted_us >= core->looked_us ||
-           core->pg.names.kind == NAMES_UNKNOWN;
 }
 
 /* True if a change of the document was proposed. */

@@ -111,6 +111,30 @@ static void failover_ordered(Cluster *c)
     EXPECT(c, epoch_of(c, 0) == 2);
 }
 
+/* A crash is mended in place and a lost primary waited for; only an order makes another one. */
+static void failover_by_order_only(Cluster *c)
+{
+    for (int no = 0; no < c->count; no++)
+        c->node[no].options.failover_by_order = true;
+    cluster_settled(c);
+    cluster_crash_server(c, 0, 0);
+    EXPECT_WHOLE(c, 5000);
+    EXPECT(c, cluster_primary(c) == 0 && epoch_of(c, 0) == 1);
+    cluster_command(c, 0, COMMAND_SWITCHOVER, 1);
+    cluster_run(c, 400);
+    EXPECT_WHOLE(c, 3000);
+    EXPECT(c, cluster_primary(c) == 1 && epoch_of(c, 0) == 2);
+    cluster_kill_host(c, 1);
+    cluster_run(c, 5000);
+    EXPECT(c, cluster_primary(c) < 0);
+    cluster_command(c, 2, COMMAND_FAILOVER, 2);
+    cluster_run(c, 1000);
+    EXPECT(c, cluster_primary(c) == 2);
+    cluster_start_agent(c, 1);
+    EXPECT_WHOLE(c, 5000);
+    EXPECT(c, epoch_of(c, 0) == 3);
+}
+
 /* Nobody stands by himself while paused; an operator may let one. */
 static void failover_without_leader(Cluster *c)
 {
@@ -260,6 +284,7 @@ const Story stories_operator[] = {
     {"switchover_target_dies_late", 3, false, switchover_target_dies_late},
     {"switchover_primary_dies", 3, false, switchover_primary_dies},
     {"failover_ordered", 3, false, failover_ordered},
+    {"failover_by_order_only", 3, false, failover_by_order_only},
     {"ordered_beyond_lag", 3, false, ordered_beyond_lag},
     {"failover_without_leader", 3, false, failover_without_leader},
     {"pause_crash", 3, false, pause_crash},

@@ -285,6 +285,31 @@ static void orders_do_not_outlive(void **state)
     assert_false(core.forced || core.accept_loss);
 }
 
+/* The named primary goes on by itself, and whoever was handed the lease; others wait for an order. */
+static void failover_by_order_only(void **state)
+{
+    Core core = fixture_core(B);
+    (void) state;
+
+    core.options.failover_by_order = true;
+    assert_has(election_obstacle(&core), "failover = ordered");
+    core.forced = true;
+    assert_null(election_obstacle(&core));
+    core.forced = false;
+    core.xfer.leader = fixture_uuid(A);
+    core.ordered_at = core.now;
+    assert_null(election_obstacle(&core));
+    core = fixture_core(A);
+    core.options.failover_by_order = true;
+    assert_null(election_obstacle(&core));
+    core = fixture_core(B);
+    core.options.failover_by_order = true;
+    core.persist.doc.epoch = 0; /* somebody has to begin */
+    core.pg.state = PG_PRIMARY;
+    core.peer[A].report.pg.state = PG_STANDBY;
+    assert_null(election_obstacle(&core));
+}
+
 /* Nobody can take a pause out of the document without leading; its end counts all the same. */
 static void a_pause_ends_without_a_leader(void **state)
 {
@@ -406,6 +431,7 @@ int main(void)
         cmocka_unit_test(own_vote_honours_the_promise),
         cmocka_unit_test(obstacles),
         cmocka_unit_test(orders_do_not_outlive),
+        cmocka_unit_test(failover_by_order_only),
         cmocka_unit_test(a_pause_ends_without_a_leader),
         cmocka_unit_test(incumbents),
         cmocka_unit_test(ranking),
