@@ -24,14 +24,14 @@ open_when = healthy and not paused
 
 
 def connect(node, port, timeout=2):
-    """A connected socket of a client in the hub, or None: refused."""
+    """A connected socket of a client in the hub, or None: refused, or closed at that very moment."""
     with node.hub.network():
         sock = socket.socket()
     sock.settimeout(timeout)
     try:
         sock.connect((node.address, port))
         return sock
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         sock.close()
         return None
 

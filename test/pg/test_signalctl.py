@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -240,11 +241,12 @@ def test_log_has_debug_lines_and_no_password(servers):
 
 
 def _listed_from(node, primary):
-    """Somebody on that machine whom the primary takes for a standby (and who is none)."""
+    """Somebody on that machine whom the primary takes for a standby (and who is none); tries until it gets in."""
     folder = os.path.join(node.folder, "received")
+    shutil.rmtree(folder, ignore_errors=True)  # it would go on where an earlier one ended, and that WAL may be gone
     base.make_folder(folder)
     return subprocess.Popen(node.machine.network_argv(base.as_user([
-        pg_bin("pg_receivewal"), "--no-loop", "-D", folder, "-d",
+        pg_bin("pg_receivewal"), "-D", folder, "-d",
         "host=%s user=postgres fallback_application_name=x application_name=walreceiver" % primary.address])),
         env=base.clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
