@@ -125,6 +125,8 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
     if (member->kind == MEMBER_DATA)
         add_server(agent, out, &report);
     json_add_bool(out, "no_failover", report.no_failover);
+    json_add_bool(out, "no_sync", report.no_sync);
+    json_add_bool(out, "no_load_balance", report.no_load_balance);
     json_add_bool(out, "eligible", report.eligible);
     json_add_bool(out, "disk_failed", report.disk_failed);
     json_add_text(out, "rule", report.rule < explain_rule_count() ? explain_rule(0, report.rule).name : NULL);

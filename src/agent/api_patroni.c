@@ -245,10 +245,23 @@ static void add_lag(const Core *core, const Report *report, Buf *out)
         json_add_number(out, "lag", primary > replayed ? (int64_t) (primary - replayed) : 0);
 }
 
-/* tags: of other members only nofailover is known here. */
+/* Of other members only those tags are known here that somebody acts upon. */
+static void add_tags_of(const Report *report, Buf *out)
+{
+    Tag tag[3];
+    size_t count = 0;
+
+    if (report->no_failover)
+        tag[count++] = (Tag){.key = "nofailover", .value = "true", .is_bool = true};
+    if (report->no_load_balance)
+        tag[count++] = (Tag){.key = "noloadbalance", .value = "true", .is_bool = true};
+    if (report->no_sync)
+        tag[count++] = (Tag){.key = "nosync", .value = "true", .is_bool = true};
+    add_tags(tag, count, out);
+}
+
 static void add_member(const Agent *agent, MemberNo no, const Snapshot *snapshot, Buf *out)
 {
-    static const Tag nofailover = {.key = "nofailover", .value = "true", .is_bool = true};
     const Core *core = &agent->core;
     const DocMember *member = &core->persist.doc.member[no];
     Report report = api_report(core, no);
@@ -274,8 +287,8 @@ static void add_member(const Agent *agent, MemberNo no, const Snapshot *snapshot
         json_add_number(out, "timeline", report.pg.timeline);
     if (no == core->self)
         add_tags(snapshot->tag, snapshot->tag_count, out);
-    else if (report.no_failover)
-        add_tags(&nofailover, 1, out);
+    else
+        add_tags_of(&report, out);
     if (report.pg.pending_restart)
         json_add_bool(out, "pending_restart", true);
     if (!leads)

@@ -115,9 +115,8 @@ static bool is_replica(const Question *question)
 
     if (!snapshot->standby || snapshot->no_load_balance)
         return false;
-    if (query->replication_state[0] != '\0'
-            ? strcmp(query->replication_state, snapshot->replication_state) != 0
-            : !snapshot->replica)
+    if (query->replication_state[0] != '\0' &&
+        strcmp(query->replication_state, snapshot->replication_state) != 0)
         return false;
     if (query->has_min_lsn && (replayed == LSN_NONE || replayed < query->min_lsn))
         return false;

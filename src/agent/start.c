@@ -30,6 +30,8 @@ CoreOptions start_core_options(const Config *config)
     CoreOptions options = {
         .kind = config_is_witness(config) ? MEMBER_WITNESS : MEMBER_DATA,
         .no_failover = config->node.no_failover || tags_is_set(&config->node.tags, "nofailover"),
+        .no_sync = tags_is_set(&config->node.tags, "nosync"),
+        .no_load_balance = tags_is_set(&config->node.tags, "noloadbalance"),
         .initdb = config->postgresql.initdb && is_first_data_member(config),
         .failover_by_order = config->cluster.failover == FAILOVER_ORDERED,
         .restart_on_crash = config->postgresql.on_crash == ON_CRASH_RESTART,

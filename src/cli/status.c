@@ -244,6 +244,7 @@ static void add_action(const json_t *cluster, const json_t *member, ShowTable *t
     add_note(&notes, field_true(member, "pending_restart"), "restart pending");
     add_note(&notes, lacks_fence(cluster, member), "not fenced");
     add_note(&notes, field_true(member, "no_failover"), "no failover");
+    add_note(&notes, field_true(member, "no_sync"), "not waited for");
     add_note(&notes, field_true(member, "disk_failed"), "state not writable");
     add_note(&notes, json_is_false(json_object_get(member, "voter")), "no voter");
     add_note(&notes, field_true(member, "leaving"), "being removed");

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const bools[] = {"noloadbalance", "nofailover", "nosync", "clonefrom", "nostream"};
-static const char *const idle[] = {"nosync", "clonefrom", "nostream", "replicatefrom", "failover_priority"};
+static const char *const idle[] = {"clonefrom", "nostream", "replicatefrom", "failover_priority"};
 
 #define HAS(list, key) is_in(list, sizeof list / sizeof list[0], key)
 

@@ -195,6 +195,8 @@ Report core_report(const Core *core)
         .progress = core->progress,
         .wal_epoch = core->persist.wal_epoch,
         .no_failover = core->options.no_failover,
+        .no_sync = core->options.no_sync,
+        .no_load_balance = core->options.no_load_balance,
         .eligible = core_is_eligible(core),
         .disk_failed = core->disk_failed,
         .silent = election_silent(core),

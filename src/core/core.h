@@ -21,6 +21,8 @@ typedef struct CoreOptions {
     char name[MEMBER_NAME_LEN];   /* mine */
     MemberKind kind;              /* mine */
     bool no_failover;
+    bool no_sync;           /* no commit waits for this member */
+    bool no_load_balance;   /* only told to others */
     bool failover_by_order; /* nobody takes over by itself */
     bool initdb;            /* I may create the cluster: first data member of the file */
     bool restart_on_crash;  /* restart in place rather than fail over */

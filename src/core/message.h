@@ -57,11 +57,13 @@ typedef struct Report {
     ActionKind action; /* under way */
     uint8_t progress;  /* per cent; 255: not known */
     uint32_t wal_epoch;
-    bool no_failover; /* must not become primary */
-    bool eligible;    /* could become primary now */
-    bool disk_failed; /* cannot write its state: votes no more */
-    bool silent;      /* it has restarted, and votes when what it promised before has run out */
-    uint8_t rule;     /* the decision row in force, RuleId */
+    bool no_failover;     /* must not become primary */
+    bool no_sync;         /* is never waited for */
+    bool no_load_balance; /* is no standby for load balancers */
+    bool eligible;        /* could become primary now */
+    bool disk_failed;     /* cannot write its state: votes no more */
+    bool silent;          /* it has restarted, and votes when what it promised before has run out */
+    uint8_t rule;         /* the decision row in force, RuleId */
 } Report;
 
 /* ---- Messages ---- */

@@ -75,7 +75,8 @@ static bool may_be_waited_for(const Core *core, MemberNo no)
     const DocMember *member = &core->persist.doc.member[no];
 
     return no != core->self && member->kind == MEMBER_DATA && document_is_voter(core, no) &&
-           !member->leaving && !uuid_is_zero(&member->uuid) && !core->peer[no].report.no_failover;
+           !member->leaving && !uuid_is_zero(&member->uuid) && !core->peer[no].report.no_failover &&
+           !core->peer[no].report.no_sync;
 }
 
 /*

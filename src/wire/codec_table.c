@@ -69,6 +69,8 @@ static const Field report_field[] = {
     {FIELD_INT(Report, progress, FIELD_RANGE(0, UINT8_MAX))},
     {FIELD_INT(Report, wal_epoch, FIELD_UNSIGNED)},
     {FIELD(BOOL, Report, no_failover)},
+    {FIELD(BOOL, Report, no_sync)},
+    {FIELD(BOOL, Report, no_load_balance)},
     {FIELD(BOOL, Report, eligible)},
     {FIELD(BOOL, Report, disk_failed)},
     {FIELD(BOOL, Report, silent)},

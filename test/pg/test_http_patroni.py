@@ -99,9 +99,22 @@ def test_replication_state(cluster):
     assert standby.health("/replica?replication_state=in%20archive%20recovery") == 503
 
 
+def test_reads_go_on_without_a_primary(make_cluster):
+    """As with Patroni: a standby answers with what it has, unless the check asks for more."""
+    cluster = make_cluster(2)
+    primary = cluster.wait_primary()
+    standby, = cluster.standbys()
+    cluster.wait_whole()
+    primary.kill()
+    wait_for(lambda: standby.health("/replica?replication_state=streaming") == 503, 20, "the loss to be seen")
+    assert [standby.health(p) for p in ("/replica", "/read-only", "/primary")] == [200, 200, 503]
+    wait_for(lambda: standby.health("/replica?lag=1MB") == 503, 20, "the primary's position to be unknown")
+    assert standby.health("/replica") == 200
+
+
 def test_tags(make_cluster):
     """Tags are asked for, keep load balancers away and members from taking over; a reload changes them."""
-    cluster = make_cluster(2, per_node={"pg2": {"node.tags": "noloadbalance=yes nofailover=on zone=b-1"}})
+    cluster = make_cluster(2, per_node={"pg2": {"node.tags": "noloadbalance=yes nofailover=on nosync=yes zone=b-1"}})
     primary, standby = cluster["pg1"], cluster["pg2"]
     cluster.wait_primary()
     assert [standby.health(p) for p in ("/replica", "/read-only", "/async", "/health")] == [503, 503, 503, 200]
@@ -109,7 +122,9 @@ def test_tags(make_cluster):
     assert standby.health("/health?tag_zone=b-2") == 503 and standby.health("/health?tag_rack=1") == 503
     assert primary.health("/primary?tag_zone=nowhere") == 200  # as Patroni does
     assert json.loads(standby.http("/patroni")[1])["tags"] == {
-        "noloadbalance": True, "nofailover": True, "zone": "b-1"}
+        "noloadbalance": True, "nofailover": True, "nosync": True, "zone": "b-1"}
+    told = {m["name"]: m.get("tags") for m in json.loads(primary.http("/cluster")[1])["members"]}
+    assert told == {"pg1": None, "pg2": {"noloadbalance": True, "nofailover": True, "nosync": True}}
     member = [m for m in primary.view()["members"] if m["name"] == "pg2"][0]
     assert member["no_failover"] and not member["eligible"]
     cluster.per_node["pg2"]["node.tags"] = "zone=b-1"
@@ -129,7 +144,7 @@ def test_tags_that_are_wrong(make_cluster):
         cluster.write_config()
         done = cluster.nodes[0].pgvigil("config", "check", check=False)
         assert done.returncode == 2 and "[node] tags" in done.stdout + done.stderr and named in done.stdout + done.stderr
-    cluster.options["node.tags"] = "nosync=yes"
+    cluster.options["node.tags"] = "nostream=yes"
     cluster.write_config()
     done = cluster.nodes[0].pgvigil("config", "check")
     assert "changes nothing else" in done.stdout + done.stderr

@@ -101,6 +101,8 @@ static inline void sample_report(Report *ret)
     ret->progress = (uint8_t) sample_to(255);
     ret->wal_epoch = sample_u32();
     ret->no_failover = sample_bool();
+    ret->no_sync = sample_bool();
+    ret->no_load_balance = sample_bool();
     ret->eligible = sample_bool();
     ret->disk_failed = sample_bool();
     ret->silent = sample_bool();

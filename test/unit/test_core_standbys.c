@@ -115,6 +115,33 @@ static void who_may_stand(void **state)
     assert_obstacle(&core, NULL);
 }
 
+/* Nobody waits for a member that said so, whatever it has. */
+static void tags_keep_out(void **state)
+{
+    Core core = fixture_core(A);
+    (void) state;
+
+    core.persist.doc.synchronous = true;
+    core.options.sync_mode = SYNC_ON;
+    core.options.sync_k = 1;
+    core.options.sync_timeout_ms = 3000;
+    core.role = ROLE_LEADER;
+    core.leader = A;
+    core.leased = core.doc_in_force = true;
+    core.epoch_in_force = core.persist.doc.epoch;
+    core.lease_base = core.now;
+    core.lease_base_ms = 1000;
+    core.pg.names = (Names){.kind = NAMES_OURS, .set = ONLY(B), .needed = 1, .epoch = 2};
+    core.peer[B].sync_at = core.peer[C].sync_at = core.now;
+    core.peer[B].report.no_sync = true;
+    core.peer[C].report.no_failover = false;
+    core.acted_us = 0;
+    core.looked_us = 1;
+    standbys_tick(&core, &fixture_out);
+    assert_true(core.sync_evaluated);
+    assert_int_equal(core.sync_good & ABC, ONLY(C));
+}
+
 static void a_takeover_keeps_the_set(void **state)
 {
     Core core = candidate();
@@ -240,9 +267,13 @@ static void names_as_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(positions_that_count),  cmocka_unit_test(what_needs_no_positions),
-        cmocka_unit_test(who_may_stand),         cmocka_unit_test(a_takeover_keeps_the_set),
-        cmocka_unit_test(what_a_server_is_told), cmocka_unit_test(the_barrier),
+        cmocka_unit_test(positions_that_count),
+        cmocka_unit_test(what_needs_no_positions),
+        cmocka_unit_test(who_may_stand),
+        cmocka_unit_test(tags_keep_out),
+        cmocka_unit_test(a_takeover_keeps_the_set),
+        cmocka_unit_test(what_a_server_is_told),
+        cmocka_unit_test(the_barrier),
         cmocka_unit_test(names_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
