@@ -367,10 +367,12 @@ static void check_vote(Cluster *c, int no, const Effect *effect)
     if (node->disk.term < msg->term || (node->disk.term == msg->term && uuid_is_zero(&node->disk.voted_for)))
         check_failed(c, INVARIANT_VOTE_ONCE, "%s grants a vote that is not on its disk", name_of(c, no));
     check_silence(c, no);
-    /* A record of a later term, which came before this one was written, keeps the vote as well. */
-    record_vote(c, no, msg->term,
-                node->disk.term == msg->term ? &node->disk.voted_for
-                                             : &c->node[candidate].core.persist.node_uuid);
+    /* A record of a later term, which came before this one was written, keeps the vote as well. The candidate
+     * may be another identity by now. */
+    if (node->disk.term == msg->term)
+        record_vote(c, no, msg->term, &node->disk.voted_for);
+    else if (node->core.ballot.term == msg->term)
+        record_vote(c, no, msg->term, &node->core.ballot.uuid);
     if (!msg->frozen)
         return;
     looked_at(c, INVARIANT_FROZEN_VOTE);
