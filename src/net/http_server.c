@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG           128
+#define BACKLOG           1024                 /* who finds it full tries again after a second */
 #define STATUS_TOO_LARGE  413                  /* its name differs between versions of libmicrohttpd */
 #define CONNECTION_MEMORY ((size_t) 16 * 1024) /* headers of one request and of its answer */
 #define FREE_REQUESTS_MAX 16
