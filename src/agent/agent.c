@@ -162,8 +162,7 @@ bool agent_reload(Agent *agent, Err *err)
     Config *fresh = config_reload(agent->config, &diff, err);
     HttpTls *tls = NULL;
 
-    if (fresh != NULL &&
-        (!keeps_members(agent, fresh, err) || !web_load_certificates(agent, fresh, &tls, err))) {
+    if (fresh != NULL && (!keeps_members(agent, fresh, err) || !web_load_certificates(fresh, &tls, err))) {
         config_free(fresh);
         fresh = NULL;
     }

@@ -192,11 +192,11 @@ void api_metrics_patroni(const Agent *agent, Buf *out);
 /* ---- web.c: the public listener ---- */
 bool web_start(Agent *agent, Err *err);
 /*
- * Loads the certificates that the configuration names, which may be the same files with other content. False:
- * they cannot be used, or the listener would have to be opened anew. The rest of a reload can fail between
- * the two calls: web_take_certificates puts *ret_tls into use, http_tls_free drops it.
+ * Loads the certificates that the configuration names, which may be the same files with other content; NULL:
+ * it names none. False: they cannot be used. The rest of a reload can fail between the two calls:
+ * web_take_certificates puts *ret_tls into use (NULL: no TLS from now on), http_tls_free drops it.
  */
-bool web_load_certificates(const Agent *agent, const Config *fresh, HttpTls **ret_tls, Err *err);
+bool web_load_certificates(const Config *fresh, HttpTls **ret_tls, Err *err);
 void web_take_certificates(Agent *agent, HttpTls *tls);
 
 #endif

@@ -50,18 +50,10 @@ bool web_start(Agent *agent, Err *err)
     return agent->http != NULL;
 }
 
-bool web_load_certificates(const Agent *agent, const Config *fresh, HttpTls **ret_tls, Err *err)
+bool web_load_certificates(const Config *fresh, HttpTls **ret_tls, Err *err)
 {
-    bool has = agent->config->http.tls_certificate != NULL, wants = fresh->http.tls_certificate != NULL;
-
     *ret_tls = NULL;
-    if (has != wants)
-        return err_set(
-            err, ERR_CONFIG,
-            "%s: [http] tls_certificate: the listener %s, and that needs a restart of pgvigil (PostgreSQL "
-            "goes on meanwhile)",
-            fresh->path, wants ? "has no TLS now" : "has TLS now");
-    if (!wants)
+    if (fresh->http.tls_certificate == NULL)
         return true;
     *ret_tls = load(fresh, err);
     return *ret_tls != NULL;
@@ -69,8 +61,12 @@ bool web_load_certificates(const Agent *agent, const Config *fresh, HttpTls **re
 
 void web_take_certificates(Agent *agent, HttpTls *tls)
 {
-    if (tls == NULL)
-        return;
-    note_expiry(agent, tls);
-    http_server_set_tls(agent->http, tls);
+    Err err = {0};
+
+    agent->certificate_expires = 0;
+    if (tls != NULL)
+        note_expiry(agent, tls);
+    if (!http_server_set_tls(agent->http, tls, &err))
+        log_line(LOG_LEVEL_ERROR, "listener_lost",
+                 "reason=\"%s\" cure=\"restart pgvigil; PostgreSQL goes on\"", err.text);
 }

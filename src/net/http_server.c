@@ -298,7 +298,7 @@ static struct MHD_Daemon *start_daemon(HttpServer *server, int fd)
     if (server->options.loop != NULL)
         flags |= MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
     else
-        flags |= MHD_USE_INTERNAL_POLLING_THREAD;
+        flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC; /* to take its socket back, exchange_daemon */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     struct MHD_Daemon *daemon =
@@ -400,17 +400,36 @@ void http_server_stop(HttpServer *server)
         MHD_run(server->daemon); /* lets the answers out */
         loop_close_free((uv_handle_t *) server->poll);
     }
-    MHD_stop_daemon(server->daemon);
+    if (server->daemon != NULL)
+        MHD_stop_daemon(server->daemon);
     free_server(server);
 }
 
-void http_server_set_tls(HttpServer *server, HttpTls *tls)
+/* A daemon speaks TLS or does not, from its start on. Who connects meanwhile waits in the socket's queue. */
+static bool exchange_daemon(HttpServer *server, Err *err)
 {
+    int fd = MHD_quiesce_daemon(server->daemon);
+
+    MHD_stop_daemon(server->daemon);
+    server->daemon = fd >= 0 ? start_daemon(server, fd) : NULL;
+    if (server->daemon != NULL)
+        return true;
+    if (fd >= 0)
+        close(fd);
+    return err_set(err, ERR_NET, "libmicrohttpd cannot start again on port %u", server->port);
+}
+
+bool http_server_set_tls(HttpServer *server, HttpTls *tls, Err *err)
+{
+    bool changes = (server->tls == NULL) != (tls == NULL);
+
     pthread_mutex_lock(&server->tls_mutex);
     HttpTls *old = server->tls;
     server->tls = tls;
     pthread_mutex_unlock(&server->tls_mutex);
+    bool ok = !changes || exchange_daemon(server, err);
     http_tls_free(old);
+    return ok;
 }
 
 const HttpServerCounters *http_server_counters(const HttpServer *server)

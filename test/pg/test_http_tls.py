@@ -6,7 +6,10 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
+
+from test_haproxy import HAProxy
 
 from harness import base, wait_for
 
@@ -123,6 +126,67 @@ def test_tls_and_its_renewal(make_cluster):
     authority.issue("fourth", node.address, into="server")
     assert "reloaded" in _reload(node)
     assert _shown(node) == "fourth"
+
+
+def test_tls_goes_on_and_off_by_reload(make_cluster):
+    """Nobody is turned away meanwhile: whoever connects waits in the queue of the same socket."""
+    cluster, node, authority = _cluster(make_cluster)
+    tls, plain = dict(cluster.options), {k: v for k, v in cluster.options.items() if not k.startswith("http.tls")}
+    cluster.options = plain
+    cluster.write_config()
+    node.tls = None
+    cluster.start()
+    refused, stop = [], threading.Event()
+
+    def connect():
+        while not stop.is_set():
+            try:
+                with node.hub.network(), socket.create_connection((node.address, node.http_port), 5):
+                    time.sleep(0.001)
+            except ConnectionRefusedError as error:
+                refused.append(error)
+
+    watcher = threading.Thread(target=connect)
+    watcher.start()
+    try:
+        for options, trust in ((tls, authority.trust()), (plain, None), (tls, authority.trust())):
+            cluster.options = options
+            cluster.write_config()
+            assert "reloaded" in _reload(node)
+            node.tls = trust
+            wait_for(lambda: node.health("/primary") == 200, 20, "an answer %s TLS" % ("with" if trust else "without"))
+            wait_for(lambda: ("certificate_expiry" in node.http("/metrics")[1]) == (trust is not None), 20,
+                     "the certificate's date to come and go")
+    finally:
+        stop.set()
+        watcher.join()
+    assert not refused
+    assert node.pgvigil("primary").stdout.strip() == node.name
+
+
+def test_haproxy_checks_over_tls(make_cluster):
+    """With a certificate of its own, as docs/http.md has it; without one the members count as down."""
+    cluster, node, authority = _cluster(make_cluster)
+    mine = authority.issue("balancer")
+    crt = os.path.join(cluster.root, "balancer.crt")
+    with open(crt, "w", encoding="ascii") as out:
+        for path in mine:
+            with open(path, encoding="ascii") as file:
+                out.write(file.read())
+    base.give_to_user(crt)
+    cluster.options["http.tls_client_ca"] = authority.certificate
+    cluster.write_config()
+    node.tls = authority.trust(mine)
+    cluster.start()
+    for words, wanted in ((" crt " + crt, "UP"), ("", "DOWN")):
+        how = "check check-ssl verify required ca-file %s%s port 8008" % (authority.certificate, words)
+        proxy = HAProxy(cluster, **{"check port 8008": how})
+        try:
+            wait_for(lambda: "primary,%s," % node.name in proxy.runtime("show stat") and
+                     [r.split(",")[17] for r in proxy.runtime("show stat").splitlines()
+                      if r.startswith("primary,%s," % node.name)][0].startswith(wanted), 20, "the check to say " + wanted)
+        finally:
+            proxy.destroy()
 
 
 def test_clients_with_and_without_a_certificate(make_cluster):
