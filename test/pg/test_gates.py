@@ -226,3 +226,21 @@ def test_ipv6(whole):
     with primary.machine.network():
         with socket.create_connection(("::1", WRITES), 5):
             pass
+
+
+def test_on_a_witness(make_cluster):
+    """The same file on all machines: its gates say what it hears, and an address of the primary's is never its own."""
+    cluster = make_cluster(2, witness=True)
+    witness = [node for node in cluster.nodes if node.witness][0]
+    cluster.wait_primary()
+    with cluster.configured(SECTIONS + "[vip]\naddress = 10.77.9.101/16 dev eth0\n"):
+        wait_gate(witness, HEALTHY, True)
+        assert not is_open(witness, WRITES) and not is_open(witness, READS)
+        assert witness.view()["virtual_addresses"] == []
+        assert not any("CAP_NET" in alarm for alarm in witness.view()["alarms"])
+        for node in cluster.data_nodes():
+            node.kill()
+        wait_gate(witness, HEALTHY, False)
+        for node in cluster.data_nodes():
+            node.start_agent()
+        wait_gate(witness, HEALTHY, True)
