@@ -11,7 +11,7 @@ PYTHON=/usr/bin/python3 # the one that Debian's psycopg2 and pytest belong to
 PACKAGES="gcc meson ninja-build pkg-config clang-format
   libuv1-dev libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libinih-dev libgnutls28-dev libpq-dev libsystemd-dev
   libcmocka-dev postgresql-15 postgresql-server-dev-15 python3 python3-pytest python3-pytest-xdist python3-psycopg2 iproute2 nftables util-linux procps curl jq
-  haproxy pgbouncer keepalived systemd wrk prometheus openssl python3-aiosmtpd pgpool2 postgresql-15-repmgr"
+  haproxy pgbouncer keepalived systemd wrk prometheus openssl mandoc python3-aiosmtpd pgpool2 postgresql-15-repmgr"
 # What script/bench peers compares with.
 PEER_PACKAGES="patroni etcd-server etcd-client"
 

@@ -92,6 +92,13 @@ static void add_server(const Agent *agent, Buf *out)
         core->pg.disk_stuck);
     one(agent, out, "server_disk_full", "gauge", "1 if the disk under the server is full.",
         core->pg.disk_full);
+    const PgStatus *server = agent->poll != NULL ? poll_status(agent->poll) : NULL;
+    if (server != NULL && server->disk_size > 0) {
+        one(agent, out, "server_disk_size_bytes", "gauge", "Size of the file system with the data directory.",
+            (int64_t) server->disk_size);
+        one(agent, out, "server_disk_free_bytes", "gauge", "What of it is free for users other than root.",
+            (int64_t) server->disk_free);
+    }
     one(agent, out, "server_fenced", "gauge", "1 if the server itself keeps its commits to the fence.",
         core->pg.fenced);
     add_fence(agent, out);

@@ -271,7 +271,7 @@ static void take_gates(Porter *porter, const PorterSpec *fresh)
             *door = old[was - porter->spec.gate];
             old[was - porter->spec.gate].gate = NULL;
         } else {
-            door->gate = gate_new(&porter->loop);
+            door->gate = gate_new(&porter->loop, true);
             str_copy(door->state.name, sizeof door->state.name, gate->name);
         }
         door->state.port = gate->port;

@@ -81,10 +81,6 @@ static void add_front(Buf *out, const FrontEnd *front)
 {
     buf_printf(out, ".SS ");
     add_roff(out, front->name);
-    if (front->options == NULL) {
-        add_roff(out, front->help);
-        return;
-    }
     add_roff(out, front->usage);
     buf_puts(out, ".PP\n");
     add_roff(out, front->text);

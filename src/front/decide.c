@@ -1,10 +1,15 @@
 /*
- * decide.c: repmgrwatch's rule. Whatever is in doubt is closed.
+ * decide.c: repmgrwatch's rule, and when there is a mail. Whatever is in doubt is closed.
  */
 #include "front/decide.h"
 
+#include "base/types.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#define OTHER_TROUBLE_US (60 * US_PER_SEC)
 
 static void set(Decision *decision, bool open, bool trouble, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -50,4 +55,25 @@ void decide_open(const DecideFacts *facts, Decision *ret_decision)
             "and pgp_server_2");
     else
         set(ret_decision, true, false, "this host is the primary, and no pgpool is alive");
+}
+
+bool decide_mail(MailState *state, const MailRule *rule, const Decision *now, int64_t now_us)
+{
+    bool changes = state->begun && (now->open != state->last.open || now->trouble != state->last.trouble);
+    int64_t since_us = now_us - state->mailed_us;
+    bool due = changes;
+
+    state->successes = now->trouble ? 0 : state->successes + 1;
+    if (now->trouble)
+        due = due || !state->begun || since_us >= rule->repeat_us ||
+              (strcmp(now->reason, state->mailed_reason) != 0 && since_us >= OTHER_TROUBLE_US);
+    else if (rule->success_period > 0)
+        due = due || !state->begun || state->successes % rule->success_period == 0;
+    if (due && now->trouble) {
+        state->mailed_us = now_us;
+        memcpy(state->mailed_reason, now->reason, sizeof state->mailed_reason);
+    }
+    state->begun = true;
+    state->last = *now;
+    return due;
 }

@@ -5,6 +5,7 @@
 #define PGVIGIL_FRONT_DECIDE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define DECIDE_PGPOOLS_MAX 2
 #define DECIDE_TEXT_LEN    512
@@ -32,5 +33,25 @@ typedef struct Decision {
 } Decision;
 
 void decide_open(const DecideFacts *facts, Decision *ret_decision);
+
+/* When a mail goes out about what a check has found. Times on one clock. */
+typedef struct MailRule {
+    int64_t repeat_us;      /* the same trouble again */
+    int64_t success_period; /* checks without trouble between two mails that say so; 0: none */
+} MailRule;
+
+typedef struct MailState { /* all zero before the first check */
+    bool begun;
+    Decision last;
+    int64_t mailed_us; /* of the last mail about a trouble */
+    char mailed_reason[DECIDE_TEXT_LEN];
+    int64_t successes; /* in a row */
+} MailState;
+
+/*
+ * Takes the check in; true: mail it. At once what changes, and a trouble that is another than the one before,
+ * but that at most once a minute, since a reason may have something in it that is never twice the same.
+ */
+bool decide_mail(MailState *state, const MailRule *rule, const Decision *now, int64_t now_us);
 
 #endif

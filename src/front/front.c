@@ -18,11 +18,24 @@ const FrontEnd front_table[] = {
      "standby, and with another one otherwise. Needs no configuration. It looks in the background and answers from memory; a server "
      "that ends is noticed at once. It stays in the foreground, logs to standard error, and ends with SIGTERM.",
      signalctl_options, signalctl_convert},
-    {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well"},
-    {"poolstatus", poolstatus_run, "pgpoolwatch: a report on pgpool and on the nodes of repmgr"},
+    {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well",
+     "pgpwatch [OPTION]...",
+     "Holds a TCP port open while pgpool and its nodes are well, as poolstatus says. Reads pgpoolwatch's config.ini; mails what changes.",
+     pgpwatch_options, watch_convert_pgp},
+    {"poolstatus", poolstatus_run, "pgpoolwatch: a report on pgpool and on the nodes of repmgr",
+     "poolstatus [OPTION]...",
+     "Reports on pgpool and on repmgr's nodes. Exit code 0: all is well; 3: pgpool, a primary and a standby are found, but something "
+     "else lacks; 1: not even that; 2: wrong use.",
+     poolstatus_options, NULL},
     {"repmgrwatch", repmgrwatch_run,
-     "pgpoolwatch: a TCP port that is open on the primary while no pgpool is alive"},
-    {"sendmail", sendmail_run, "pgpoolwatch: send one HTML mail"},
+     "pgpoolwatch: a TCP port that is open on the primary while no pgpool is alive",
+     "repmgrwatch [OPTION]...",
+     "Holds a TCP port open while this host is repmgr's one primary and no pgpool is alive. Reads pgpoolwatch's config.ini; mails what "
+     "changes.",
+     repmgrwatch_options, watch_convert_repmgr},
+    {"sendmail", sendmail_run, "pgpoolwatch: send one HTML mail", "sendmail [@FILE] [OPTION]...",
+     "Sends one HTML mail. @FILE has arguments, one a line; those on the command line go before. The connection is always encrypted.",
+     sendmail_options, NULL},
     {NULL},
 };
 
@@ -40,7 +53,16 @@ const FrontEnd *front_find(const char *path)
     return NULL;
 }
 
-void front_help(FILE *file, const FrontEnd *front)
+int front_show(const char *name)
 {
-    args_help(file, front->usage, front->text, front->options);
+    const FrontEnd *front = front_find(name);
+
+    args_help(stdout, front->usage, front->text, front->options);
+    return 0;
+}
+
+int front_refuse(const char *name, const Err *err)
+{
+    fprintf(stderr, "%s: %s\n", name, err->text);
+    return 2;
 }

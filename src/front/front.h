@@ -18,8 +18,7 @@ typedef struct FrontEnd {
     int (*run)(int argc, char **argv); /* argv[0] is the name */
     const char *help;                  /* one line, no full stop */
 
-    /* For the help and the manual page; options NULL: it prints its own help and is only named in the manual.
-     */
+    /* For the help and the manual page. */
     const char *usage;
     const char *text;
     const ArgsOption *options;
@@ -40,7 +39,10 @@ extern const FrontEnd front_table[];
  */
 const FrontEnd *front_find(const char *path);
 
-/* The help of one that has a table of options. */
-void front_help(FILE *file, const FrontEnd *front);
+/* Prints its help. Returns 0, the exit code. */
+int front_show(const char *name);
+
+/* Says on standard error why it was called wrongly. Returns 2, the exit code, as pgvigil's own. */
+int front_refuse(const char *name, const Err *err);
 
 #endif

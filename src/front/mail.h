@@ -24,6 +24,7 @@ bool mail_read(int argc, char **argv, Mail *ret_mail, bool *ret_help, Err *err);
 /* Wipes and frees. */
 void mail_done(Mail *mail);
 
+extern const ArgsOption sendmail_options[];
 int sendmail_run(int argc, char **argv);
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * pgpwatch.c: the port of a pgpool host: open while poolstatus says that all is well.
  */
+#include "front/front.h"
 #include "front/status_parts.h"
 #include "front/watch.h"
 
@@ -11,7 +12,7 @@
 
 #define STATUS_ARGS_MAX 32
 
-static const ArgsOption options[] = {
+const ArgsOption pgpwatch_options[] = {
     {"config", "FILE", false,
      "config.ini; default: /root/pgpwatch/config.ini, or else the one in /root/pgpoolwatch"},
     {"run-once", NULL, false, "one check and its mail, then end; exit code 0 if all is well"},
@@ -80,14 +81,7 @@ int pgpwatch_run(int argc, char **argv)
     bool help;
     Err err = {0};
 
-    if (!args_parse(options, argc, argv, false, &watch.args, &help, &err)) {
-        fprintf(stderr, "pgpwatch: %s\n", err.text);
-        return 2;
-    }
-    if (help) {
-        args_help(stdout, "pgpwatch [OPTION]...",
-                  "Holds a TCP port open while pgpool and its nodes are well.", options);
-        return 0;
-    }
-    return watch_run(&watch);
+    if (!args_parse(pgpwatch_options, argc, argv, false, &watch.args, &help, &err))
+        return front_refuse(watch.name, &err);
+    return help ? front_show(watch.name) : watch_run(&watch);
 }

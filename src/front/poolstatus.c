@@ -4,22 +4,26 @@
  * The parts run one after the other on the loop, each with a deadline. One that fails says so in its place,
  * and the others are printed all the same.
  */
+#include "front/front.h"
 #include "front/status_parts.h"
 
 #include "base/str.h"
 #include "front/watch.h"
+#include "net/operator.h"
 #include "pg/conn.h"
 #include "sys/clock.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define STEP_MS    5000
+#define AGENT_MS   1000
 #define OLD_REPMGR "/usr/pgsql-9.6/bin/repmgr"
 
-static const ArgsOption options[] = {
+const ArgsOption poolstatus_options[] = {
     {"host", "HOST", false, "pgpool's; default: localhost"},
     {"port", "NUMBER", false, "pgpool's; default: 5432"},
     {"user", "NAME", false, "at pgpool; default: pgpool"},
@@ -28,12 +32,14 @@ static const ArgsOption options[] = {
     {"repmgr-database", "NAME", false, "at the nodes; default: repmgr"},
     {"repmgr-path", "FILE", false, "the program; default: " OLD_REPMGR},
     {"repmgr-config", "FILE", false, "its repmgr.conf; default: it looks for it itself"},
+    {"agent-port", "NUMBER", false,
+     "where the nodes' pgvigil agents answer, who know their disks; 0: they are not asked; default: 8008"},
     {"disk-command", "WORDS", false,
-     "prints what `df -P` does; {host} becomes the node's; default: ssh -o BatchMode=yes -o ConnectTimeout=3 {host} df -P /"},
+     "without an agent: prints what `df -P` does; {host} becomes the node's; default: ssh -o BatchMode=yes -o ConnectTimeout=3 {host} df -P /"},
     {NULL},
 };
 
-enum { ALL_WELL = 0, NOT_FOUND = 1, WRONG_USE = 2 };
+enum { ALL_WELL = 0, NOT_FOUND = 1 };
 
 typedef struct Reply {
     uv_loop_t *loop;
@@ -107,7 +113,34 @@ static const char *option(const Args *args, const char *name, const char *fallba
     return value != NULL ? value : fallback;
 }
 
-static void print_disk(uv_loop_t *loop, const Args *args, const char *role, const RepmgrNode *node)
+/* The per cent in use, as df has it, by the word of the agent on that host. */
+static bool ask_agent(const char *host, uint16_t port, char *ret_use, size_t size)
+{
+    OperatorTarget target = {.host = host, .port = port, .timeout_ms = AGENT_MS};
+    Buf body = {0};
+    int status = 0;
+    bool ok = false;
+
+    if (!operator_get(&target, "/v1/cluster", &status, &body, NULL) || status != 200)
+        goto out;
+    json_t *cluster = json_loadb(body.data, body.len, 0, NULL);
+    const json_t *members = json_object_get(cluster, "members");
+    for (size_t i = 0; i < json_array_size(members) && !ok; i++) {
+        const json_t *member = json_array_get(members, i);
+        int64_t all = json_integer_value(json_object_get(member, "disk_size"));
+        int64_t left = json_integer_value(json_object_get(member, "disk_free"));
+        ok = all > 0 && left >= 0 && left <= all;
+        if (ok)
+            snprintf(ret_use, size, "%.0f", 100 - 100 * ((double) left / (double) all));
+    }
+    json_decref(cluster);
+out:
+    buf_done(&body);
+    return ok;
+}
+
+static void print_disk(uv_loop_t *loop, const Args *args, uint16_t agent_port, const char *role,
+                       const RepmgrNode *node)
 {
     char words[1024], host[REPMGR_HOST_LEN], use[8] = "?";
     const char *argv[32];
@@ -122,7 +155,8 @@ static void print_disk(uv_loop_t *loop, const Args *args, const char *role, cons
          word = strtok_r(NULL, " ", &save))
         argv[n++] = strcmp(word, "{host}") == 0 ? host : word;
     argv[n] = NULL;
-    if (n > 0 && run(loop, argv, &output, &err))
+    bool asked = agent_port > 0 && ask_agent(host, agent_port, use, sizeof use);
+    if (!asked && n > 0 && run(loop, argv, &output, &err))
         status_parse_disk(output.data, use, sizeof use);
     buf_done(&output);
     printf("- %-22s | %-26s | Disk | %s%s\n", role, node->name, use, use[0] == '?' ? "" : "%");
@@ -200,7 +234,7 @@ static bool show_node(uv_loop_t *loop, const Args *args, const RepmgrNode *node,
     return ok && is_up;
 }
 
-static bool show_summary(uv_loop_t *loop, const Args *args, const RepmgrCluster *cluster,
+static bool show_summary(uv_loop_t *loop, const Args *args, uint16_t agent_port, const RepmgrCluster *cluster,
                          const RepmgrNode *primary)
 {
     char(*lines)[160] = calloc(REPMGR_NODES_MAX, sizeof *lines), now[CLOCK_TEXT_LEN];
@@ -233,13 +267,13 @@ static bool show_summary(uv_loop_t *loop, const Args *args, const RepmgrCluster 
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < cluster->count; i++)
             if (cluster->nodes[i].is_primary == (pass == 0))
-                print_disk(loop, args, pass == 0 ? "MASTER" : "SLAVE", &cluster->nodes[i]);
+                print_disk(loop, args, agent_port, pass == 0 ? "MASTER" : "SLAVE", &cluster->nodes[i]);
     free(lines);
     return ok;
 }
 
 /* Returns the exit code. What else lacks than pool, primary and standby must not take the pool away. */
-static int show_all(uv_loop_t *loop, const Args *args, uint16_t port)
+static int show_all(uv_loop_t *loop, const Args *args, uint16_t port, uint16_t agent_port)
 {
     RepmgrCluster *cluster = calloc(1, sizeof *cluster);
     const RepmgrNode *primary = NULL;
@@ -267,7 +301,7 @@ static int show_all(uv_loop_t *loop, const Args *args, uint16_t port)
         status_print_blocks(stdout, rows);
     PQclear(rows);
     ok &= rows != NULL && standbys > 0;
-    bool rest = show_summary(loop, args, cluster, primaries == 1 ? primary : NULL);
+    bool rest = show_summary(loop, args, agent_port, cluster, primaries == 1 ? primary : NULL);
     free(cluster);
     return !ok ? NOT_FOUND : rest ? ALL_WELL : POOLSTATUS_USABLE;
 }
@@ -277,25 +311,19 @@ int poolstatus_run(int argc, char **argv)
     Args args;
     Err err = {0};
     bool help;
-    int64_t port;
+    int64_t port, agent_port;
     uv_loop_t loop;
 
-    if (!args_parse(options, argc, argv, false, &args, &help, &err) ||
-        (!help && !args_number(&args, "port", 1, 65535, 5432, &port, &err))) {
-        fprintf(stderr, "poolstatus: %s\n", err.text);
-        return WRONG_USE;
+    if (!args_parse(poolstatus_options, argc, argv, false, &args, &help, &err) ||
+        (!help && (!args_number(&args, "port", 1, 65535, 5432, &port, &err) ||
+                   !args_number(&args, "agent-port", 0, 65535, 8008, &agent_port, &err)))) {
+        return front_refuse("poolstatus", &err);
     }
-    if (help) {
-        args_help(
-            stdout, "poolstatus [OPTION]...",
-            "Reports on pgpool and on repmgr's nodes. Exit code 0: all is well; 3: pgpool, a primary and a "
-            "standby are found, but something else lacks; 1: not even that; 2: wrong use.",
-            options);
-        return ALL_WELL;
-    }
+    if (help)
+        return front_show("poolstatus");
     setvbuf(stdout, NULL, _IOLBF, 0);
     uv_loop_init(&loop);
-    int code = show_all(&loop, &args, (uint16_t) port);
+    int code = show_all(&loop, &args, (uint16_t) port, (uint16_t) agent_port);
     loop_end(&loop);
     if (code != ALL_WELL)
         puts(code == NOT_FOUND ? "Not healthy: see above" : "Healthy, but not all is well: see above");

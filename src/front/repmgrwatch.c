@@ -3,6 +3,7 @@
  *
  * The steps of a check, one after the other: the table, --csv, the primary's address, the pgpools' ports.
  */
+#include "front/front.h"
 #include "front/repmgr.h"
 #include "front/watch.h"
 
@@ -18,7 +19,7 @@
 
 #define CONNECT_US (3000 * US_PER_MS)
 
-static const ArgsOption options[] = {
+const ArgsOption repmgrwatch_options[] = {
     {"config", "FILE", false,
      "config.ini; default: /root/pgpwatch/config.ini, or else the one in /root/pgpoolwatch"},
     {"run-once", NULL, false, "one check and its mail, then end; exit code 0 if all is well"},
@@ -31,6 +32,7 @@ typedef struct Asking {
     Watch *watch;
     uv_getaddrinfo_t lookup;
     uv_connect_t connect;
+    struct addrinfo *found, *next; /* its name's addresses, and the one to try after this */
     uv_tcp_t *tcp;
     LoopTimer timer;
     bool over;
@@ -69,21 +71,49 @@ static void asked(Asking *asking, PgpoolState state)
     if (asking->tcp != NULL)
         loop_close_free((uv_handle_t *) asking->tcp);
     asking->tcp = NULL;
+    uv_freeaddrinfo(asking->found);
+    asking->found = NULL;
     if (--now.left == 0)
         decide(asking->watch);
 }
 
+static void try_next(Asking *asking);
+
 static void on_connect(uv_connect_t *connect, int status)
 {
-    if (status != UV_ECANCELED)
-        asked(connect->data, status == 0 ? PGPOOL_OPEN : PGPOOL_CLOSED);
+    if (status == 0)
+        asked(connect->data, PGPOOL_OPEN);
+    else if (status != UV_ECANCELED)
+        try_next(connect->data);
+}
+
+/* It is alive if it answers at one of its addresses. */
+static void try_next(Asking *asking)
+{
+    if (asking->tcp != NULL)
+        loop_close_free((uv_handle_t *) asking->tcp);
+    asking->tcp = NULL;
+    while (!asking->over && asking->next != NULL) {
+        const struct addrinfo *at = asking->next;
+        asking->next = at->ai_next;
+        asking->tcp = calloc(1, sizeof *asking->tcp);
+        if (asking->tcp == NULL)
+            abort();
+        uv_tcp_init(&asking->watch->loop, asking->tcp);
+        asking->connect.data = asking;
+        if (uv_tcp_connect(&asking->connect, asking->tcp, at->ai_addr, on_connect) == 0)
+            return;
+        loop_close_free((uv_handle_t *) asking->tcp);
+        asking->tcp = NULL;
+    }
+    asked(asking, PGPOOL_CLOSED);
 }
 
 static void on_late(void *arg)
 {
     Asking *asking = arg;
 
-    if (asking->tcp == NULL)
+    if (asking->found == NULL)
         uv_cancel((uv_req_t *) &asking->lookup);
     else
         asked(asking, PGPOOL_CLOSED);
@@ -97,15 +127,8 @@ static void on_pgpool_address(uv_getaddrinfo_t *lookup, int status, struct addri
         asked(asking, PGPOOL_UNKNOWN);
         return;
     }
-    asking->tcp = calloc(1, sizeof *asking->tcp);
-    if (asking->tcp == NULL)
-        abort();
-    uv_tcp_init(&asking->watch->loop, asking->tcp);
-    asking->connect.data = asking;
-    int code = uv_tcp_connect(&asking->connect, asking->tcp, found->ai_addr, on_connect);
-    uv_freeaddrinfo(found);
-    if (code != 0)
-        asked(asking, PGPOOL_CLOSED);
+    asking->found = asking->next = found;
+    try_next(asking);
 }
 
 static void ask_pgpools(Watch *watch)
@@ -294,15 +317,7 @@ int repmgrwatch_run(int argc, char **argv)
     bool help;
     Err err = {0};
 
-    if (!args_parse(options, argc, argv, false, &watch.args, &help, &err)) {
-        fprintf(stderr, "repmgrwatch: %s\n", err.text);
-        return 2;
-    }
-    if (help) {
-        args_help(stdout, "repmgrwatch [OPTION]...",
-                  "Holds a TCP port open while this host is repmgr's one primary and no pgpool is alive.",
-                  options);
-        return 0;
-    }
-    return watch_run(&watch);
+    if (!args_parse(repmgrwatch_options, argc, argv, false, &watch.args, &help, &err))
+        return front_refuse(watch.name, &err);
+    return help ? front_show(watch.name) : watch_run(&watch);
 }

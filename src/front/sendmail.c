@@ -3,6 +3,7 @@
  *
  * A file of arguments has one a line, as Python's argparse reads it; what the command line says goes before.
  */
+#include "front/front.h"
 #include "front/mail.h"
 
 #include "config/value.h"
@@ -17,9 +18,9 @@
 #define MAIL_TIMEOUT_MS 60000
 #define BLANKS          " \t,"
 
-enum { SENT = 0, NOT_SENT = 1, WRONG_USE = 2 };
+enum { SENT = 0, NOT_SENT = 1 };
 
-static const ArgsOption options[] = {
+const ArgsOption sendmail_options[] = {
     {"user", "NAME", false, "login at the mail server; without it there is none"},
     {"password", "TEXT", true, "the login's password; better in @FILE than on the command line"},
     {"sender", "ADDRESS", false, "whom the mail is from"},
@@ -66,7 +67,7 @@ static bool read_file(Mail *mail, const char *path, Err *err)
             return err_set(err, ERR_CONFIG, "%s: more than %d arguments", path, LINES_MAX - 1);
         mail->lines[count++] = line;
     }
-    if (!args_parse(options, count, mail->lines, false, &mail->from_file, &help, err))
+    if (!args_parse(sendmail_options, count, mail->lines, false, &mail->from_file, &help, err))
         return err_context(err, "%s", path);
     return true;
 }
@@ -172,7 +173,7 @@ bool mail_read(int argc, char **argv, Mail *ret_mail, bool *ret_help, Err *err)
             own[count++] = argv[i];
         }
     }
-    if (!args_parse(options, count, own, false, &ret_mail->given, ret_help, err))
+    if (!args_parse(sendmail_options, count, own, false, &ret_mail->given, ret_help, err))
         return false;
     if (*ret_help)
         return true;
@@ -213,18 +214,12 @@ int sendmail_run(int argc, char **argv)
     Outcome outcome = {0};
 
     if (!mail_read(argc, argv, &mail, &help, &err)) {
-        fprintf(stderr, "sendmail: %s\n", err.text);
         mail_done(&mail);
-        return WRONG_USE;
+        return front_refuse("sendmail", &err);
     }
     if (help) {
-        args_help(
-            stdout, "sendmail [@FILE] [OPTION]...",
-            "Sends one HTML mail. @FILE has arguments, one a line; those on the command line go before. "
-            "The connection is always encrypted.",
-            options);
         mail_done(&mail);
-        return SENT;
+        return front_show("sendmail");
     }
     uv_loop_init(&loop);
     if (smtp_send(&loop, &mail.server, &mail.mail, MAIL_TIMEOUT_MS, on_sent, &outcome, &outcome.err) != NULL)

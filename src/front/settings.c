@@ -48,6 +48,7 @@ static const Key keys[] = {
     {"general", "poolstatus_path", TEXT, AT(poolstatus_path)},
     {"general", "poolstatus_user", TEXT, AT(poolstatus_user)},
     {"general", "poolstatus_args", TEXT, AT(poolstatus_args)},
+    {"general", "check_timeout", DURATION, AT(check_timeout_ms), 1000, (int64_t) DAY_S * 1000},
     {"general", "mail_repeat", DURATION, AT(mail_repeat_ms), 1000, (int64_t) DAY_S * 1000},
 };
 #define KEYS ((int) (sizeof keys / sizeof *keys))
@@ -185,7 +186,8 @@ bool settings_read(const char *path, SettingsPart part, Settings *ret_settings, 
                                .repmgr_user = "postgres",
                                .sendmail_settings_path = "/root/pgpoolwatch/args.txt",
                                .poolstatus_user = "postgres",
-                               .mail_repeat_ms = 600000};
+                               .mail_repeat_ms = 600000,
+                               .check_timeout_ms = 40000};
     if (!ini_read(path, on_entry, on_problem, &reading, err))
         return false;
     if (reading.err.code != ERR_NONE) {

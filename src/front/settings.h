@@ -32,6 +32,7 @@ typedef struct Settings {
     char poolstatus_user[SETTINGS_TEXT_LEN];
     char poolstatus_args[SETTINGS_TEXT_LEN]; /* with blanks between them */
     int64_t mail_repeat_ms;
+    int64_t check_timeout_ms; /* of a whole check; after it the port closes */
 } Settings;
 
 /*

@@ -26,7 +26,6 @@
 #define CONNECTIONS       256
 #define IDLE_S            30
 #define HELD_TIMEOUT_MS   10000
-#define EXIT_BAD_USE      2 /* as pgvigil's own */
 #define HTTP_NO_CONTENT   204
 #define HTTP_NOT_MODIFIED 304
 #define HTTP_BAD_METHOD   405
@@ -176,8 +175,9 @@ static void stop(Front *front)
 
 static int fail(const Err *err)
 {
-    fprintf(stderr, "pg_signalctl: %s\n", err->text);
-    return err->code == ERR_CONFIG ? EXIT_BAD_USE : EXIT_FAILURE;
+    int code = front_refuse("pg_signalctl", err);
+
+    return err->code == ERR_CONFIG ? code : EXIT_FAILURE;
 }
 
 int signalctl_run(int argc, char **argv)
@@ -190,10 +190,8 @@ int signalctl_run(int argc, char **argv)
         signalctl_options_done(&front.signalctl.options);
         return fail(&err);
     }
-    if (help) {
-        front_help(stdout, front_find("pg_signalctl"));
-        return EXIT_SUCCESS;
-    }
+    if (help)
+        return front_show("pg_signalctl");
     if (uv_loop_init(&front.signalctl.loop) != 0)
         abort();
     bool started = start(&front, &err);

@@ -4,6 +4,7 @@
 #ifndef PGVIGIL_FRONT_STATUS_PARTS_H
 #define PGVIGIL_FRONT_STATUS_PARTS_H
 
+#include "front/args.h"
 #include "front/repmgr.h"
 
 #include <libpq-fe.h>
@@ -28,6 +29,7 @@ const char *status_sql_events(int version);
 /* The exit code of poolstatus for: pgpool, a primary and a standby are found, but something else lacks. */
 #define POOLSTATUS_USABLE 3
 
+extern const ArgsOption poolstatus_options[];
 int poolstatus_run(int argc, char **argv);
 
 #endif

@@ -5,6 +5,7 @@
  * a check has no answer in time, because its deadline is an answer.
  */
 #include "front/watch.h"
+#include "front/front.h"
 
 #include "base/str.h"
 #include "sys/clock.h"
@@ -17,7 +18,6 @@
 
 #define MAILS_MAX 4 /* at a time; one more is dropped, and that is logged */
 #define MAIL_MS   90000
-#define CHECK_US  (2 * WATCH_CHECK_MS * US_PER_MS + 10 * 1000 * US_PER_MS) /* its programs, and some more */
 #define BODY_MAX  60000 /* an argument of a program may have 128 KiB */
 
 static bool is_given(const Watch *watch, const char *name)
@@ -43,7 +43,7 @@ void watch_as_user(const char *user, const char *const *argv, const char **ret_a
 static void finish(Watch *watch)
 {
     watch->ending = true;
-    port_close(&watch->port);
+    gate_close(watch->port);
     loop_timer_done(&watch->timer);
     loop_timer_done(&watch->deadline);
     uv_stop(&watch->loop);
@@ -123,28 +123,18 @@ static void begin_check(void *arg)
     if (watch->checking || watch->ending)
         return; /* the one before takes longer than check_period */
     watch->checking = true;
-    loop_timer_start(&watch->deadline, CHECK_US, 0);
+    loop_timer_start(&watch->deadline, watch->settings.check_timeout_ms * US_PER_MS, 0);
     watch->check(watch);
 }
 
-static bool is_mail_due(Watch *watch, const Decision *decision)
+static MailRule mail_rule(const Watch *watch)
 {
     const Settings *settings = &watch->settings;
     bool on_success =
         watch->part == SETTINGS_PGP && (settings->mail_on_success || is_given(watch, "mail-on-success"));
-    int64_t now_us = clock_now().boot_us;
 
-    watch->successes = decision->trouble ? 0 : watch->successes + 1;
-    bool is_change = watch->checked_once &&
-                     (decision->open != watch->last.open || decision->trouble != watch->last.trouble);
-    bool is_due = is_change;
-    if (decision->trouble)
-        is_due |= !watch->checked_once || now_us - watch->mailed_us >= settings->mail_repeat_ms * US_PER_MS;
-    else if (on_success)
-        is_due |= !watch->checked_once || watch->successes % settings->success_period == 0;
-    if (is_due && decision->trouble)
-        watch->mailed_us = now_us;
-    return is_due;
+    return (MailRule){.repeat_us = settings->mail_repeat_ms * US_PER_MS,
+                      .success_period = on_success ? settings->success_period : 0};
 }
 
 static void settle(Watch *watch, const Decision *decision, const char *details)
@@ -154,20 +144,20 @@ static void settle(Watch *watch, const Decision *decision, const char *details)
     char text[DECIDE_TEXT_LEN + 2];
 
     if (!now.open) {
-        port_close(&watch->port);
-    } else if (!port_open(&watch->port, (uint16_t) watch->settings.open_port[watch->part], &err)) {
+        gate_close(watch->port);
+    } else if (!gate_open(watch->port, NULL, (uint16_t) watch->settings.open_port[watch->part], &err)) {
         now = (Decision){.open = false, .trouble = true};
         str_copy(now.reason, sizeof now.reason, err.text);
     }
-    if (!watch->checked_once || now.open != watch->last.open || now.trouble != watch->last.trouble ||
-        strcmp(now.reason, watch->last.reason) != 0)
+    const Decision *last = &watch->mail.last;
+    if (!watch->mail.begun || now.open != last->open || now.trouble != last->trouble ||
+        strcmp(now.reason, last->reason) != 0)
         log_line(now.trouble ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, now.open ? "port_open" : "port_closed",
                  "port=%lld reason=%s", (long long) watch->settings.open_port[watch->part],
                  log_quote(now.reason, text, sizeof text));
-    if (is_mail_due(watch, &now))
+    MailRule rule = mail_rule(watch);
+    if (decide_mail(&watch->mail, &rule, &now, clock_now().boot_us))
         send_mail(watch, &now, details);
-    watch->checked_once = true;
-    watch->last = now;
     watch->exit_code = now.trouble ? 1 : 0;
     if (is_given(watch, "run-once") && watch->mails == 0)
         finish(watch);
@@ -185,11 +175,12 @@ void watch_checked(Watch *watch, const Decision *decision, const char *details)
 /* A name that does not resolve cannot be cut short: the port must not stay open for as long as that takes. */
 static void on_late(void *arg)
 {
+    const Watch *watch = arg;
     Decision late = {.trouble = true};
 
     snprintf(late.reason, sizeof late.reason,
              "the check has not ended within %lld s; is a name server not answering?",
-             (long long) (CHECK_US / 1000000));
+             (long long) (watch->settings.check_timeout_ms / 1000));
     settle(arg, &late, NULL);
 }
 
@@ -221,7 +212,7 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     if (settings.open_port[watch->part] != watch->settings.open_port[watch->part])
-        port_close(&watch->port); /* the next check opens the other */
+        gate_close(watch->port); /* the next check opens the other */
     watch->settings = settings;
     loop_timer_start(&watch->timer, 0, settings.check_period_s[watch->part] * 1000 * US_PER_MS);
     log_line(LOG_LEVEL_INFO, "reloaded", "check_period=%llds",
@@ -234,13 +225,13 @@ int watch_run(Watch *watch)
     Err err = {0};
     ssize_t len = readlink("/proc/self/exe", watch->self, sizeof watch->self - 1);
 
-    if (len <= 0 || !load(watch, &watch->settings, &err)) {
-        fprintf(stderr, "%s: %s\n", watch->name, len <= 0 ? "/proc/self/exe cannot be read" : err.text);
-        return 2;
-    }
+    if (len <= 0)
+        err_set(&err, ERR_IO, "/proc/self/exe cannot be read");
+    if (len <= 0 || !load(watch, &watch->settings, &err))
+        return front_refuse(watch->name, &err);
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&watch->loop);
-    port_init(&watch->port, &watch->loop);
+    watch->port = gate_new(&watch->loop, false);
     for (int i = 0; i < 3; i++) {
         uv_signal_init(&watch->loop, &watch->signals[i]);
         watch->signals[i].data = watch;

@@ -5,10 +5,11 @@
 #ifndef PGVIGIL_FRONT_WATCH_H
 #define PGVIGIL_FRONT_WATCH_H
 
+#include "base/str.h"
 #include "front/args.h"
 #include "front/decide.h"
-#include "front/port.h"
 #include "front/settings.h"
+#include "net/gate.h"
 #include "sys/exec.h"
 #include "sys/loop.h"
 
@@ -18,15 +19,13 @@ typedef struct Watch {
     SettingsPart part;
     Args args;
     Settings settings;
-    Port port;
+    Gate *port;
     LoopTimer timer, deadline; /* of the next check; of the one under way */
     uv_signal_t signals[3];
     char self[4096]; /* our own program */
-    bool checking, ending, checked_once;
+    bool checking, ending;
     int mails; /* on their way */
-    int64_t successes;
-    Decision last;
-    int64_t mailed_us; /* boot clock; of the last about a trouble */
+    MailState mail;
     int exit_code;
     void (*check)(struct Watch *watch); /* ends in watch_checked */
 } Watch;
@@ -45,7 +44,12 @@ void watch_checked(Watch *watch, const Decision *decision, const char *details);
  */
 void watch_as_user(const char *user, const char *const *argv, const char **ret_argv);
 
+extern const ArgsOption pgpwatch_options[], repmgrwatch_options[];
 int pgpwatch_run(int argc, char **argv);
 int repmgrwatch_run(int argc, char **argv);
+
+/* What config.ini means natively, see front.h. */
+bool watch_convert_pgp(int argc, char **argv, Buf *out, Err *err);
+bool watch_convert_repmgr(int argc, char **argv, Buf *out, Err *err);
 
 #endif

@@ -28,19 +28,21 @@ typedef struct Held {
 
 struct Gate {
     uv_loop_t *loop;
+    bool shares;
     uv_poll_t *poll; /* NULL: closed */
     int fd;
     uint64_t taken;
     Held held[GATE_HELD_MAX];
 };
 
-Gate *gate_new(uv_loop_t *loop)
+Gate *gate_new(uv_loop_t *loop, bool shares)
 {
     Gate *gate = calloc(1, sizeof *gate);
 
     if (gate == NULL)
         abort();
     gate->loop = loop;
+    gate->shares = shares;
     return gate;
 }
 
@@ -175,11 +177,16 @@ bool gate_open(Gate *gate, const char *address, uint16_t port, Err *err)
         return true;
     int fd = open_socket(address, port, &at, &len);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0 &&
+        (!gate->shares || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0) &&
         bind(fd, (struct sockaddr *) &at, len) == 0 && listen(fd, BACKLOG) == 0)
         gate->poll = poll_new(gate->loop, fd, gate);
     if (gate->poll == NULL) {
-        err_set_errno(err, ERR_NET, errno, "cannot listen on port %u", port);
+        int number = errno;
+        if (number == EADDRINUSE)
+            err_set(err, ERR_NET,
+                    "port %u is in use by another program: set another, or end that one (ss -ltnp)", port);
+        else
+            err_set_errno(err, ERR_NET, number, "cannot listen on port %u", port);
         if (fd >= 0)
             close(fd);
         return false;

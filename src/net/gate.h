@@ -16,12 +16,15 @@
 
 typedef struct Gate Gate;
 
-/* Closed at first. Loop's thread only, as all of these. Out of memory ends the process. */
-Gate *gate_new(uv_loop_t *loop);
+/*
+ * Closed at first. Loop's thread only, as all of these. shares: the port may be another process's of ours
+ * that is about to end, so that a change of process is not seen from outside. Out of memory ends the process.
+ */
+Gate *gate_new(uv_loop_t *loop, bool shares);
 
 /*
- * Listens; address NULL: on all, IPv4 and IPv6. Open already: nothing, whatever the address. Shares the port
- * with another process of ours that is about to end, so that a change of process is not seen from outside.
+ * Listens; address NULL: on all, IPv4 and IPv6. Open already: nothing, whatever the address. False with
+ * ERR_NET: the port is in use, or not allowed.
  */
 bool gate_open(Gate *gate, const char *address, uint16_t port, Err *err);
 

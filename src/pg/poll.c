@@ -39,6 +39,8 @@ void poll_emit(PgPoll *poll)
     poll->next.responsive = poll->next.postmaster != 0 && poll->answered && poll->fresh_answered;
     poll->next.disk_stuck = poll->probe.stuck;
     poll->next.disk_full = poll->probe.full;
+    poll->next.disk_size = poll->probe.disk_size;
+    poll->next.disk_free = poll->probe.disk_free;
     poll->status = poll->next;
     if (poll->status.problem[0] == '\0')
         snprintf(poll->status.problem, sizeof poll->status.problem, "%.200s", poll->probe.err.text);

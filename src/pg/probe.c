@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define BLOCK_LEN 8192
@@ -25,6 +26,7 @@ struct ProbeJob {
     char data_directory[DATADIR_PATH_LEN];
     int failure; /* errno, or 0 */
     Err err;
+    uint64_t disk_size, disk_free;
 };
 
 /* ---- The worker ---- */
@@ -86,6 +88,12 @@ static void write_all(void *arg)
 {
     ProbeJob *job = arg;
     char wal[DATADIR_PATH_LEN + 32];
+    struct statvfs fs;
+
+    if (statvfs(job->data_directory, &fs) == 0) {
+        job->disk_size = (uint64_t) fs.f_blocks * fs.f_frsize;
+        job->disk_free = (uint64_t) fs.f_bavail * fs.f_frsize;
+    }
 
     snprintf(wal, sizeof wal, "%s/pg_wal", job->data_directory);
     job->failure = look_for_control(job->data_directory, &job->err);
@@ -116,6 +124,8 @@ static void on_ended(void *arg)
     if (probe != NULL) {
         bool full = job->failure == ENOSPC || job->failure == EDQUOT;
         probe->job = NULL;
+        probe->disk_size = job->disk_size;
+        probe->disk_free = job->disk_free;
         if (loop_timer_is_running(&probe->timer))
             set(probe, job->failure != 0 && !full, full, &job->err);
     }

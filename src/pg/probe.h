@@ -18,9 +18,10 @@ typedef void ProbeFn(void *arg);
 typedef struct ProbeJob ProbeJob;
 
 typedef struct Probe {
-    bool stuck; /* a write has failed, or has not ended for the timeout */
-    bool full;  /* the newest found no room; that alone is not stuck */
-    Err err;    /* why; without a code if neither */
+    bool stuck;                    /* a write has failed, or has not ended for the timeout */
+    bool full;                     /* the newest found no room; that alone is not stuck */
+    uint64_t disk_size, disk_free; /* bytes, of the file system below the data directory; size 0: not known */
+    Err err;                       /* why; without a code if neither */
 
     /* the probe's own */
     ProbeJob *job; /* under way */

@@ -67,7 +67,8 @@ typedef struct PgStatus {
     bool disk_stuck;     /* a write to the server's disk has failed, or has not ended for disk_timeout; or the
                             running server's files are gone */
     bool disk_full;      /* the newest write found no room */
-    bool streaming;      /* standby: the walreceiver streams */
+    uint64_t disk_size, disk_free; /* bytes, below the data directory; size 0: not known */
+    bool streaming;                /* standby: the walreceiver streams */
     bool position_known; /* standby: has replayed all its own WAL once; before that lsn is too low */
     bool can_rewind;     /* data checksums or wal_log_hints */
     bool pending_restart;

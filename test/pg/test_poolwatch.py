@@ -1,10 +1,13 @@
 """pgpoolwatch's programs: sendmail against a real SMTP server, repmgrwatch by recorded output of repmgr 3."""
 
+import http.server
+import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -213,3 +216,93 @@ def test_poolstatus_with_nothing_there(tmp_path):
                  "- MASTER                 | dbser2                     | Disk | 5%",
                  "- SLAVE                  | dbser1                     | Disk | 5%"):
         assert text in done.stdout, text
+
+
+def test_a_check_that_hangs(tmp_path):
+    """The port closes when the time is over, and what hangs is told."""
+    port = _free_port()
+    config, log = tmp_path / "config.ini", tmp_path / "log"
+    config.write_text(_scripts(tmp_path) % port + "check_timeout=1s\n")
+    (tmp_path / "status").write_text("#!/bin/sh\ntest -e %s/well || exec sleep 60\n" % tmp_path)
+    (tmp_path / "well").touch()
+    with log.open("w") as file:
+        process = subprocess.Popen([PROGRAM, "as", "pgpwatch", "--config=%s" % config], stderr=file)
+    try:
+        wait_for(lambda: _is_open(port), 20, "the port to open")
+        (tmp_path / "well").unlink()
+        wait_for(lambda: not _is_open(port), 10, "the port to close")  # a program may take 15 s
+        wait_for(lambda: len(_mails(tmp_path)) == 1, 20, "a mail")
+        assert "has not ended within 1 s" in log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_port_of_both_families(tmp_path):
+    port = _free_port()
+    (tmp_path / "config.ini").write_text(_scripts(tmp_path) % port)
+    (tmp_path / "well").touch()
+    process = subprocess.Popen([PROGRAM, "as", "pgpwatch", "--config=%s" % (tmp_path / "config.ini")],
+                               stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _is_open(port), 20, "the port to open")
+        socket.create_connection(("::1", port), 5).close()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_disk_use_by_the_agent(tmp_path):
+    """An agent's word goes before df; one without a server knows nothing."""
+    table, repmgr, disk = tmp_path / "table", tmp_path / "repmgr", tmp_path / "disk"
+    table.write_text(OLD.replace("host=dbser", "host=127.0.0.1 port=%d application_name=" % _free_port()))
+    repmgr.write_text("#!/bin/sh\nexec cat %s\n" % table)
+    disk.write_text("#!/bin/sh\necho Capacity\necho /dev/x 100 5 95 5% /\n")
+    for path in (repmgr, disk):
+        path.chmod(0o755)
+    answer = {"members": [{"name": "w1"}, {"name": "a", "disk_size": None, "disk_free": None},
+                          {"name": "b", "disk_size": 1000, "disk_free": 580}]}
+
+    class Agent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: the name is the library's
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Agent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            for wanted in ("42", "5"):
+                done = subprocess.run([PROGRAM, "as", "poolstatus", "--port=%d" % _free_port(), "--repmgr-path=%s" % repmgr,
+                                       "--agent-port=%d" % server.server_port, "--disk-command=%s {host}" % disk],
+                                      capture_output=True, text=True, timeout=60)
+                assert "- MASTER                 | dbser2                     | Disk | %s%%" % wanted in done.stdout
+                answer["members"] = answer["members"][:2]
+        finally:
+            server.shutdown()
+
+
+def test_convert(tmp_path):
+    config = tmp_path / "config.ini"
+    config.write_text("[pgp]\nopen_port=5560\n[repmgr]\npgp_server_1=10.0.0.7\npgp_server_2=fd00::8\ncheck_port=5559\n"
+                      "open_port=5561\n[general]\nsendmail=no\n")
+
+    def convert(name):
+        done = subprocess.run([PROGRAM, "config", "convert", name, str(config)], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "\n[gate pgpool]\n" in convert("pgpwatch") and "\nport = 5560\nopen_when = healthy\n" in convert("pgpwatch")
+    text = convert("repmgrwatch")
+    assert "\nport = 5561\nopen_when = primary\n" in text
+    assert "\nunless = tcp://10.0.0.7:5559 tcp://[fd00::8]:5559\n" in text
+    native = tmp_path / "pgvigil.conf"
+    native.write_text("[cluster]\nname = x\nsecret = 0123456789abcdef0123456789abcdef\n[members]\na = host=127.0.0.1\n"
+                      "[postgresql]\ndata_directory = /nowhere\n" + text)
+    done = subprocess.run([PROGRAM, "config", "check", "--config", str(native)], capture_output=True, text=True, timeout=30)
+    assert "gate" not in done.stderr, done.stderr

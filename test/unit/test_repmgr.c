@@ -3,8 +3,10 @@
  */
 #include "unit.h"
 
+#include "base/types.h"
 #include "front/decide.h"
 #include "front/repmgr.h"
+#include "front/status_parts.h"
 
 #include <string.h>
 
@@ -136,13 +138,58 @@ static void decisions(void **state)
     }
 }
 
+/* One on each line: when it is, what it finds, whether there is a mail. */
+static void mails(void **state)
+{
+    static const struct {
+        int at_s;
+        bool open, trouble;
+        const char *reason;
+        bool mail;
+    } checks[] = {
+        {0, true, false, "well", false},   {5, false, true, "a", true},    {10, false, true, "a", false},
+        {64, false, true, "b", false},     {65, false, true, "b", true},   {70, false, true, "b", false},
+        {664, false, true, "b", false},    {665, false, true, "b", true},  {670, true, false, "well", true},
+        {675, true, false, "well", false}, {680, false, false, "c", true}, {685, false, true, "a", true},
+    };
+    MailRule rule = {.repeat_us = 600 * US_PER_SEC};
+    MailState mail = {0};
+    (void) state;
+
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        Decision now = {.open = checks[i].open, .trouble = checks[i].trouble};
+        snprintf(now.reason, sizeof now.reason, "%s", checks[i].reason);
+        if (decide_mail(&mail, &rule, &now, (1000 + checks[i].at_s) * US_PER_SEC) != checks[i].mail)
+            fail_msg("at %d s", checks[i].at_s);
+    }
+    /* The first check of all: trouble is told, success where it is wanted, and each third one after it. */
+    Decision well = {.open = true}, broken = {.trouble = true, .reason = "a"};
+    mail = (MailState){0};
+    assert_true(decide_mail(&mail, &rule, &broken, 0));
+    rule.success_period = 3;
+    mail = (MailState){0};
+    for (int i = 1; i <= 7; i++)
+        assert_int_equal(decide_mail(&mail, &rule, &well, i), i == 1 || i % 3 == 0);
+}
+
+/* The names before PostgreSQL 10, and repmgr 3's table. */
+static void old_sql(void **state)
+{
+    (void) state;
+    for (int primary = 0; primary <= 1; primary++) {
+        assert_non_null(strstr(status_sql_position(false, primary), "_xlog_"));
+        assert_null(strstr(status_sql_position(false, primary), "_lsn"));
+        assert_null(strstr(status_sql_position(true, primary), "_xlog_"));
+    }
+    assert_non_null(strstr(status_sql_events(3), "from repl_events"));
+    assert_non_null(strstr(status_sql_events(5), "from repmgr.events"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(old_table),
-        cmocka_unit_test(new_table),
-        cmocka_unit_test(never_seen),
-        cmocka_unit_test(decisions),
+        cmocka_unit_test(mails),     cmocka_unit_test(old_sql),    cmocka_unit_test(old_table),
+        cmocka_unit_test(new_table), cmocka_unit_test(never_seen), cmocka_unit_test(decisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
