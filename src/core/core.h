@@ -229,7 +229,8 @@ typedef struct Peer {
     Sighting twin; /* another machine speaks under its name while it does */
     Lsn sync_mark; /* flushed here at sync_mark_at; LSN_NONE: none set */
     Clock sync_mark_at;
-    Clock sync_at; /* when it had all that was flushed here, and could be waited for */
+    Clock sync_at;   /* when it had all that was flushed here, and could be waited for */
+    bool sync_ready; /* by its newest report it could be waited for */
 } Peer;
 
 typedef struct Promise {

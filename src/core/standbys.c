@@ -95,6 +95,8 @@ static void watch_member(Core *core, MemberNo no)
     bool alive = view_is_fresh(core, no) && !peer->relayed && !peer->report.disk_failed &&
                  theirs->state == PG_STANDBY && ready;
 
+    peer->sync_ready = alive;
+
     if (confirmed == LSN_NONE) {
         peer->sync_mark = LSN_NONE;
         return;
@@ -109,7 +111,10 @@ static void watch_member(Core *core, MemberNo no)
     }
 }
 
-/* Whoever is in R has its time after a takeover, too; who is to join it must be in sync rather than late. */
+/*
+ * Whoever is in R has its time after a takeover, too; who is to join it must be in sync rather than late, and
+ * at this moment one whose own commits would wait.
+ */
 static MemberSet in_sync(const Core *core)
 {
     const Document *doc = &core->persist.doc;
@@ -124,7 +129,7 @@ static MemberSet in_sync(const Core *core)
 
         if (!may_be_waited_for(core, no))
             continue;
-        if (member ? late_us <= limit_us || here_us <= limit_us : late_us <= limit_us / 2)
+        if (member ? late_us <= limit_us || here_us <= limit_us : peer->sync_ready && late_us <= limit_us / 2)
             set |= bit(no);
     }
     return set;

@@ -115,8 +115,9 @@ static void who_may_stand(void **state)
     assert_obstacle(&core, NULL);
 }
 
-/* Nobody waits for a member that said so, whatever it has. */
-static void tags_keep_out(void **state)
+/* Nobody waits for a member that said so, whatever it has, nor for one whose own commits would not wait now.
+ */
+static void who_is_kept_out(void **state)
 {
     Core core = fixture_core(A);
     (void) state;
@@ -133,6 +134,7 @@ static void tags_keep_out(void **state)
     core.lease_base_ms = 1000;
     core.pg.names = (Names){.kind = NAMES_OURS, .set = ONLY(B), .needed = 1, .epoch = 2};
     core.peer[B].sync_at = core.peer[C].sync_at = core.now;
+    core.peer[B].sync_ready = core.peer[C].sync_ready = true;
     core.peer[B].report.no_sync = true;
     core.peer[C].report.no_failover = false;
     core.acted_us = 0;
@@ -140,6 +142,9 @@ static void tags_keep_out(void **state)
     standbys_tick(&core, &fixture_out);
     assert_true(core.sync_evaluated);
     assert_int_equal(core.sync_good & ABC, ONLY(C));
+    core.peer[C].sync_ready = false; /* a moment ago it was; now it takes its names away */
+    standbys_tick(&core, &fixture_out);
+    assert_int_equal(core.sync_good & ABC, 0);
 }
 
 static void a_takeover_keeps_the_set(void **state)
@@ -270,7 +275,7 @@ int main(void)
         cmocka_unit_test(positions_that_count),
         cmocka_unit_test(what_needs_no_positions),
         cmocka_unit_test(who_may_stand),
-        cmocka_unit_test(tags_keep_out),
+        cmocka_unit_test(who_is_kept_out),
         cmocka_unit_test(a_takeover_keeps_the_set),
         cmocka_unit_test(what_a_server_is_told),
         cmocka_unit_test(the_barrier),
