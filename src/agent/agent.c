@@ -70,10 +70,20 @@ static void publish(Agent *agent, bool changed)
     beside_publish(agent);
 }
 
+/* What a member shows of another is not older than what that one was told of it. */
+static bool is_news_of_peer(const Report *before, const Report *now)
+{
+    return before->pg.state != now->pg.state || before->pg.streaming != now->pg.streaming ||
+           before->failures != now->failures;
+}
+
 static bool is_news(const Agent *agent, const Core *before)
 {
     const Core *core = &agent->core;
 
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (is_news_of_peer(&before->peer[no].report, &core->peer[no].report))
+            return true;
     return before->role != core->role || before->rule != core->rule || before->leader != core->leader ||
            before->pg.state != core->pg.state || before->op.state != core->op.state ||
            before->plan.step != core->plan.step || before->pg.streaming != core->pg.streaming ||
