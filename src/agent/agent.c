@@ -354,6 +354,7 @@ static bool start_server_side(Agent *agent, Err *err)
     actions_set_permit(agent->actions, has_lease, agent);
     loop_timer_init(&agent->slots_timer, &agent->loop, observe_slots, agent);
     loop_timer_start(&agent->slots_timer, SLOTS_EVERY_US, SLOTS_EVERY_US);
+    streaming_start(agent);
     loop_timer_init(&agent->guard_timer, &agent->loop, on_guard_time, agent);
     return start_guard(agent, err);
 }
@@ -394,6 +395,7 @@ static void start_signals(Agent *agent)
 static void done(Agent *agent)
 {
     beside_done(agent);
+    streaming_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
     gates_done(agent);
     proxies_done(agent);

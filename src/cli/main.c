@@ -104,7 +104,8 @@ const Verb verb_table[] = {
      "of that file, 24 hours unless --hours or --runs says otherwise; tells how often writes stopped and for how long, what "
      "was lost, and what the settings expose to. Without: clusters of all kinds, which is how pgvigil itself is tested.\n\n"
      "Nothing is touched, no member is asked. Ends with 1 if anything broke that must always hold; the line that is printed "
-     "then brings it about again, with --trace to be read."},
+     "then brings it about again, with --trace to be read.", 0,
+     "the configuration file to try; without it clusters of all kinds are drawn, whatever $PGVIGIL_CONFIG says"},
     {"as", "NAME", 0, 0, 0, false, true, verb_as, "run as one of the programs that pgvigil replaces",
      "A link to pgvigil under that program's name does the same. Without a name: which there are."},
     {"help", "[VERB]", 0, 1, WITH(CONFIG) | WITH(MAN) | WITH(COMPLETION), false, false, verb_help,

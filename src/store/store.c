@@ -77,10 +77,13 @@ static bool lock(Store *store, const char *state_dir, const char *cluster, Err *
         return true;
     if (err == NULL || err->code != ERR_REFUSED)
         return false;
-    return err_context(err,
-                       "another member of cluster %s uses %s; stop it, or give this one a state_directory of "
-                       "its own",
-                       cluster, state_dir);
+    /* Mostly it is this very member, started a second time. */
+    return err_context(
+        err,
+        "an agent of cluster %s runs with state_directory %s already: pgvigil status asks it, and it "
+        "has to be stopped before another takes its place; only another member on the same machine "
+        "needs a state_directory of its own",
+        cluster, state_dir);
 }
 
 bool store_open(const char *state_dir, const char *cluster, Store **ret, Err *err)
