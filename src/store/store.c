@@ -78,12 +78,13 @@ static bool lock(Store *store, const char *state_dir, const char *cluster, Err *
     if (err == NULL || err->code != ERR_REFUSED)
         return false;
     /* Mostly it is this very member, started a second time. */
-    return err_context(
-        err,
-        "an agent of cluster %s runs with state_directory %s already: pgvigil status asks it, and it "
-        "has to be stopped before another takes its place; only another member on the same machine "
-        "needs a state_directory of its own",
-        cluster, state_dir);
+    Err who = *err;
+    return err_set(
+        err, ERR_REFUSED,
+        "%.250s: an agent of cluster %s runs with that state_directory; pgvigil status asks it, and another "
+        "takes its place only when it has ended. If it is another member on this machine, give each a "
+        "state_directory of its own",
+        who.text, cluster);
 }
 
 bool store_open(const char *state_dir, const char *cluster, Store **ret, Err *err)
