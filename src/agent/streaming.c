@@ -15,6 +15,7 @@
 
 #define TRY_EVERY_US   (5 * US_PER_SEC)
 #define TRY_TIMEOUT_MS 3000
+#define LATE_US        (2 * US_PER_SEC) /* a walreceiver that can stream does within tenths of a second */
 
 typedef struct Streaming {
     Agent *agent;
@@ -27,12 +28,13 @@ typedef struct Streaming {
 /* Where the walreceiver connects to, or NULL: there is nothing to find out. */
 static const ConfigMember *find_primary(const Agent *agent)
 {
-    const FactSet wanted = FACT_BIT(LEADER_KNOWN) | FACT_BIT(PRIMARY_READY) | FACT_BIT(PG_STANDBY) |
-                           FACT_BIT(FOLLOWS) | FACT_BIT(STREAM_LATE);
+    const FactSet wanted =
+        FACT_BIT(LEADER_KNOWN) | FACT_BIT(PRIMARY_READY) | FACT_BIT(PG_STANDBY) | FACT_BIT(FOLLOWS);
     const Core *core = &agent->core;
     int index = agent_member_index(agent, core->persist.doc.primary);
 
-    if ((core->facts & (wanted | FACT_BIT(STREAMS))) != wanted || index < 0)
+    if ((core->facts & (wanted | FACT_BIT(STREAMS))) != wanted || index < 0 ||
+        core->now.boot_us - core->stream_at.boot_us < LATE_US)
         return NULL;
     return &agent->config->member[index];
 }
