@@ -152,8 +152,12 @@ static void check_clock(Check *check, const Client *client, int member)
     Err err = {0};
 
     if (!client_get(client, member, "/v1/cluster", &cluster, &err)) {
-        check_line(check, CHECK_WARN, name, "start pgvigil there; or open its http_port", "public port: %s",
-                   err.text);
+        bool hangs =
+            reach(check->config->member[member].host, check->config->member[member].http_port) == REACH_OPEN;
+        check_line(check, CHECK_WARN, name,
+                   hangs ? "look at the process there, and its log"
+                         : "start pgvigil there; or open its http_port",
+                   "public port: %s", err.text);
         return;
     }
     Clock after = clock_now();
@@ -227,13 +231,18 @@ static void check_standby_settings(Check *check, const ConfigMember *member, PGc
 
     check_query(check->server, "SELECT pg_is_in_recovery()", NULL, we_stand, sizeof(we_stand));
     check_query(other, "SELECT pg_is_in_recovery()", NULL, they_stand, sizeof(they_stand));
-    if (strcmp(we_stand, they_stand) == 0)
+    if (strcmp(we_stand, they_stand) == 0 && we_stand[0] != '\0')
         return; /* two standbys: each is compared with the primary */
     bool we_are_primary = strcmp(we_stand, "f") == 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(sql, sizeof(sql), "SELECT current_setting('%s')", names[i]);
         check_query(check->server, sql, NULL, ours, sizeof(ours));
         check_query(other, sql, NULL, theirs, sizeof(theirs));
+        if (ours[0] == '\0' || theirs[0] == '\0') {
+            check_line(check, CHECK_WARN, member->name, "check again when it is back",
+                       "a server went away while it was asked: its settings were not compared");
+            return;
+        }
         int primary = atoi(we_are_primary ? ours : theirs), standby = atoi(we_are_primary ? theirs : ours);
         if (standby >= primary)
             continue;

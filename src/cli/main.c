@@ -80,7 +80,9 @@ const Verb verb_table[] = {
      "switched over first. A majority of those that stay must answer.", 24 * HOUR_MS},
     {"history", "", 0, 0, ASKS | WITH(LIMIT), false, false, verb_history,
      "list failovers, switchovers, rejoins, pauses, changes of members and of whom commits wait for",
-     "Merged from all members that answer, oldest first. With --member: what that member has recorded."},
+     "Merged from all members that answer, oldest first. With --member: what that member has recorded.\n\n"
+     "Took: of a failover the time without a primary as the member that took over saw it, without the lease that ran out before; "
+     "of a switchover from the handing over; of a restart from when the server was down; of a rejoin from its begin."},
     {"explain", "", 0, 0, ASKS | WITH(STATE) | WITH(ALL), false, false, verb_explain,
      "say why a member acts, or does not",
      "Shows why the member is or is not standing for election, the rule that decides about its server, and the facts that "

@@ -146,6 +146,29 @@ def test_why_a_standby_does_not_stream(make_cluster):
         cluster.destroy()
 
 
+def test_a_cluster_that_is_made_without_passwords():
+    """check says it before, status and explain when nobody can copy from what initdb made."""
+    cluster = Cluster(2, begin="initdb", options={"postgresql.initdb_options": "--data-checksums"})
+    try:
+        first, second = cluster.nodes
+        for node in cluster.nodes:
+            node.run(["mkdir", "-m", "700", "-p", node.seen + "/data"])
+        text = said(first, "check")
+        assert "no password for postgres in postgresql.passfile, which is not set" in text, text
+        for node in cluster.nodes:
+            node.start_agent()
+        wait_for(lambda: "clone: " in explained(second, second.name), 60, "the clone to fail")
+        assert "no password supplied" in explained(second, second.name)
+        alarm = "the last action on the server of %s failed" % second.name
+        wait_for(lambda: alarm + "; pgvigil explain --member " + second.name in said(first, "status"), 20, "the alarm")
+        assert alarm + ": clone: " in said(second, "status", "--member", second.name)
+    except BaseException:
+        print(cluster.logs())
+        raise
+    finally:
+        cluster.destroy()
+
+
 def test_an_idle_standby_lags_by_nothing_after_its_crash(cluster):
     """What a walreceiver calls received begins anew below what was replayed; nothing is missing all the same."""
     cluster.wait_whole()
@@ -171,6 +194,7 @@ def test_what_hangs_is_told_from_what_is_not_there(cluster):
         text = said(asked, "check")
         assert "%s:8009 accepts connections and does not answer" % frozen.address in text, text
         assert "%s:8009 refuses: that machine is there, and nothing listens" % dead.address in text, text
+        assert "the standby has 0" not in text, text  # without a majority the own server goes away meanwhile
         assert "accepts connections and gave no answer" in said(asked, "status", "--member", frozen.name)
         # Nothing is said of an extension in a server that is not there to be asked.
         text = said(dead, "check")
