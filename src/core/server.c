@@ -151,7 +151,8 @@ static void after_failure(Core *core, Effects *out, const ActionResult *done)
     }
     if (core->failures < UINT8_MAX)
         core->failures++;
-    snprintf(core->failure, sizeof core->failure, "%s: %.170s", action_kind_name(core->action.kind), done->text);
+    snprintf(core->failure, sizeof core->failure, "%s: %.170s", action_kind_name(core->action.kind),
+             done->text);
     core->backoff_until_us = core->now.boot_us + (wait_us < most_us ? wait_us : most_us);
     if (core->action.kind == ACTION_REWIND)
         core->rewind_failed = true;
