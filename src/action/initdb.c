@@ -7,6 +7,7 @@
  * system knows us by the role's name, else the same method.
  */
 #include "action/role.h"
+#include "pg/passfile.h"
 #include "sys/file.h"
 
 #include <arpa/inet.h>
@@ -18,7 +19,6 @@
 #include <unistd.h>
 
 #define INITDB_MS      600000
-#define PASSFILE_MAX   ((size_t) 64 << 10)
 #define HBA_MAX        ((size_t) 4 << 20)
 #define METHOD_DEFAULT "scram-sha-256"
 
@@ -30,50 +30,6 @@ typedef struct InitdbData {
     bool pwfile_made, role_wanted;
     char message[300];
 } InitdbData;
-
-/* ---- Passwords ---- */
-
-/* One field of a passfile's line, escapes resolved; moves *line past the colon. */
-static void take_field(const char **line, char *ret_field, size_t size)
-{
-    size_t n = 0;
-
-    for (; **line != '\0' && **line != ':' && **line != '\n'; (*line)++) {
-        if (**line == '\\' && (*line)[1] != '\0' && (*line)[1] != '\n')
-            (*line)++;
-        if (n + 1 < size)
-            ret_field[n++] = **line;
-    }
-    ret_field[n] = '\0';
-    if (**line == ':')
-        (*line)++;
-}
-
-/* The first password in the file that is for this user, on whatever host. */
-static bool find_password(const char *passfile, const char *user, char *ret_password, size_t size)
-{
-    Buf text = {0};
-    bool found = false;
-    char field[128];
-
-    if (passfile[0] == '\0' || !file_read(passfile, PASSFILE_MAX, &text, NULL) || text.data == NULL) {
-        buf_done(&text);
-        return false;
-    }
-    for (const char *line = text.data; *line != '\0' && !found;) {
-        const char *p = line;
-        for (int i = 0; i < 4; i++)
-            take_field(&p, field, sizeof field); /* host, port, database, user */
-        if (line[0] != '#' && (strcmp(field, user) == 0 || strcmp(field, "*") == 0)) {
-            take_field(&p, ret_password, size);
-            found = ret_password[0] != '\0';
-        }
-        line += strcspn(line, "\n");
-        line += *line == '\n' ? 1 : 0;
-    }
-    buf_done(&text);
-    return found;
-}
 
 /* ---- Before ---- */
 
@@ -121,7 +77,7 @@ static bool prepare(Run *run, Err *err)
             config);
     const struct passwd *us = getpwuid(geteuid());
     data->is_peer = us != NULL && strcmp(us->pw_name, s->user) == 0;
-    if (!data->has_pwfile && find_password(s->passfile, s->user, password, sizeof password)) {
+    if (!data->has_pwfile && passfile_find(s->passfile, s->user, password, sizeof password)) {
         str_copy(password + strlen(password), sizeof password - strlen(password), "\n");
         data->pwfile_made = file_write_atomic(data->pwfile, password, strlen(password), 0600, err);
         memset(password, 0, sizeof password);
@@ -175,7 +131,7 @@ static bool write_role(Run *run, Err *err)
     for (const char *p = s->replication_user; *p != '\0'; p++)
         buf_add(&sql, *p == '"' ? "\"\"" : p, *p == '"' ? 2 : 1);
     buf_puts(&sql, "\" LOGIN REPLICATION");
-    if (find_password(s->passfile, s->replication_user, password, sizeof password)) {
+    if (passfile_find(s->passfile, s->replication_user, password, sizeof password)) {
         buf_puts(&sql, " PASSWORD '");
         for (const char *p = password; *p != '\0'; p++)
             buf_add(&sql, *p == '\'' ? "''" : p, *p == '\'' ? 2 : 1);

@@ -70,10 +70,20 @@ static void publish(Agent *agent, bool changed)
     beside_publish(agent);
 }
 
+/* What a member shows of another is not older than what that one was told of it. */
+static bool is_news_of_peer(const Report *before, const Report *now)
+{
+    return before->pg.state != now->pg.state || before->pg.streaming != now->pg.streaming ||
+           before->failures != now->failures;
+}
+
 static bool is_news(const Agent *agent, const Core *before)
 {
     const Core *core = &agent->core;
 
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (is_news_of_peer(&before->peer[no].report, &core->peer[no].report))
+            return true;
     return before->role != core->role || before->rule != core->rule || before->leader != core->leader ||
            before->pg.state != core->pg.state || before->op.state != core->op.state ||
            before->plan.step != core->plan.step || before->pg.streaming != core->pg.streaming ||
@@ -344,6 +354,7 @@ static bool start_server_side(Agent *agent, Err *err)
     actions_set_permit(agent->actions, has_lease, agent);
     loop_timer_init(&agent->slots_timer, &agent->loop, observe_slots, agent);
     loop_timer_start(&agent->slots_timer, SLOTS_EVERY_US, SLOTS_EVERY_US);
+    streaming_start(agent);
     loop_timer_init(&agent->guard_timer, &agent->loop, on_guard_time, agent);
     return start_guard(agent, err);
 }
@@ -384,6 +395,7 @@ static void start_signals(Agent *agent)
 static void done(Agent *agent)
 {
     beside_done(agent);
+    streaming_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
     gates_done(agent);
     proxies_done(agent);

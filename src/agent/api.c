@@ -155,7 +155,7 @@ static int alarms;
 
 static void alarm_text(Buf *out, const char *format, ...)
 {
-    char text[256];
+    char text[512];
     va_list args;
 
     alarms++;
@@ -193,6 +193,20 @@ static void place_alarms(const Agent *agent, Buf *out, MemberNo no)
                    member->kind == MEMBER_DATA ? "streams from the primary" : "answers");
 }
 
+static void stream_alarm(const Agent *agent, Buf *out, MemberNo no)
+{
+    const char *name = agent->core.persist.doc.member[no].name;
+
+    if (no != agent->core.self)
+        alarm_text(
+            out, "%s is a standby and does not stream; pgvigil explain --member %s says what is known of it",
+            name, name);
+    else if (streaming_problem(agent)[0] != '\0')
+        alarm_text(out, "%s is a standby and does not stream: %s", name, streaming_problem(agent));
+    else
+        alarm_text(out, "%s is a standby and does not stream", name);
+}
+
 static void member_alarms(const Agent *agent, Buf *out, MemberNo no, int *primaries)
 {
     const Core *core = &agent->core;
@@ -216,8 +230,11 @@ static void member_alarms(const Agent *agent, Buf *out, MemberNo no, int *primar
     /* A report from before a crash is no second primary. */
     *primaries += report.pg.state == PG_PRIMARY &&
                   (no == core->persist.doc.primary || seen_ms(core, no) < TWICE_SEEN_MS);
+    if (report.failures > 0 && no != core->self)
+        alarm_text(out, "the last action on the server of %s failed; pgvigil explain --member %s says why",
+                   name, name);
     if (report.pg.state == PG_STANDBY && !report.pg.streaming)
-        alarm_text(out, "%s is a standby and does not stream", name);
+        stream_alarm(agent, out, no);
     if (report.pg.state != PG_STANDBY && report.pg.state != PG_PRIMARY)
         alarm_text(out, "the server of %s is %s", name, pg_state_name(report.pg.state));
 }
@@ -240,40 +257,53 @@ static void successor_alarm(const Agent *agent, Buf *out)
         alarm_text(out, "no other member could take over now; pgvigil explain --member NAME says why not");
 }
 
-static void add_alarms(const Agent *agent, Buf *out)
+/* What whoever is no member knew of the others is old, and none of its business. */
+static void cluster_alarms(const Agent *agent, Buf *out)
 {
     const Core *core = &agent->core;
     int primaries = 0;
 
-    alarms = 0;
-    json_add_open(out, "alarms", '[');
     if (core->leader == MEMBER_NONE)
         alarm_text(out, "no leader is known here; pgvigil explain --member %s says why", core->options.name);
     else if (core->role == ROLE_LEADER && !core_lease_holds(core, &core->now))
         alarm_text(out, "this member leads, but no majority confirms its lease");
-    if (core->persist.outside)
-        alarm_text(out, "%s is not in the cluster's document, neither votes nor acts: pgvigil member add %s",
-                   core->options.name, core->options.name);
-    if (membership_is_twin(core))
-        alarm_text(out,
-                   "another machine runs as %s, or with a copy of its state directory: give each its own",
-                   core->options.name);
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
         if (core->persist.doc.member[no].kind != MEMBER_FREE)
             member_alarms(agent, out, no, &primaries);
     successor_alarm(agent, out);
     alarms += api_sync_alarm(agent, out);
-    alarms += gates_alarm(agent, out);
     if (primaries > 1)
         alarm_text(out, "%d servers run as a primary", primaries);
+}
+
+static void add_alarms(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+    const char *name = core->options.name;
+
+    alarms = 0;
+    json_add_open(out, "alarms", '[');
+    if (core->persist.outside)
+        alarm_text(
+            out,
+            "%s is not in the cluster's document: it %s, and neither votes nor acts; pgvigil member add %s, on "
+            "any member, lets it in",
+            name, membership_outside(core), name);
+    else
+        cluster_alarms(agent, out);
+    if (membership_is_twin(core))
+        alarm_text(out,
+                   "another machine runs as %s, or with a copy of its state directory: give each its own",
+                   name);
+    alarms += gates_alarm(agent, out);
     if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
         alarm_text(
             out,
             "the extension in this server reads another fence file than this agent writes: commits are "
             "refused until pgvigil restart %s",
-            core->options.name);
+            name);
     if (core->failures > 0)
-        alarm_text(out, "the last action on this server failed; see the log");
+        alarm_text(out, "the last action on the server of %s failed: %s", name, core->failure);
     if (core_disagrees(core))
         alarm_text(out, "the members' configuration files differ in [cluster] or [members]");
     json_add_close(out, ']');
@@ -331,6 +361,7 @@ static void make_cluster(const Agent *agent, Buf *out)
     json_add_text(out, "primary", api_name(agent, core_primary(core)));
     json_add_text(out, "leader", api_name(agent, core->leader));
     json_add_bool(out, "quorum", quorum);
+    json_add_text(out, "outside", membership_outside(core));
     json_add_bool(out, "paused", doc->paused);
     json_add_text(out, "pause_reason", doc->paused ? doc->pause_reason : NULL);
     json_add_time(out, "pause_until", doc->paused ? doc->pause_until_us : 0);
@@ -339,6 +370,8 @@ static void make_cluster(const Agent *agent, Buf *out)
     json_add_open(out, "document", '{');
     json_add_number(out, "term", (int64_t) doc->id.term);
     json_add_number(out, "version", (int64_t) doc->id.version);
+    json_add_number(out, "lease_ms", doc->lease_ms);
+    json_add_number(out, "heartbeat_ms", doc->heartbeat_ms);
     json_add_bool(out, "in_force", core->doc_in_force);
     json_add_close(out, '}');
     json_add_open(out, "members", '[');
@@ -351,6 +384,19 @@ static void make_cluster(const Agent *agent, Buf *out)
     add_alarms(agent, out);
     json_add_close(out, '}');
     buf_puts(out, "\n");
+}
+
+/* What the facts do not tell: why an action fails, why nothing streams. */
+static void add_problems(const Agent *agent, Buf *out)
+{
+    const Core *core = &agent->core;
+
+    json_add_open(out, "problems", '[');
+    if (core->failures > 0)
+        json_add_text(out, NULL, core->failure);
+    if (streaming_problem(agent)[0] != '\0')
+        json_add_text(out, NULL, streaming_problem(agent));
+    json_add_close(out, ']');
 }
 
 static void make_explain(const Agent *agent, Buf *out)
@@ -367,6 +413,7 @@ static void make_explain(const Agent *agent, Buf *out)
         if (core->facts & (FactSet) 1 << fact)
             json_add_text(out, NULL, facts_name((Fact) fact));
     json_add_close(out, ']');
+    add_problems(agent, out);
     json_add_open(out, "rules", '[');
     for (size_t row = 0; row < explain_rule_count(); row++) {
         ExplainRow rule = explain_rule(core->facts, row);

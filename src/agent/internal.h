@@ -113,6 +113,7 @@ typedef struct Agent {
     Publisher publisher;
     struct Beside *beside; /* files being written */
     size_t beside_history; /* what of the history is in them */
+    struct Streaming *streaming;
     Clock published_at;
     int exit_code;
     bool stopping;
@@ -154,6 +155,13 @@ typedef struct Beside Beside;
 /* Writes what was published last, unless a write is still under way. */
 void beside_publish(Agent *agent);
 void beside_done(Agent *agent);
+
+/* ---- streaming.c: why this standby does not stream ---- */
+#define STREAMING_PROBLEM_LEN 400
+void streaming_start(Agent *agent);
+/* What stands in the way, with who can say the cure; "": nothing is known. */
+const char *streaming_problem(const Agent *agent);
+void streaming_done(Agent *agent);
 
 /* ---- past.c: the history file ---- */
 void past_load(Agent *agent);

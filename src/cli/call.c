@@ -31,7 +31,7 @@ static const FlagInfo flag_table[FLAGS] = {
     [FLAG_ACCEPT_LOSS] = {"accept-loss", NULL,
                           "in synchronous mode: also if what was acknowledged may be lost by it"},
     [FLAG_TIMEOUT] = {"timeout", "TIME",
-                      "stop waiting after this time and end with code 4; the order goes on"},
+                      "stop waiting after this time and end with code 4, as after Ctrl-C; the order goes on"},
     [FLAG_OPERATION] = {"operation", "ID", "give no new order: show how the one with this number is going"},
     [FLAG_LIMIT] = {"limit", "COUNT", "the newest COUNT entries only"},
     [FLAG_STATE] = {"state", "FILE",

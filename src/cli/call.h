@@ -83,9 +83,10 @@ struct Verb {
     bool hidden;    /* not in help: for pgvigil itself and for the build */
     bool raw;       /* reads argc and argv itself */
     int (*run)(const Call *call);
-    const char *help;   /* one line, no full stop */
-    const char *detail; /* paragraphs with an empty line between them; help wraps them */
-    int64_t wait_ms;    /* without --timeout; 0: it does not wait */
+    const char *help;        /* one line, no full stop */
+    const char *detail;      /* paragraphs with an empty line between them; help wraps them */
+    int64_t wait_ms;         /* without --timeout; 0: it does not wait */
+    const char *config_help; /* what --config means here; NULL: what it means elsewhere */
 };
 
 /* The table of verbs; ends with a row whose name is NULL. */

@@ -2,6 +2,7 @@
  * check_data.c: the data directory, PostgreSQL's programs, and where the own server listens.
  */
 #include "cli/check.h"
+#include "pg/passfile.h"
 #include "sys/file.h"
 #include "sys/proc.h"
 #include "sys/programs.h"
@@ -123,6 +124,53 @@ static void check_passfile(Check *check)
     } else {
         check_line(check, CHECK_OK, "passfile", NULL, "%s, mode %04o", path, (unsigned) st.st_mode & 07777);
     }
+}
+
+/* Whether initdb is told to let members in without a password, or is given one. */
+static bool asks_for_passwords(const OptionList *options)
+{
+    bool asks = true;
+
+    for (size_t i = 0; i < options->count; i++) {
+        const char *word = options->item[i];
+        bool method = strncmp(word, "--auth=", 7) == 0 || strncmp(word, "--auth-host=", 12) == 0;
+        const char *value = method ? strchr(word, '=') + 1 : strncmp(word, "-A", 2) == 0 ? word + 2 : "scram";
+        asks = asks && (strncmp(value, "scram", 5) == 0 || strcmp(value, "md5") == 0 ||
+                        strcmp(value, "password") == 0);
+        asks = asks && strncmp(word, "--pwfile", 8) != 0;
+    }
+    return asks;
+}
+
+/* What initdb makes lets the members in by password: without one nobody could copy from it. */
+static void check_initdb(Check *check)
+{
+    const Config *config = check->config;
+    const char *passfile = config->postgresql.passfile;
+    const char *roles[] = {config->postgresql.user, config->postgresql.replication_user};
+    char password[512], cure[400];
+    bool all = true;
+
+    if (!config->postgresql.initdb || !asks_for_passwords(&config->postgresql.initdb_options))
+        return;
+    for (int i = 0; i < (strcmp(roles[0], roles[1]) == 0 ? 1 : 2); i++) {
+        if (passfile_find(passfile, roles[i], password, sizeof(password)))
+            continue;
+        all = false;
+        snprintf(
+            cure, sizeof(cure),
+            "[postgresql] passfile = FILE, mode 0600, with a line *:*:*:%s:PASSWORD, on all data members; or "
+            "initdb_options = --auth-host=METHOD",
+            roles[i]);
+        check_line(
+            check, CHECK_WARN, "initdb", cure,
+            "no password for %s in %s: the cluster that initdb makes lets members in by password only, so "
+            "that none could copy from it",
+            roles[i], passfile != NULL ? passfile : "postgresql.passfile, which is not set");
+    }
+    memset(password, 0, sizeof(password));
+    if (all)
+        check_line(check, CHECK_OK, "initdb", NULL, "the passfile has what the new cluster's roles need");
 }
 
 static void check_data_version(Check *check)
@@ -259,4 +307,6 @@ void check_data(Check *check)
     check_passfile(check);
     if (there)
         find_server(check);
+    else
+        check_initdb(check);
 }

@@ -5,8 +5,10 @@
 #include "cli/check.h"
 #include "cli/client.h"
 #include "cli/field.h"
+#include "net/operator.h"
 #include "sys/clock.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,29 +20,81 @@
 #define REACH_TIMEOUT_MS 2000
 #define CLOCK_APART_MS   1000
 
-/* True if somebody accepts a connection there in time. */
-static bool reaches(const char *host, uint32_t port)
+typedef enum Reach {
+    REACH_OPEN,    /* somebody accepts connections */
+    REACH_REFUSED, /* the machine is there, and nothing listens */
+    REACH_SILENT,  /* no answer at all */
+    REACH_UNKNOWN, /* the name has no address */
+} Reach;
+
+/* What becomes of a connection there within REACH_TIMEOUT_MS. */
+static Reach reach(const char *host, uint32_t port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     char service[8];
-    bool there = false;
+    Reach result = REACH_SILENT;
     int problem = 0;
     socklen_t len = sizeof(problem);
 
     snprintf(service, sizeof(service), "%u", port);
     if (getaddrinfo(host, service, &hints, &found) != 0)
-        return false;
+        return REACH_UNKNOWN;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0) {
         struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        connect(fd, found->ai_addr, found->ai_addrlen);
-        there = poll(&wait, 1, REACH_TIMEOUT_MS) == 1 &&
-                getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem == 0;
+        bool at_once = connect(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == ECONNREFUSED;
+        bool ended = !at_once && poll(&wait, 1, REACH_TIMEOUT_MS) == 1 &&
+                     getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0;
+        if (ended && problem == 0)
+            result = REACH_OPEN;
+        else if (at_once || problem == ECONNREFUSED)
+            result = REACH_REFUSED;
         close(fd);
     }
     freeaddrinfo(found);
-    return there;
+    return result;
+}
+
+/* The end of a sentence about a port that is not open. */
+static const char *reach_text(Reach result)
+{
+    switch (result) {
+    case REACH_OPEN: return "is open";
+    case REACH_REFUSED: return "refuses: that machine is there, and nothing listens";
+    case REACH_SILENT: return "does not answer: that machine is down or cut off, or a firewall drops it";
+    case REACH_UNKNOWN: break;
+    }
+    return "cannot be asked: the name has no address";
+}
+
+/* An agent answers whoever has no signature with a refusal; one that hangs, or is stopped, with nothing. */
+static void check_agent(Check *check, const ConfigMember *member)
+{
+    OperatorTarget target = {
+        .host = member->host, .port = (uint16_t) member->agent_port, .timeout_ms = REACH_TIMEOUT_MS};
+    Reach result = reach(member->host, member->agent_port);
+    Buf body = {0};
+    int status = 0;
+    Err err = {0};
+
+    if (result != REACH_OPEN)
+        check_line(check, CHECK_WARN, member->name,
+                   result == REACH_UNKNOWN ? "correct its host in [members], or the name service"
+                                           : "start pgvigil there, or open the firewall for its agent_port",
+                   "%s:%u %s; no vote and no heartbeat from it", member->host, member->agent_port,
+                   reach_text(result));
+    else if (operator_get(&target, "/v1/peer", &status, &body, &err))
+        check_line(check, CHECK_OK, member->name, NULL, "%s:%u is open", member->host, member->agent_port);
+    else
+        check_line(
+            check, CHECK_WARN, member->name,
+            "look at the process there, and its log: a stopped one goes on with kill -CONT, one that hangs is "
+            "restarted",
+            "%s:%u accepts connections and does not answer: its agent hangs or is stopped, or another program "
+            "has the port",
+            member->host, member->agent_port);
+    buf_done(&body);
 }
 
 /* True if the host is an address of this machine: only such a one can be bound to. */
@@ -98,8 +152,12 @@ static void check_clock(Check *check, const Client *client, int member)
     Err err = {0};
 
     if (!client_get(client, member, "/v1/cluster", &cluster, &err)) {
-        check_line(check, CHECK_WARN, name, "start pgvigil there; or open its http_port", "public port: %s",
-                   err.text);
+        bool hangs =
+            reach(check->config->member[member].host, check->config->member[member].http_port) == REACH_OPEN;
+        check_line(check, CHECK_WARN, name,
+                   hangs ? "look at the process there, and its log"
+                         : "start pgvigil there; or open its http_port",
+                   "public port: %s", err.text);
         return;
     }
     Clock after = clock_now();
@@ -173,13 +231,18 @@ static void check_standby_settings(Check *check, const ConfigMember *member, PGc
 
     check_query(check->server, "SELECT pg_is_in_recovery()", NULL, we_stand, sizeof(we_stand));
     check_query(other, "SELECT pg_is_in_recovery()", NULL, they_stand, sizeof(they_stand));
-    if (strcmp(we_stand, they_stand) == 0)
+    if (strcmp(we_stand, they_stand) == 0 && we_stand[0] != '\0')
         return; /* two standbys: each is compared with the primary */
     bool we_are_primary = strcmp(we_stand, "f") == 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(sql, sizeof(sql), "SELECT current_setting('%s')", names[i]);
         check_query(check->server, sql, NULL, ours, sizeof(ours));
         check_query(other, sql, NULL, theirs, sizeof(theirs));
+        if (ours[0] == '\0' || theirs[0] == '\0') {
+            check_line(check, CHECK_WARN, member->name, "check again when it is back",
+                       "a server went away while it was asked: its settings were not compared");
+            return;
+        }
         int primary = atoi(we_are_primary ? ours : theirs), standby = atoi(we_are_primary ? theirs : ours);
         if (standby >= primary)
             continue;
@@ -201,11 +264,13 @@ static void check_server_of(Check *check, const ConfigMember *member)
     char port[8], text[300], cure[300];
 
     snprintf(port, sizeof(port), "%u", member->port);
-    if (!reaches(member->host, member->port)) {
-        check_line(check, CHECK_WARN, member->name,
-                   "if it runs: listen_addresses in its postgresql.conf, and the firewall between",
-                   "nothing listens on %s:%s: whether this member may replicate from it was not checked",
-                   member->host, port);
+    Reach result = reach(member->host, member->port);
+    if (result != REACH_OPEN) {
+        check_line(
+            check, CHECK_WARN, member->name,
+            "if its PostgreSQL runs: listen_addresses in its postgresql.conf, and the firewall between",
+            "%s:%s %s; whether this member may replicate from it was not checked", member->host, port,
+            reach_text(result));
         return;
     }
     check_replication(check, member, port);
@@ -234,14 +299,7 @@ void check_peers(Check *check)
         const ConfigMember *member = &check->config->member[i];
         if (i == check->config->self)
             continue;
-        if (reaches(member->host, member->agent_port))
-            check_line(check, CHECK_OK, member->name, NULL, "%s:%u is open", member->host,
-                       member->agent_port);
-        else
-            check_line(check, CHECK_WARN, member->name,
-                       "start pgvigil there, or open the firewall for its agent_port",
-                       "nothing listens on %s:%u: no vote and no heartbeat from it", member->host,
-                       member->agent_port);
+        check_agent(check, member);
         check_clock(check, &client, i);
         if (member->role == MEMBER_ROLE_DATA && check->self->role == MEMBER_ROLE_DATA)
             check_server_of(check, member);

@@ -239,6 +239,11 @@ static void check_fence(Check *check)
     if (check->server != NULL)
         check_query(check->server, "SELECT current_setting('pgvigil.state', true)", NULL, state,
                     sizeof(state));
+    if (check->server == NULL) {
+        check_line(check, CHECK_INFO, "fence", "start pgvigil, which starts it, and check again",
+                   "whether the extension is loaded cannot be seen while the server does not run");
+        return;
+    }
     if (state[0] == '\0') {
         check_line(
             check, CHECK_INFO, "fence",

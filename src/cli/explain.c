@@ -107,6 +107,17 @@ static void add_facts(const json_t *facts, const ShowStyle *style, Buf *out)
     }
 }
 
+/* A member of an older version does not say. */
+static void add_problems(const json_t *problems, const ShowStyle *style, Buf *out)
+{
+    for (size_t i = 0; i < json_array_size(problems); i++) {
+        const char *problem = json_string_value(json_array_get(problems, i));
+        buf_puts(out, i == 0 ? "\nWhat goes wrong:\n" : "");
+        if (problem != NULL)
+            add_paragraph(out, style, INDENT, problem, NULL);
+    }
+}
+
 void explain_render(const json_t *explain, const ShowStyle *style, bool all, Buf *out)
 {
     const json_t *rules = json_object_get(explain, "rules");
@@ -114,6 +125,7 @@ void explain_render(const json_t *explain, const ShowStyle *style, bool all, Buf
     add_paragraph(out, style, 0, field_text(explain, "member", "?"),
                   field_text(explain, "election", "says nothing of an election"));
     add_decision(rules, style, out);
+    add_problems(json_object_get(explain, "problems"), style, out);
     add_facts(json_object_get(explain, "facts"), style, out);
     if (all) {
         buf_puts(out, "\nAll rules in their order:\n");

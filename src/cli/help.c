@@ -45,7 +45,9 @@ void help_flag_text(const Verb *verb, Flag flag, Buf *out)
 {
     char wait[SHOW_NUMBER_LEN];
 
-    buf_puts(out, call_flag(flag)->help);
+    bool own = flag == FLAG_CONFIG && verb->config_help != NULL;
+
+    buf_puts(out, own ? verb->config_help : call_flag(flag)->help);
     if (flag == FLAG_TIMEOUT && verb->wait_ms > 0) {
         show_duration(verb->wait_ms, wait);
         buf_printf(out, ". Without it: %s", wait);

@@ -80,7 +80,9 @@ const Verb verb_table[] = {
      "switched over first. A majority of those that stay must answer.", 24 * HOUR_MS},
     {"history", "", 0, 0, ASKS | WITH(LIMIT), false, false, verb_history,
      "list failovers, switchovers, rejoins, pauses, changes of members and of whom commits wait for",
-     "Merged from all members that answer, oldest first. With --member: what that member has recorded."},
+     "Merged from all members that answer, oldest first. With --member: what that member has recorded.\n\n"
+     "Took: of a failover the time without a primary as the member that took over saw it, without the lease that ran out before; "
+     "of a switchover from the handing over; of a restart from when the server was down; of a rejoin from its begin."},
     {"explain", "", 0, 0, ASKS | WITH(STATE) | WITH(ALL), false, false, verb_explain,
      "say why a member acts, or does not",
      "Shows why the member is or is not standing for election, the rule that decides about its server, and the facts that "
@@ -104,7 +106,8 @@ const Verb verb_table[] = {
      "of that file, 24 hours unless --hours or --runs says otherwise; tells how often writes stopped and for how long, what "
      "was lost, and what the settings expose to. Without: clusters of all kinds, which is how pgvigil itself is tested.\n\n"
      "Nothing is touched, no member is asked. Ends with 1 if anything broke that must always hold; the line that is printed "
-     "then brings it about again, with --trace to be read."},
+     "then brings it about again, with --trace to be read.", 0,
+     "the configuration file to try; without it clusters of all kinds are drawn, whatever $PGVIGIL_CONFIG says"},
     {"as", "NAME", 0, 0, 0, false, true, verb_as, "run as one of the programs that pgvigil replaces",
      "A link to pgvigil under that program's name does the same. Without a name: which there are."},
     {"help", "[VERB]", 0, 1, WITH(CONFIG) | WITH(MAN) | WITH(COMPLETION), false, false, verb_help,

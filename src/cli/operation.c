@@ -11,6 +11,7 @@
 #include "sys/clock.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,39 @@
 #define ASK_EVERY_MS 100
 /* An order that was taken is in the published answers after this time at the latest. */
 #define PUBLISH_MS 2000
+
+/* Ctrl-C ends the waiting, not the order; what was begun is said before we go. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void) number;
+    interrupted = 1;
+}
+
+/* A second one ends us at once, in case that a question is still waited for. */
+static void listen_for_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int) SA_RESETHAND};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool operation_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+/* What the order is called: "member" alone would be a member. */
+static const char *order_name(const Call *call)
+{
+    if (strcmp(call->verb->name, "member") != 0)
+        return call->verb->name;
+    if (call->argument_count == 0)
+        return "change of members";
+    return strcmp(call->argument[0], "add") == 0 ? "member add" : "member remove";
+}
 
 json_t *operation_body(const char *verb, const char *target)
 {
@@ -101,12 +135,12 @@ static int goes_on(const Order *order, int64_t id, const Err *last)
     snprintf(advice, sizeof(advice),
              "%s %" PRId64 " is not at its end yet; ask again: pgvigil %s --operation %" PRId64
              " --member %s",
-             verb, id, verb, id, member_name(order));
+             order_name(order->call), id, verb, id, member_name(order));
     if (order->in_line) {
         end_line(order, "%s", advice);
         return EXIT_GOES_ON;
     }
-    if (last->code != ERR_NONE)
+    if (last->code != ERR_NONE && !operation_interrupted())
         fprintf(stderr, "pgvigil: %s\n", last->text);
     fprintf(stderr, "pgvigil: %s\n", advice);
     return EXIT_GOES_ON;
@@ -125,7 +159,7 @@ static int print_end(const Order *order, json_t *operation)
     else if (done)
         printf("Done after %" PRId64 " ms: %s\n", took_ms, step);
     else
-        fprintf(stderr, "pgvigil: %s failed after %" PRId64 " ms: %s\n", order->call->verb->name, took_ms,
+        fprintf(stderr, "pgvigil: %s failed after %" PRId64 " ms: %s\n", order_name(order->call), took_ms,
                 step);
     return done ? EXIT_DONE : EXIT_NO;
 }
@@ -150,6 +184,7 @@ static int watch(const Order *order, int64_t id, const char *told, int64_t timeo
     Err err = {0};
 
     str_copy(step, sizeof(step), told);
+    listen_for_interrupt();
 
     for (;;) {
         json_t *operation = NULL;
@@ -176,7 +211,7 @@ static int watch(const Order *order, int64_t id, const char *told, int64_t timeo
             follow_step(order, operation, &begun, step, sizeof(step));
             json_decref(operation);
         }
-        if (clock_ms_since(&begun) >= timeout_ms)
+        if (clock_ms_since(&begun) >= timeout_ms || operation_interrupted())
             return goes_on(order, id, &err);
         clock_sleep_ms(ASK_EVERY_MS);
     }
@@ -195,7 +230,7 @@ static int print_answer(const Order *order, const ClientAnswer *answer)
         field_print(json, false);
         json_decref(json);
     } else if (refused) {
-        fprintf(stderr, "pgvigil: %s refused: %s\n", order->call->verb->name, text);
+        fprintf(stderr, "pgvigil: %s refused: %s\n", order_name(order->call), text);
     } else {
         printf("%s\n", text);
     }
@@ -296,16 +331,16 @@ static int search(const Client *client, const Call *call, int64_t id, Err *err)
     if (search.twice)
         err_set(err, ERR_CONFIG,
                 "more than one member had a %s with the number %" PRId64 "; name one: --member NAME",
-                call->verb->name, id);
+                order_name(call), id);
     else if (search.answered < members)
         err_set(err, ERR_NET,
                 "%d of %d members answered, and none of them had a %s with the number %" PRId64 "; %.200s",
-                search.answered, members, call->verb->name, id, search.first.text);
+                search.answered, members, order_name(call), id, search.first.text);
     else
         err_set(err, ERR_REFUSED,
                 "no member knows a %s with the number %" PRId64
                 " any more; pgvigil history has what was done",
-                call->verb->name, id);
+                order_name(call), id);
     return -1;
 }
 

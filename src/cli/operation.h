@@ -24,6 +24,9 @@ int operation_order_line(Client *client, const Call *call, int member, json_t *b
  */
 int operation_again(const Client *client, const Call *call, int member, int64_t timeout_ms);
 
+/* Ctrl-C was pressed while an order was waited for: no other is to be given. */
+bool operation_interrupted(void);
+
 /* An order as the members take it: {"verb", "target"}; target may be NULL. */
 json_t *operation_body(const char *verb, const char *target);
 

@@ -48,7 +48,10 @@ void status_no_primary(const json_t *cluster, char *ret_text)
     const char *former = field_text(cluster, "primary", NULL);
     const char *asked = field_text(cluster, "member", "?");
 
-    if (former != NULL && lease_is_lost(cluster))
+    if (field_text(cluster, "outside", NULL) != NULL)
+        snprintf(ret_text, STATUS_REASON_LEN, "%.40s %.50s, and knows of none", asked,
+                 field_text(cluster, "outside", ""));
+    else if (former != NULL && lease_is_lost(cluster))
         snprintf(ret_text, STATUS_REASON_LEN, "%.40s was, but no majority confirms its lease", former);
     else if (former != NULL)
         snprintf(ret_text, STATUS_REASON_LEN, "%.40s was, but %.40s hears no majority", former, asked);
@@ -57,6 +60,31 @@ void status_no_primary(const json_t *cluster, char *ret_text)
                  "%.40s knows no leader: a majority is missing, or an election is under way", asked);
     else
         snprintf(ret_text, STATUS_REASON_LEN, "the cluster has not got one yet");
+}
+
+bool status_votes(const json_t *cluster, Buf *ret_text)
+{
+    const json_t *members = json_object_get(cluster, "members");
+    int have = 0, all = 0, away = 0;
+    Buf names = {0};
+
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        const json_t *member = json_array_get(members, i);
+        bool votes = !json_is_false(json_object_get(member, "voter"));
+        bool there = field_true(member, "reachable");
+        all += votes;
+        have += votes && there;
+        if (votes && !there)
+            buf_printf(&names, "%s%s", away++ > 0 ? ", " : "", field_text(member, "name", "?"));
+    }
+    int need = all / 2 + 1;
+    buf_printf(ret_text, "%d of %d votes %s there, %d %s needed", have, all, have == 1 ? "is" : "are", need,
+               need == 1 ? "is" : "are");
+    if (away > 0)
+        buf_printf(ret_text, "; %s %s not answer", names.data != NULL ? names.data : "?",
+                   away == 1 ? "does" : "do");
+    buf_done(&names);
+    return have >= need;
 }
 
 bool status_is_healthy(const json_t *cluster)
@@ -106,6 +134,17 @@ static void add_waiting(const json_t *sync, Buf *out)
 
     if (field_true(sync, "synchronous"))
         buf_printf(out, ", %" PRId64 " of %zu in sync", field_number(sync, "in_sync", 0), members);
+}
+
+/* Whoever is no member knows nothing of the cluster that would still be true. */
+static void add_outside(const json_t *cluster, const ShowStyle *style, Buf *out)
+{
+    show_text(out, style, TONE_BOLD, field_text(cluster, "cluster", "?"));
+    buf_puts(out, ": ");
+    show_text(out, style, TONE_BOLD, field_text(cluster, "member", "?"));
+    buf_puts(out, " ");
+    show_text(out, style, TONE_BAD, field_text(cluster, "outside", "?"));
+    buf_puts(out, "\n");
 }
 
 static void add_heading(const json_t *cluster, const ShowStyle *style, Buf *out)
@@ -351,10 +390,14 @@ void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
     const json_t *operation = json_object_get(cluster, "operation");
     const json_t *alarms = json_object_get(cluster, "alarms");
 
-    add_heading(cluster, style, out);
-    add_members(cluster, style, out);
-    if (field_true(cluster, "paused"))
-        add_pause(cluster, style, out);
+    if (field_text(cluster, "outside", NULL) != NULL) {
+        add_outside(cluster, style, out);
+    } else {
+        add_heading(cluster, style, out);
+        add_members(cluster, style, out);
+        if (field_true(cluster, "paused"))
+            add_pause(cluster, style, out);
+    }
     add_operation(operation, style, out);
     add_held(cluster, style, "gates", "Gates", "open", out);
     add_held(cluster, style, "virtual_addresses", "Virtual addresses", "held", out);

@@ -22,6 +22,13 @@ const char *status_primary(const json_t *cluster);
 /* Why there is no primary now, without a full stop; ret_text has room for STATUS_REASON_LEN. */
 void status_no_primary(const json_t *cluster, char *ret_text);
 
+/*
+ * Appends how many votes of how many are there, how many are needed, and who does not answer, as the member
+ * that was asked sees it: "1 of 3 votes is there, 2 are needed; pg2, pg3 do not answer". True if there are
+ * enough.
+ */
+bool status_votes(const json_t *cluster, Buf *ret_text);
+
 /* The cluster line, the table of members, pause, operation and alarms. */
 void status_render(const json_t *cluster, const ShowStyle *style, Buf *out);
 

@@ -1,13 +1,18 @@
 /*
  * verb_config.c: the configuration as the daemon would read it, without a daemon.
  */
+#include "cli/client.h"
+#include "cli/field.h"
 #include "cli/show.h"
 #include "cli/verb.h"
 #include "config/render.h"
+#include "config/value.h"
 #include "front/front.h"
 #include "wire/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The lines of a text as an array. */
@@ -113,6 +118,71 @@ static int show(const Call *call)
     return EXIT_DONE;
 }
 
+/* What the cluster's document has of an option, as /v1/cluster names it; NULL: nothing. */
+static const char *document_field(const char *key)
+{
+    const char *name = strncmp(key, "cluster.", 8) == 0 ? key + 8 : key;
+
+    if (strcmp(name, "lease") == 0)
+        return "lease_ms";
+    return strcmp(name, "heartbeat") == 0 ? "heartbeat_ms" : NULL;
+}
+
+/* The value that counts, in milliseconds; -1 with *err: no member could be asked, or it does not say. */
+static int64_t ask_document(const Config *config, const char *field, Err *err)
+{
+    /* The client borrows the configuration, which the caller owns. */
+    Client client = {.config = (Config *) config, .pinned = -1, .answered = -1};
+
+    if (!client_ask_cluster(&client, err))
+        return -1;
+    const json_t *document = json_object_get(client.cluster, "document");
+    int64_t ms = field_number(document, "term", 0) > 0 ? field_number(document, field, -1) : -1;
+    if (ms < 0)
+        err_set(err, ERR_REFUSED, "the cluster is not made yet, or %s is of an older version",
+                field_text(client.cluster, "member", "?"));
+    json_decref(client.cluster);
+    return ms;
+}
+
+/* The file's value stands in the text before: said is also whether it is the one that counts. */
+static void add_document(const Config *config, const char *field, Buf *out)
+{
+    bool lease = strcmp(field, "lease_ms") == 0;
+    int64_t file_ms = lease ? config->cluster.lease_ms : config->cluster.heartbeat_ms;
+    char value[40];
+    Err err = {0};
+    int64_t ms = ask_document(config, field, &err);
+
+    if (ms < 0) {
+        buf_printf(out, "    cluster: not known: %s\n", err.text);
+        return;
+    }
+    value_format_duration(ms, value, sizeof(value));
+    buf_printf(out, "    cluster: %s%s\n", value,
+               ms == file_ms
+                   ? ", the same"
+                   : "; this counts, since the cluster was made with it, and not what the file says");
+}
+
+static void add_document_json(const Config *config, const char *field, Buf *out)
+{
+    Err err = {0};
+    int64_t ms = ask_document(config, field, &err);
+    json_t *json = json_loadb(out->data != NULL ? out->data : "", out->len, 0, NULL);
+
+    if (json == NULL)
+        return;
+    json_object_set_new(json, "cluster_ms", ms >= 0 ? json_integer(ms) : json_null());
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (text != NULL) {
+        buf_done(out);
+        buf_printf(out, "%s\n", text);
+    }
+    free(text);
+    json_decref(json);
+}
+
 /* The value is shown too if there is a configuration; the explanation needs none. */
 static int explain(const Call *call)
 {
@@ -130,6 +200,11 @@ static int explain(const Call *call)
     err.code = ERR_NONE;
     bool found = call_has(call, FLAG_JSON) ? render_explain_json(config, call->argument[1], &out, &err)
                                            : render_explain(config, call->argument[1], &out, &err);
+    const char *field = document_field(call->argument[1]);
+    if (found && config != NULL && field != NULL && call_has(call, FLAG_JSON))
+        add_document_json(config, field, &out);
+    else if (found && config != NULL && field != NULL)
+        add_document(config, field, &out);
     if (found)
         show_print(&out, stdout);
     else

@@ -175,6 +175,8 @@ int verb_reload(const Call *call)
         int one = order_line(&client, call, i);
         if (one != EXIT_DONE)
             code = one;
+        if (operation_interrupted())
+            break;
     }
     client_done(&client);
     return code;

@@ -26,6 +26,19 @@ static void draw_over(const Buf *picture)
     show_print(&out, stdout);
 }
 
+/* Whoever sits at a machine that was removed is shown the cluster by the others, and nothing of that. */
+static void add_stranger(const Client *client, const ShowStyle *style, Buf *out)
+{
+    const Config *config = client->config;
+    const char *name = config->self >= 0 ? config->member[config->self].name : NULL;
+
+    if (name == NULL || field_text(client->cluster, "primary", NULL) == NULL ||
+        field_text(client->cluster, "outside", NULL) != NULL || field_member(client->cluster, name) != NULL)
+        return;
+    show_text(out, style, TONE_WARN, name);
+    buf_printf(out, ", which is this machine, is no member of the cluster; pgvigil member add %s\n", name);
+}
+
 static int show_once(Client *client, const Call *call, const ShowStyle *style, bool over)
 {
     Err err = {0};
@@ -44,6 +57,7 @@ static int show_once(Client *client, const Call *call, const ShowStyle *style, b
         field_print(client->cluster, watched);
     } else {
         status_render(client->cluster, style, &out);
+        add_stranger(client, style, &out);
         if (over)
             draw_over(&out);
         else

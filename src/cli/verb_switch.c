@@ -8,6 +8,7 @@
 #include "cli/field.h"
 #include "cli/operation.h"
 #include "cli/show.h"
+#include "cli/status.h"
 #include "cli/verb.h"
 
 #include <stdio.h>
@@ -29,6 +30,20 @@ static int find_target(const Client *client, const Call *call, Err *err)
     return target;
 }
 
+/* Without a majority no order helps: who is missing, and what can be done. False if there is one. */
+static bool say_votes(const Client *client, const char *begin)
+{
+    Buf votes = {0};
+    bool enough = status_votes(client->cluster, &votes);
+
+    if (!enough)
+        fprintf(stderr,
+                "pgvigil: %s: %s. Start pgvigil on those, or mend the network between the agent ports\n",
+                begin, votes.data != NULL ? votes.data : "?");
+    buf_done(&votes);
+    return !enough;
+}
+
 static int order_switchover(Client *client, const Call *call)
 {
     Err err = {0};
@@ -37,7 +52,8 @@ static int order_switchover(Client *client, const Call *call)
 
     if (receiver < 0) {
         int code = call_fail(&err);
-        if (client->cluster != NULL && target != -2)
+        if (client->cluster != NULL && target != -2 &&
+            !say_votes(client, "nobody can be made primary without a majority, by a failover neither"))
             fprintf(stderr, "pgvigil: what needs no leader is a failover: pgvigil failover --to %s\n",
                     target >= 0 ? client->config->member[target].name : "NAME");
         return code;
@@ -97,6 +113,8 @@ static int order_failover(Client *client, const Call *call)
     if (client->pinned >= 0)
         receiver = client->pinned;
     bool accept_loss = call_has(call, FLAG_ACCEPT_LOSS);
+    if (client_leader(client) < 0)
+        say_votes(client, "a failover needs a majority, too");
     say_risk(client, name, accept_loss, question, sizeof(question));
     if (!operation_confirm(call, question)) {
         fprintf(stderr, "pgvigil: nothing was done\n");

@@ -201,6 +201,7 @@ Report core_report(const Core *core)
         .disk_failed = core->disk_failed,
         .silent = election_silent(core),
         .rule = core->rule,
+        .failures = core->failures,
     };
 }
 
@@ -358,6 +359,7 @@ void core_step(Core *core, const Event *event, Effects *ret_effects)
     election_tick(core, out);
     document_tick(core, out);
     membership_tick(core, out);
+    view_tick(core);
     plan_tick(core, out);
     if (lease_may_write(core) || lease_grace(core))
         core->writable_at = core->now;

@@ -367,8 +367,9 @@ typedef struct Core {
 
     Action action; /* under way; kind NONE: none */
     uint32_t action_id;
-    int64_t backoff_until_us; /* boot_us */
-    uint8_t failures;         /* actions that failed in a row */
+    int64_t backoff_until_us;      /* boot_us */
+    uint8_t failures;              /* actions that failed in a row */
+    char failure[ACTION_TEXT_LEN]; /* what the newest of these said */
     bool inspected, diverged, wal_saved, rewind_failed, wal_gone;
     bool stopped; /* by an action: that it is down is no crash */
     bool ending;  /* its processes were told to end at once and are not gone yet */
@@ -386,6 +387,8 @@ typedef struct Core {
     bool rejoining; /* tell the history when it streams again */
     ActionKind rejoined_by;
     Clock rejoin_at;
+    bool arrived; /* by an order that is not over: the leader has to see it, too */
+    Clock arrived_at;
     bool refused;
     bool agreed; /* with a leader, since the start: where files differ later, one of them was read again */
     bool disagreement_told;
@@ -394,7 +397,8 @@ typedef struct Core {
     uint32_t obstacle_told; /* a hash of the reason not to stand that was logged last */
     uint32_t told_epoch;    /* the takeover of this epoch is in the history */
     Command pending;        /* pause or resume that waits for the document; token 0: none */
-    Clock takeover_at;      /* when this member began to stand, for the duration in history */
+    Clock takeover_at;      /* when this member began to stand */
+    Clock bereft_at;        /* when it knew a leader last, and no other since: the duration in history */
 
     Plan plan;
     Op op;
@@ -465,6 +469,9 @@ MemberNo core_primary(const Core *core);
 /* A member that answers has another configuration file. */
 bool core_disagrees(const Core *core);
 
+/* Why this member is not in the cluster's document, to be put behind its name; NULL: it is in it. */
+const char *membership_outside(const Core *core);
+
 /* Two machines run under that member's name; and: another one runs under mine. */
 bool membership_has_twin(const Core *core, MemberNo no);
 bool membership_is_twin(const Core *core);
@@ -479,6 +486,9 @@ const char *refusal_name(Refusal refusal);
 const char *history_name(HistoryKind kind);
 const char *command_name(CommandKind kind);
 const char *role_name(Role role);
+
+/* "1 of 3 votes is there, 2 are needed; pg2, pg3 do not answer". True if there are enough. */
+bool explain_votes(const Core *core, char *ret_text, size_t size);
 
 /* Why this member is, or is not, standing for election now, in one sentence. */
 void explain_election(const Core *core, char *ret_text, size_t size);

@@ -271,7 +271,7 @@ static void tell_takeover(Core *core, Effects *out)
         .epoch = row->epoch,
         .timeline = row->timeline,
         .lsn = row->start,
-        .duration_ms = (int32_t) (core_since(core, &core->takeover_at) / US_PER_MS),
+        .duration_ms = (int32_t) (core_since(core, &core->bereft_at) / US_PER_MS),
     };
 
     core->told_epoch = row->epoch;

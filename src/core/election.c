@@ -112,6 +112,9 @@ void election_stand(Core *core, Effects *out)
     }
     if (core->stood_back == 0 && !core_lease_holds(core, &core->now))
         core->takeover_at = core->now;
+    /* Whoever has stood in vain before has been without a primary since it knew a leader last. */
+    if (core->persist.doc.epoch == 0 || core->bereft_at.boot_us < core->led_at.boot_us)
+        core->bereft_at = core->now;
     core->phase = CANDIDATE_PREVOTE;
     core->phase_at = core->now;
     core->stand_at_us = 0;
@@ -401,7 +404,7 @@ void election_tick(Core *core, Effects *out)
     if (core->leader != MEMBER_NONE && lease_promise_left_us(core) <= 0) {
         core_log(core, out, LOG_LEVEL_WARN, "leader_lost name=%s", names_member(core, core->leader));
         core->leader = MEMBER_NONE;
-        core->takeover_at = core->now;
+        core->takeover_at = core->bereft_at = core->now;
         election_stand_in(core, candidate_rank(core) * RANK_STEP_US + core_jitter(core));
     }
     if (core->leader != MEMBER_NONE)

@@ -4,6 +4,10 @@
 #include "core/internal.h"
 
 #include <stdio.h>
+#include <string.h>
+
+/* Without a leader members say hello to each other each second. */
+#define VOTE_HEARD_US (3 * VIEW_EVERY_US)
 
 const char *facts_name(Fact fact)
 {
@@ -55,16 +59,57 @@ ExplainRow explain_rule(FactSet facts, size_t row)
     return explained;
 }
 
+/* Its vote could be had: it was heard of lately, by its own word, and counts. */
+static bool has_vote(const Core *core, MemberNo no)
+{
+    const Peer *peer = &core->peer[no];
+
+    if (!document_is_voter(core, no))
+        return false;
+    return no == core->self ||
+           (peer->heard && !peer->relayed && core_since(core, &peer->heard_at) <= VOTE_HEARD_US);
+}
+
+bool explain_votes(const Core *core, char *ret_text, size_t size)
+{
+    const Document *doc = &core->persist.doc;
+    int have = 0, all = 0, need = document_majority(doc), silent = 0;
+    char names[CORE_TEXT_LEN / 2] = "";
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        if (doc->member[no].kind == MEMBER_FREE || !doc->member[no].voter)
+            continue;
+        all++;
+        have += has_vote(core, no);
+        if (has_vote(core, no))
+            continue;
+        size_t len = strlen(names);
+        bool fits = len + strlen(doc->member[no].name) + sizeof ", ..." < sizeof names;
+        if (fits || names[len - 1] != '.')
+            snprintf(names + len, sizeof names - len, "%s%s", silent > 0 ? ", " : "",
+                     fits ? doc->member[no].name : "...");
+        silent++;
+    }
+    snprintf(ret_text, size, "%d of %d votes %s there, %d %s needed%s%s%s", have, all,
+             have == 1 ? "is" : "are", need, need == 1 ? "is" : "are", silent > 0 ? "; " : "", names,
+             silent > 1   ? " do not answer"
+             : silent > 0 ? " does not answer"
+                          : "");
+    return have >= need;
+}
+
 void explain_election(const Core *core, char *ret_text, size_t size)
 {
     const char *obstacle = election_obstacle(core);
+    char votes[CORE_TEXT_LEN];
+    bool enough = explain_votes(core, votes, sizeof votes);
 
     if (core->role == ROLE_LEADER && core_lease_holds(core, &core->now))
         snprintf(ret_text, size, "this member leads term %llu, and its lease holds",
                  (unsigned long long) core->persist.term);
     else if (core->role == ROLE_LEADER)
-        snprintf(ret_text, size, "this member leads term %llu, but no majority confirms its lease",
-                 (unsigned long long) core->persist.term);
+        snprintf(ret_text, size, "this member leads term %llu, but no majority confirms its lease; %s",
+                 (unsigned long long) core->persist.term, votes);
     else if (core->leader != MEMBER_NONE)
         snprintf(ret_text, size, "%s leads term %llu, so nobody else stands",
                  names_member(core, core->leader), (unsigned long long) core->persist.term);
@@ -76,6 +121,8 @@ void explain_election(const Core *core, char *ret_text, size_t size)
             core->positions_lack);
     else if (obstacle != NULL)
         snprintf(ret_text, size, "no leader is known; this member does not stand: %s", obstacle);
+    else if (!enough)
+        snprintf(ret_text, size, "no leader is known; this member stands for election: %s", votes);
     else
         snprintf(ret_text, size, "no leader is known; this member stands for election and needs %d votes",
                  document_majority(&core->persist.doc));

@@ -65,6 +65,10 @@ Lsn view_primary_reached(const Core *core);
 /* Writes what is known of the primary's position when nothing else will, and somebody would miss it. */
 void view_keep(Core *core, Effects *out);
 void view_fill(const Core *core, Msg *msg);
+/* A rejoin or clone by order has come to its end here: it is over when the leader has seen so as well, so
+ * that whoever then asks for the status is told the same. */
+void view_await_arrival(Core *core);
+void view_tick(Core *core);
 bool view_is_fresh(const Core *core, MemberNo no);
 /* Aligns peers and self with a new document's slots. */
 void view_align(Core *core, const Document *old);

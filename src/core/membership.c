@@ -398,6 +398,8 @@ bool membership_is_outside(Core *core, Effects *out, const Event *event)
     if (!core->persist.outside && core->role != ROLE_LEADER) {
         core->persist.outside = true;
         core_persist(core, out);
+        core->want_restart = core->want_reload = core->want_rejoin = core->want_clone = false;
+        plan_finish(core, OP_FAILED, "%s %s", core->options.name, membership_outside(core));
         core_log(
             core, out, LOG_LEVEL_WARN,
             "no_member the cluster's document does not name %s: it neither votes nor acts; on any member: "
@@ -405,6 +407,15 @@ bool membership_is_outside(Core *core, Effects *out, const Event *event)
             core->options.name, core->options.name);
     }
     return true;
+}
+
+const char *membership_outside(const Core *core)
+{
+    if (!core->persist.outside)
+        return NULL;
+    /* Only whoever was in it has ever had a document. */
+    return core->persist.doc.id.term != 0 ? "was removed from the cluster"
+                                          : "was not added to the cluster yet";
 }
 
 static bool is_told(const Core *core, const Sighting *sighting)

@@ -64,6 +64,7 @@ typedef struct Report {
     bool disk_failed;     /* cannot write its state: votes no more */
     bool silent;          /* it has restarted, and votes when what it promised before has run out */
     uint8_t rule;         /* the decision row in force, RuleId */
+    uint8_t failures;     /* actions on its server that failed in a row */
 } Report;
 
 /* ---- Messages ---- */

@@ -292,8 +292,29 @@ static void on_local(Core *core, Effects *out, const Command *command)
     }
 }
 
+/* Whoever is no member carries nothing out; its agent has read a new file all the same. */
+static void refuse_outside(const Core *core, Effects *out, const Command *command)
+{
+    const char *name = core->options.name, *why = membership_outside(core);
+
+    if (command->kind == COMMAND_RELOAD)
+        plan_answer(
+            out, command, ANSWER_DONE,
+            "%s: its agent has read the configuration again; it %s, and its PostgreSQL is left as it is",
+            name, why);
+    else
+        plan_answer(
+            out, command, ANSWER_REFUSED,
+            "%s %s, and its server is left as it is; pgvigil member add %s, on any member, lets it in", name,
+            why, name);
+}
+
 void plan_on_command(Core *core, Effects *out, const Command *command)
 {
+    if (core->persist.outside) {
+        refuse_outside(core, out, command);
+        return;
+    }
     switch (command->kind) {
     case COMMAND_SWITCHOVER:
     case COMMAND_FAILOVER: on_switch(core, out, command); break;
@@ -398,8 +419,16 @@ static void finish_order(Core *core)
 {
     bool mine = core->op.kind == COMMAND_FAILOVER && core->op.target == core->self;
 
-    if (core->role == ROLE_LEADER || !election_order_is_over(core))
+    char votes[CORE_TEXT_LEN];
+
+    if (core->role == ROLE_LEADER)
         return;
+    bool enough = explain_votes(core, votes, sizeof votes);
+    if (!election_order_is_over(core)) {
+        if (mine && core->op.state == OP_RUNNING && !enough)
+            plan_step(core, "standing for election: %.200s", votes);
+        return;
+    }
     election_end_order(core);
     if (mine && core->positions_lack > 0)
         plan_finish(
@@ -408,9 +437,11 @@ static void finish_order(Core *core)
             "accept its loss with --accept-loss",
             core->positions_lack);
     if (mine)
-        plan_finish(core, OP_FAILED,
-                    "no majority of the members answered: %d votes are needed; see pgvigil status",
-                    document_majority(&core->persist.doc));
+        plan_finish(
+            core, OP_FAILED,
+            "no majority voted: %.150s. Without one nobody becomes primary: start pgvigil on the others, or "
+            "mend the network",
+            votes);
 }
 
 /* Pause, resume and an ordered election end when the document says so. */

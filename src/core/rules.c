@@ -118,7 +118,7 @@ const Rule RULES[] = {
     {"steady_standby", F(PG_STANDBY) | F(FOLLOWS) | F(STREAMS), 0, MOVE_NONE, ACTION_NONE,
      "a standby that streams from the primary"},
     {"standby_waits", F(PG_STANDBY), 0, MOVE_NONE, ACTION_NONE,
-     "a standby that waits for a leader, or for the primary to be ready"},
+     "a standby that waits for a leader, for the primary to be ready, or for its walreceiver to stream"},
     {"starting", F(PG_STARTING), 0, MOVE_NONE, ACTION_NONE,
      "the server is starting"},
     {"paused", F(PAUSED), 0, MOVE_NONE, ACTION_NONE,

@@ -7,6 +7,7 @@
  */
 #include "core/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BACKOFF_FIRST_US US_PER_SEC
@@ -150,6 +151,8 @@ static void after_failure(Core *core, Effects *out, const ActionResult *done)
     }
     if (core->failures < UINT8_MAX)
         core->failures++;
+    snprintf(core->failure, sizeof core->failure, "%s: %.170s", action_kind_name(core->action.kind),
+             done->text);
     core->backoff_until_us = core->now.boot_us + (wait_us < most_us ? wait_us : most_us);
     if (core->action.kind == ACTION_REWIND)
         core->rewind_failed = true;
@@ -381,8 +384,7 @@ static void notice_streaming(Core *core, Effects *out)
         core_history(core, out, &history, "by %s",
                      core->rejoined_by == ACTION_START_STANDBY ? "plain start"
                                                                : action_kind_name(core->rejoined_by));
-        if (core->op.kind == COMMAND_REJOIN || core->op.kind == COMMAND_CLONE)
-            plan_finish(core, OP_DONE, "the standby streams from %s", names_member(core, doc->primary));
+        view_await_arrival(core);
     }
 }
 

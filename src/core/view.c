@@ -10,6 +10,9 @@
 
 #define KEEP_ALONE_US US_PER_SEC        /* without a leader: an election would have written it by then */
 #define KEEP_EVERY_US (10 * US_PER_SEC) /* at most */
+/* The leader tells what it sees each second; one that is busy, or does not lead any more, is not waited for.
+ */
+#define ARRIVAL_LIMIT_US (5 * US_PER_SEC)
 
 /* A peer counts as reachable for as long as two heartbeats may be lost, and at least half a second. */
 static int64_t fresh_for_us(const Core *core)
@@ -88,8 +91,41 @@ void view_heard(Core *core, const Msg *msg)
         reached_by(core, &msg->report.pg, msg->report.wal_epoch);
 }
 
+static bool is_resync(const Core *core)
+{
+    return core->op.state == OP_RUNNING &&
+           (core->op.kind == COMMAND_REJOIN || core->op.kind == COMMAND_CLONE);
+}
+
+static void finish_arrival(Core *core)
+{
+    core->arrived = false;
+    plan_finish(core, OP_DONE, "the standby streams from %s", names_member(core, core->persist.doc.primary));
+}
+
+void view_await_arrival(Core *core)
+{
+    core->arrived = is_resync(core);
+    core->arrived_at = core->now;
+    if (core->arrived)
+        plan_step(core, "the standby streams from %s; waiting until the leader sees it",
+                  names_member(core, core->persist.doc.primary));
+}
+
+void view_tick(Core *core)
+{
+    core->arrived = core->arrived && is_resync(core);
+    if (core->arrived && core_since(core, &core->arrived_at) > ARRIVAL_LIMIT_US)
+        finish_arrival(core);
+}
+
 void view_merge(Core *core, const Msg *msg)
 {
+    const Observation *own = core->self != MEMBER_NONE ? &msg->view[core->self].pg : NULL;
+
+    if (core->arrived && own != NULL && msg->view_age_ms[core->self] >= 0 && own->state == PG_STANDBY &&
+        own->streaming)
+        finish_arrival(core);
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         Peer *peer = &core->peer[no];
         int64_t age_us = (int64_t) msg->view_age_ms[no] * US_PER_MS;

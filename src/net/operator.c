@@ -26,6 +26,7 @@ typedef struct Exchange {
     Clock begun;
     int status;
     bool was_sent;
+    bool was_connected;
     bool too_large;
     Buf answer;
     char why[CURL_ERROR_SIZE]; /* libcurl's own words; "" if it has none */
@@ -82,6 +83,12 @@ static bool explain(const Exchange *exchange, CURLcode code, Err *err)
             err, ERR_TIMEOUT,
             "%s port %u did not answer within %d ms; it may have taken the order: see pgvigil status",
             target->host, target->port, target->timeout_ms);
+    if (code == CURLE_OPERATION_TIMEDOUT && exchange->was_connected)
+        return err_set(
+            err, ERR_NET,
+            "%s port %u accepts connections and gave no answer within %d ms: its agent hangs or is "
+            "stopped, or another program has the port",
+            target->host, target->port, target->timeout_ms);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return err_set(err, ERR_NET,
                        "no answer from %s port %u within %d ms; is pgvigil up there, and the port open?",
@@ -136,6 +143,7 @@ static bool run(CURL *easy, Exchange *exchange, Err *err)
     Clock now = clock_now();
     int64_t left_ms = target->timeout_ms - clock_elapsed_most(&exchange->begun, &now) / US_PER_MS;
     long status = 0, request_size = 0;
+    curl_off_t connect_us = 0;
     Buf url = {0};
 
     exchange->answer.len = 0;
@@ -149,8 +157,10 @@ static bool run(CURL *easy, Exchange *exchange, Err *err)
     CURLcode code = curl_easy_perform(easy);
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_size);
+    curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_us);
     exchange->status = (int) status;
     exchange->was_sent = request_size > 0;
+    exchange->was_connected = connect_us > 0;
     buf_done(&url);
     return code == CURLE_OK || explain(exchange, code, err);
 }

@@ -42,6 +42,7 @@ struct Conn {
     int64_t timeout_ms;
     char host[CONN_HOST_LEN], user[128], database[128], passfile[1024], password[256];
     uint16_t port;
+    bool replication;
 };
 
 static void on_socket(uv_poll_t *handle, int status, int events);
@@ -298,14 +299,15 @@ static void be_silent(void *arg, const PGresult *result)
 static void begin(Conn *conn, const char *host, const char *hostaddr)
 {
     char port[8];
-    const char *keys[] = {"host",     "hostaddr",         "port",       "user",
-                          "dbname",   "application_name", "gssencmode", "client_encoding",
-                          "passfile", "password",         NULL};
+    const char *keys[] = {"host",     "hostaddr",         "port",        "user",
+                          "dbname",   "application_name", "gssencmode",  "client_encoding",
+                          "passfile", "password",         "replication", NULL};
     snprintf(port, sizeof port, "%u", (unsigned) conn->port);
     const char *passfile = conn->passfile[0] != '\0' ? conn->passfile : NULL;
     const char *password = conn->password[0] != '\0' ? conn->password : NULL;
-    const char *values[] = {host,   hostaddr, port,     conn->user, conn->database, "pgvigil", "disable",
-                            "UTF8", passfile, password, NULL};
+    const char *walsender = conn->replication ? "true" : NULL;
+    const char *values[] = {host,      hostaddr, port,     conn->user, conn->database, "pgvigil",
+                            "disable", "UTF8",   passfile, password,   walsender,      NULL};
 
     conn->state = CONN_CONNECTING;
     conn->pg = PQconnectStartParams(keys, values, 0);
@@ -380,6 +382,7 @@ void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, Conn
     str_copy(conn->database, sizeof conn->database, target->database);
     str_copy(conn->passfile, sizeof conn->passfile, target->passfile != NULL ? target->passfile : "");
     str_copy(conn->password, sizeof conn->password, target->password != NULL ? target->password : "");
+    conn->replication = target->replication;
     conn->port = target->port;
     conn->on_done = on_done;
     conn->arg = arg;

@@ -28,6 +28,7 @@ typedef struct ConnTarget {
     const char *database;
     const char *passfile; /* NULL or "": libpq's default */
     const char *password; /* NULL or "": libpq looks into PGPASSWORD, then into the passfile */
+    bool replication;     /* a walsender's connection */
 } ConnTarget;
 
 typedef struct ConnReply {

@@ -228,6 +228,10 @@ static void parse_standby(const PGresult *result, PgStatus *status, QueryExtra *
     if (status->streaming)
         extra->stream_timeline = u32_value(result, COL_RECEIVER_TIMELINE, 10);
     extra->at_end = waits_for_wal(conn_value(result, COL_STARTUP_WAIT));
+    /* After a crash what was "received" begins anew, below what was replayed: nothing is missing all the
+     * same. */
+    if (extra->at_end || (status->streaming && status->receive_lsn <= status->replay_lsn))
+        status->replay_lag_ms = -1;
 }
 
 bool query_parse_poll(const PGresult *result, PgStatus *status, QueryExtra *ret_extra, Err *err)

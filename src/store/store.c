@@ -77,10 +77,14 @@ static bool lock(Store *store, const char *state_dir, const char *cluster, Err *
         return true;
     if (err == NULL || err->code != ERR_REFUSED)
         return false;
-    return err_context(err,
-                       "another member of cluster %s uses %s; stop it, or give this one a state_directory of "
-                       "its own",
-                       cluster, state_dir);
+    /* Mostly it is this very member, started a second time. */
+    Err who = *err;
+    return err_set(
+        err, ERR_REFUSED,
+        "%.250s: an agent of cluster %s runs with that state_directory; pgvigil status asks it, and another "
+        "takes its place only when it has ended. If it is another member on this machine, give each a "
+        "state_directory of its own",
+        who.text, cluster);
 }
 
 bool store_open(const char *state_dir, const char *cluster, Store **ret, Err *err)

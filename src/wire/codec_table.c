@@ -75,6 +75,7 @@ static const Field report_field[] = {
     {FIELD(BOOL, Report, disk_failed)},
     {FIELD(BOOL, Report, silent)},
     {FIELD_INT(Report, rule, FIELD_RANGE(0, UINT8_MAX))}, /* a newer member may have more rules */
+    {FIELD_INT(Report, failures, FIELD_RANGE(0, UINT8_MAX))},
 };
 const FieldTable codec_table_report = FIELD_TABLE(report_field);
 

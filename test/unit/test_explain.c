@@ -43,6 +43,20 @@ static void tells_the_decision_and_what_holds(void **state)
     free(text);
 }
 
+static void tells_what_goes_wrong(void **state)
+{
+    char *text = render("{\"member\":\"pg2\",\"election\":\"x\",\"facts\":[],\"rules\":[],"
+                        "\"problems\":[\"clone: no password supplied\",7]}",
+                        0, false);
+    (void) state;
+
+    assert_string_equal(text, "pg2: x\n"
+                              "\nWhat goes wrong:\n"
+                              "    clone: no password supplied\n"
+                              "\nWhat holds: nothing\n");
+    free(text);
+}
+
 static void tells_all_rules_when_asked(void **state)
 {
     char *text = render(answer, 0, true);
@@ -75,9 +89,8 @@ static void survives_an_answer_of_another_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tells_the_decision_and_what_holds),
-        cmocka_unit_test(tells_all_rules_when_asked),
-        cmocka_unit_test(keeps_to_the_width),
+        cmocka_unit_test(tells_the_decision_and_what_holds),  cmocka_unit_test(tells_what_goes_wrong),
+        cmocka_unit_test(tells_all_rules_when_asked),         cmocka_unit_test(keeps_to_the_width),
         cmocka_unit_test(survives_an_answer_of_another_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

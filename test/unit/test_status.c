@@ -171,6 +171,51 @@ static void shows_an_operation_while_it_is_news(void **state)
     }
 }
 
+/* Whoever was removed knows nothing of the cluster that would still be true. */
+static void shows_no_cluster_of_one_that_was_removed(void **state)
+{
+    static const ShowStyle plain;
+    json_t *cluster = healthy();
+    char reason[STATUS_REASON_LEN];
+    Buf out = {0};
+    (void) state;
+
+    json_object_set_new(cluster, "member", json_string("pg3"));
+    json_object_set_new(cluster, "quorum", json_false());
+    json_object_set_new(cluster, "outside", json_string("was removed from the cluster"));
+    json_array_append_new(json_object_get(cluster, "alarms"), json_string("pgvigil member add pg3"));
+    status_render(cluster, &plain, &out);
+    assert_string_equal(out.data, "shop: pg3 was removed from the cluster\nAlarm: pgvigil member add pg3\n");
+    status_no_primary(cluster, reason);
+    assert_string_equal(reason, "pg3 was removed from the cluster, and knows of none");
+    buf_done(&out);
+    json_decref(cluster);
+}
+
+static void counts_votes_by_name(void **state)
+{
+    json_t *cluster = healthy();
+    Buf out = {0};
+    (void) state;
+
+    assert_true(status_votes(cluster, &out));
+    assert_string_equal(out.data, "3 of 3 votes are there, 2 are needed");
+    buf_done(&out);
+    json_object_set_new(member(cluster, 1), "reachable", json_false());
+    assert_true(status_votes(cluster, &out));
+    assert_string_equal(out.data, "2 of 3 votes are there, 2 are needed; pg2 does not answer");
+    buf_done(&out);
+    json_object_set_new(member(cluster, 2), "reachable", json_false());
+    assert_false(status_votes(cluster, &out));
+    assert_string_equal(out.data, "1 of 3 votes is there, 2 are needed; pg2, w1 do not answer");
+    buf_done(&out);
+    json_object_set_new(member(cluster, 2), "voter", json_false());
+    assert_false(status_votes(cluster, &out));
+    assert_string_equal(out.data, "1 of 2 votes is there, 2 are needed; pg2 does not answer");
+    buf_done(&out);
+    json_decref(cluster);
+}
+
 static void survives_answers_of_another_kind(void **state)
 {
     static const ShowStyle plain;
@@ -196,6 +241,8 @@ int main(void)
         cmocka_unit_test(tells_the_version_that_is_known),
         cmocka_unit_test(renders),
         cmocka_unit_test(shows_an_operation_while_it_is_news),
+        cmocka_unit_test(shows_no_cluster_of_one_that_was_removed),
+        cmocka_unit_test(counts_votes_by_name),
         cmocka_unit_test(survives_answers_of_another_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

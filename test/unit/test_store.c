@@ -184,7 +184,10 @@ static void only_one_process_at_a_time(void **state)
     (void) state;
     assert_false(store_open(folder, "shop", &second, &err));
     assert_int_equal(err.code, ERR_REFUSED);
-    assert_has(err.text, "another member of cluster shop uses");
+    char holder[160];
+    snprintf(holder, sizeof holder, "process %ld already holds %s", (long) getpid(), folder);
+    assert_has(err.text, holder);
+    assert_has(err.text, "an agent of cluster shop runs");
     assert_has(err.text, "state_directory of its own");
     assert_true(store_open(folder, "other", &second, &err)); /* another cluster is no matter */
     store_close(second);
