@@ -173,6 +173,8 @@ const char *cluster_lacks(const Cluster *c)
             continue;
         if (node->server.state != PG_STANDBY || !node->server.streaming || node->server.upstream != primary)
             return "a standby does not stream";
+        if (node->core.want_clone || node->core.want_rejoin || node->core.want_restart)
+            return "an order waits for its turn on a standby";
         if (node->disk.rewinding)
             return "a standby's copy was interrupted, and it could not take over";
         if (node->server.fooled || node->server.branch != c->node[primary].server.branch)
