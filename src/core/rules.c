@@ -14,6 +14,9 @@
 
 /* A walreceiver that was told to follow streams within tenths of a second. */
 #define STREAM_LATE_MS 1000
+/* Then PostgreSQL's own wal_retrieve_retry_interval is as good, unless somebody has set it high. */
+#define STREAM_HURRY_MS 6000
+#define STREAM_AGAIN_MS 30000
 
 /* clang-format off */
 const Rule RULES[] = {
@@ -209,9 +212,11 @@ static FactSet server_facts(const Core *core)
     put(&facts, fenced, FACT_FENCED);
     put(&facts, fenced && core_since(core, &core->writable_at) < brownout_us, FACT_BROWNOUT);
     put(&facts, pg->streaming, FACT_STREAMS);
+    bool hurry = !older_than(core, &core->stream_at, STREAM_HURRY_MS) ||
+                 !older_than(core, &core->ready_at, STREAM_HURRY_MS);
     put(&facts,
         !pg->streaming && older_than(core, &core->stream_at, STREAM_LATE_MS) &&
-            older_than(core, &core->retried_at, STREAM_LATE_MS),
+            older_than(core, &core->retried_at, hurry ? STREAM_LATE_MS : STREAM_AGAIN_MS),
         FACT_STREAM_LATE);
     put(&facts,
         !pg->streaming && older_than(core, &core->stream_at, core->options.stream_timeout_ms) &&

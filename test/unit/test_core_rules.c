@@ -296,6 +296,26 @@ static void own_timelines_are_not_stray(void **state)
     }
 }
 
+/* A standby is hurried at first; one that cannot stream for long is not reloaded each second. */
+static void stream_is_tried_again(void **state)
+{
+    static const struct {
+        int late_ms, tried_ms;
+        bool due;
+    } cases[] = {{900, 60000, false},  {1100, 60000, true},   {3000, 900, false},  {3000, 1100, true},
+                 {60000, 2000, false}, {60000, 29000, false}, {60000, 31000, true}};
+    (void) state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        Core core = fixture_core(B);
+        core.now = fixture_clock(100000);
+        core.pg.streaming = false;
+        core.stream_at = core.ready_at = fixture_clock(100000 - cases[i].late_ms);
+        core.retried_at = fixture_clock(100000 - cases[i].tried_ms);
+        assert_int_equal((rules_facts(&core) & FACT_BIT(STREAM_LATE)) != 0, cases[i].due);
+    }
+}
+
 /* The server is left as it is, and the operator is told why; it is not tried for ever. */
 static void an_order_that_fails_ends(void **state)
 {
@@ -352,6 +372,7 @@ int main(void)
         cmocka_unit_test(from_state_to_row),
         cmocka_unit_test(lineage_without_a_state),
         cmocka_unit_test(stray_is_remembered),
+        cmocka_unit_test(stream_is_tried_again),
         cmocka_unit_test(own_timelines_are_not_stray),
         cmocka_unit_test(an_order_that_fails_ends),
         cmocka_unit_test(reload_without_a_server),
