@@ -6,6 +6,7 @@
 #include "notify/alert_file.h"
 
 #include "base/str.h"
+#include "base/types.h"
 #include "sys/file.h"
 #include "sys/loop.h"
 
@@ -17,11 +18,12 @@
 #include <unistd.h>
 
 #define ALERT_FILE_MODE 0644
+#define AGAIN_US        (10 * US_PER_SEC)
 
 typedef struct One {
     char name[ALERT_FILE_NAME_LEN];
     bool is_on;
-    bool is_due;
+    bool is_due, is_failed;
     Err err; /* in the worker's copy */
 } One;
 
@@ -36,6 +38,7 @@ struct AlertFiles {
     size_t at_work_count;
     bool is_busy;
     bool is_freed;
+    LoopTimer timer; /* until those that failed are tried again */
 };
 
 bool alert_file_check_name(const char *name, Err *err)
@@ -51,6 +54,8 @@ bool alert_file_check_name(const char *name, Err *err)
     return true;
 }
 
+static void on_again(void *arg);
+
 AlertFiles *alert_file_new(uv_loop_t *loop, const char *folder, AlertFileFn *on_error, void *arg, Err *err)
 {
     AlertFiles *files = calloc(1, sizeof *files);
@@ -63,6 +68,7 @@ AlertFiles *alert_file_new(uv_loop_t *loop, const char *folder, AlertFileFn *on_
         return NULL;
     }
     files->loop = loop;
+    loop_timer_init(&files->timer, loop, on_again, files);
     files->on_error = on_error;
     files->arg = arg;
     return files;
@@ -90,15 +96,29 @@ static void work(void *arg)
         apply(files->folder, &files->at_work[i]);
 }
 
+static One *find(const AlertFiles *files, const char *name)
+{
+    for (size_t i = 0; i < files->count; i++)
+        if (strcmp(files->one[i].name, name) == 0)
+            return (One *) &files->one[i];
+    return NULL;
+}
+
 static bool begin(AlertFiles *files);
 
 static void on_worked(void *arg)
 {
     AlertFiles *files = arg;
 
-    for (size_t i = 0; i < files->at_work_count; i++) /* still busy: the callback may set and free */
-        if (files->at_work[i].err.code != ERR_NONE && files->on_error != NULL && !files->is_freed)
-            files->on_error(files->arg, files->at_work[i].name, &files->at_work[i].err);
+    for (size_t i = 0; i < files->at_work_count; i++) { /* still busy: the callback may set and free */
+        One *one = &files->at_work[i];
+        if (one->err.code == ERR_NONE || files->is_freed)
+            continue;
+        find(files, one->name)->is_failed = true;
+        loop_timer_start(&files->timer, AGAIN_US, 0);
+        if (files->on_error != NULL)
+            files->on_error(files->arg, one->name, &one->err);
+    }
     files->is_busy = false;
     if (!begin(files) && files->is_freed)
         free(files);
@@ -110,7 +130,7 @@ static bool begin(AlertFiles *files)
     files->at_work_count = 0;
     for (size_t i = 0; i < files->count; i++)
         if (files->one[i].is_due) {
-            files->one[i].is_due = false;
+            files->one[i].is_due = files->one[i].is_failed = false;
             files->at_work[files->at_work_count] = files->one[i];
             files->at_work[files->at_work_count++].err = (Err){0};
         }
@@ -121,12 +141,14 @@ static bool begin(AlertFiles *files)
     return true;
 }
 
-static One *find(const AlertFiles *files, const char *name)
+static void on_again(void *arg)
 {
+    AlertFiles *files = arg;
+
     for (size_t i = 0; i < files->count; i++)
-        if (strcmp(files->one[i].name, name) == 0)
-            return (One *) &files->one[i];
-    return NULL;
+        files->one[i].is_due = files->one[i].is_due || files->one[i].is_failed;
+    if (!files->is_busy)
+        begin(files);
 }
 
 bool alert_file_set(AlertFiles *files, const char *name, bool is_on, Err *err)
@@ -160,6 +182,7 @@ void alert_file_free(AlertFiles *files)
     if (files == NULL)
         return;
     files->is_freed = true;
+    loop_timer_done(&files->timer);
     if (!files->is_busy)
         free(files);
 }

@@ -17,7 +17,7 @@
 
 typedef struct AlertFiles AlertFiles;
 
-/* One that could not be written or removed; from the loop. It is tried again with the next alert_file_set. */
+/* One that could not be written or removed; from the loop. It is tried again after ten seconds. */
 typedef void AlertFileFn(void *arg, const char *name, const Err *err);
 
 /* 1 to 127 of letters, digits, '-', '_' and '.', not beginning with '.'. */

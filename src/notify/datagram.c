@@ -1,11 +1,10 @@
 /*
  * datagram.c: sendto on a socket that never blocks, and the lookup of a name before it.
- *
- * The lookup outlives its owner: it is a struct of its own that forgets whom it was for.
  */
 #include "notify/datagram.h"
 
 #include "base/str.h"
+#include "notify/resolve.h"
 #include "sys/clock.h"
 
 #include <arpa/inet.h>
@@ -19,11 +18,7 @@
 
 #define NAME_LIFE_MS  60000
 #define NAME_AGAIN_MS 5000 /* after a failure */
-
-typedef struct Lookup {
-    uv_getaddrinfo_t request; /* first */
-    Datagram *owner;          /* NULL: gone */
-} Lookup;
+#define NAME_WAIT_MS  30000
 
 typedef struct Kept {
     char *data;
@@ -38,7 +33,7 @@ struct Datagram {
     bool is_known; /* address is filled in */
     bool was_tried;
     Clock looked_up;
-    Lookup *lookup;
+    ResolveAsk *lookup;
     struct sockaddr_storage address;
     socklen_t address_len;
     int fd, family;
@@ -91,6 +86,7 @@ Datagram *datagram_new(uv_loop_t *loop, const char *host, uint16_t port, Err *er
     datagram->loop = loop;
     datagram->port = port;
     datagram->fd = -1;
+    resolve_open(loop);
     if (host[0] == '\0' || !str_copy(datagram->host, sizeof datagram->host, host)) {
         err_set(err, ERR_CONFIG, "\"%.60s\" is no host: an address, a name or an absolute path", host);
         goto fail;
@@ -118,10 +114,8 @@ void datagram_free(Datagram *datagram)
 {
     if (datagram == NULL)
         return;
-    if (datagram->lookup != NULL) {
-        datagram->lookup->owner = NULL;
-        uv_cancel((uv_req_t *) &datagram->lookup->request); /* if it has not begun; else it ends by itself */
-    }
+    resolve_cancel(datagram->lookup);
+    resolve_close();
     if (datagram->fd >= 0)
         close(datagram->fd);
     drop_kept(datagram);
@@ -164,45 +158,36 @@ static bool send_now(Datagram *datagram, const void *data, size_t len, Err *err)
                          datagram->port);
 }
 
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+static void on_resolved(void *arg, const char *address, const Err *err)
 {
-    Lookup *lookup = (Lookup *) request;
-    Datagram *datagram = lookup->owner;
+    Datagram *datagram = arg;
+    char host[64] = "";
     Err ignored = {0};
 
-    free(lookup);
-    if (datagram != NULL) {
-        datagram->lookup = NULL;
-        datagram->looked_up = clock_now();
-        if (status == 0 && found != NULL)
-            set_address(datagram, found->ai_addr, found->ai_addrlen);
-        for (size_t i = 0; i < datagram->kept_count; i++)
-            if (!datagram->is_known ||
-                !send_now(datagram, datagram->kept[i].data, datagram->kept[i].len, &ignored))
-                datagram->dropped++;
-        drop_kept(datagram);
-    }
-    uv_freeaddrinfo(found);
+    (void) err; /* the next datagram_send says it */
+    datagram->lookup = NULL;
+    datagram->looked_up = clock_now();
+    if (address != NULL)
+        snprintf(host, sizeof host, "%.*s", (int) strcspn(address + (*address == '['), "]"),
+                 address + (*address == '['));
+    if (host[0] != '\0')
+        set_numeric(datagram, host);
+    for (size_t i = 0; i < datagram->kept_count; i++)
+        if (!datagram->is_known ||
+            !send_now(datagram, datagram->kept[i].data, datagram->kept[i].len, &ignored))
+            datagram->dropped++;
+    drop_kept(datagram);
 }
 
 /* An address that was known once serves on until a newer one is found. */
 static void look_up(Datagram *datagram)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_family = AF_UNSPEC};
     int64_t life_ms = datagram->is_known ? NAME_LIFE_MS : NAME_AGAIN_MS;
 
     if (datagram->lookup != NULL || (datagram->was_tried && clock_ms_since(&datagram->looked_up) < life_ms))
         return;
-    Lookup *lookup = calloc(1, sizeof *lookup);
-    if (lookup == NULL)
-        abort();
-    lookup->owner = datagram;
     datagram->was_tried = true;
-    datagram->looked_up = clock_now();
-    if (uv_getaddrinfo(datagram->loop, &lookup->request, on_looked_up, datagram->host, NULL, &hints) == 0)
-        datagram->lookup = lookup;
-    else
-        free(lookup);
+    datagram->lookup = resolve_ask(datagram->loop, datagram->host, NAME_WAIT_MS, on_resolved, datagram);
 }
 
 static bool keep(Datagram *datagram, const void *data, size_t len, Err *err)
