@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "base/types.h"
 
-#define NOTIFY_TEXT_LEN    400
+#define NOTIFY_TEXT_LEN    512
 #define NOTIFY_SUBJECT_LEN 64
 #define NOTIFY_HOST_LEN    256
 

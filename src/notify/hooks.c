@@ -139,5 +139,5 @@ void notify_run_hooks(Notify *notify, NotifyAction action, const NotifyEvent *ab
     event.severity = NOTIFY_CRITICAL; /* where there is no room, it goes last */
     for (int i = 0; i < notify->sink_count; i++)
         if (has(notify->sink[i], action))
-            queue_add(notify->sink[i], &event);
+            outbox_add(notify->sink[i], &event);
 }

@@ -61,15 +61,15 @@ bool spec_copy(const NotifySpec *spec, Arena *arena, NotifySpec *ret_copy);
 /* Everything that is in it, as a text; the caller frees it. NULL: memory. */
 char *spec_signature(const NotifySpec *spec);
 
-/* ---- queue.c ---- */
+/* ---- outbox.c ---- */
 
 /* Whether the sink's filters let it pass. */
-bool queue_wants(const Sink *sink, const NotifyEvent *event);
+bool outbox_wants(const Sink *sink, const NotifyEvent *event);
 /* Copies the event into the queue; where there is no room the oldest of the least important goes. */
-void queue_add(Sink *sink, const NotifyEvent *event);
-void queue_init(Sink *sink);
-void queue_done(Sink *sink);
+void outbox_add(Sink *sink, const NotifyEvent *event);
+void outbox_init(Sink *sink);
+void outbox_done(Sink *sink);
 /* Takes the conditions that hold, and tells what is due. */
-void queue_conditions(Sink *sink, const NotifyEvent *events, int count);
+void outbox_conditions(Sink *sink, const NotifyEvent *events, int count);
 
 #endif

@@ -29,7 +29,7 @@ static void sink_free(Sink *sink, bool is_open)
 {
     if (is_open)
         sink->kind->close(sink);
-    queue_done(sink);
+    outbox_done(sink);
     arena_done(&sink->arena);
     free(sink->signature);
     free(sink);
@@ -51,7 +51,7 @@ static void open_sink(Notify *notify, const NotifySpec *spec, char *signature)
     str_copy(sink->view.cluster, sizeof sink->view.cluster, notify->cluster);
     str_copy(sink->view.reporter, sizeof sink->view.reporter, notify->reporter);
     str_copy(sink->view.data_directory, sizeof sink->view.data_directory, notify->data_directory);
-    queue_init(sink);
+    outbox_init(sink);
     bool ok = sink->kind != NULL && spec_copy(spec, &sink->arena, &sink->view.spec);
     if (!ok)
         err_set(&err, ERR_MEMORY, "no memory for its settings");
@@ -141,14 +141,14 @@ void notify_set_speaker(Notify *notify, bool is_speaker)
 void notify_post(Notify *notify, const NotifyEvent *event)
 {
     for (int i = 0; i < notify->sink_count; i++)
-        if (queue_wants(notify->sink[i], event))
-            queue_add(notify->sink[i], event);
+        if (outbox_wants(notify->sink[i], event))
+            outbox_add(notify->sink[i], event);
 }
 
 void notify_conditions(Notify *notify, const NotifyEvent *events, int count)
 {
     for (int i = 0; i < notify->sink_count; i++)
-        queue_conditions(notify->sink[i], events, count);
+        outbox_conditions(notify->sink[i], events, count);
 }
 
 static bool is_due(const Sink *sink)
@@ -201,7 +201,7 @@ bool notify_try(Notify *notify, const char *name, const NotifyEvent *event, Noti
             continue;
         sink->on_tried = on_done;
         sink->tried_arg = arg;
-        queue_add(sink, event);
+        outbox_add(sink, event);
         return true;
     }
     return err_set(err, ERR_CONFIG, "there is no section [notify %.40s] that could be opened", name);

@@ -1,5 +1,5 @@
 /*
- * queue.c: what one sink is to tell: its filters, its queue, its tries, and how often a condition is told.
+ * outbox.c: what one sink is to tell: its filters, its queue, its tries, and how often a condition is told.
  *
  * The head of the queue is what is being sent; it stays until it was sent or is given up.
  */
@@ -30,7 +30,7 @@ static bool wants_member(const Sink *sink, const char *member)
     return false;
 }
 
-bool queue_wants(const Sink *sink, const NotifyEvent *event)
+bool outbox_wants(const Sink *sink, const NotifyEvent *event)
 {
     const NotifySpec *spec = &sink->view.spec;
 
@@ -71,7 +71,7 @@ static void wake(Sink *sink, int64_t after_ms)
     loop_timer_start(&sink->timer, after_ms * US_PER_MS, 0);
 }
 
-void queue_add(Sink *sink, const NotifyEvent *event)
+void outbox_add(Sink *sink, const NotifyEvent *event)
 {
     static uint64_t last_id;
     Item *item = calloc(1, sizeof *item);
@@ -160,12 +160,12 @@ void sink_done(Sink *sink, bool ok, const Err *err)
     settle(sink, ok, err);
 }
 
-void queue_init(Sink *sink)
+void outbox_init(Sink *sink)
 {
     loop_timer_init(&sink->timer, sink->notify->loop, on_time, sink);
 }
 
-void queue_done(Sink *sink)
+void outbox_done(Sink *sink)
 {
     loop_timer_done(&sink->timer);
     if (sink->queue_len > 0)
@@ -209,7 +209,7 @@ static void tell(Sink *sink, Known *known, const Clock *now)
     known->was_told = known->holds;
     if (known->holds)
         known->told_at = *now;
-    queue_add(sink, &event);
+    outbox_add(sink, &event);
 }
 
 static void look(Sink *sink, Known *known, const Clock *now)
@@ -265,14 +265,14 @@ static void forget_old(Sink *sink, const Clock *now)
     sink->known_count = kept;
 }
 
-void queue_conditions(Sink *sink, const NotifyEvent *events, int count)
+void outbox_conditions(Sink *sink, const NotifyEvent *events, int count)
 {
     Clock now = clock_now();
 
     for (int i = 0; i < sink->known_count; i++)
         sink->known[i].is_listed = false;
     for (int i = 0; i < count; i++) {
-        if (!queue_wants(sink, &events[i]))
+        if (!outbox_wants(sink, &events[i]))
             continue;
         Known *known = find(sink, &events[i]);
         if (known == NULL && (known = add(sink, &events[i])) == NULL)
