@@ -21,6 +21,7 @@ typedef struct Tell {
     int64_t primary_us; /* boot clock: when there was a primary last, or this process began */
     bool was_primary;   /* the own server, until its demotion was told */
     PgState role_told;  /* by on_role_change: PG_PRIMARY, PG_STANDBY; PG_UNKNOWN: none yet */
+    bool follows;       /* the action that was begun last names whom to follow */
     bool restarts;      /* it was stopped to be started again */
     bool is_held;       /* an action waits for its before_ hooks */
     Action held;
