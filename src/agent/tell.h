@@ -27,9 +27,6 @@ typedef struct Tell {
     Action held;
 } Tell;
 
-/* Notifications as [notify NAME] has them. options->specs points into specs, of CONFIG_NOTIFY_MAX. */
-void tell_options(const Config *config, NotifySpec *specs, NotifyOptions *ret_options);
-
 void tell_start(struct Agent *agent);
 void tell_reload(struct Agent *agent);
 void tell_done(struct Agent *agent);

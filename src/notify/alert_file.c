@@ -30,7 +30,7 @@ typedef struct One {
 struct AlertFiles {
     uv_loop_t *loop;
     char folder[PATH_MAX / 2];
-    AlertFileFn *on_error;
+    AlertFileFn *on_error, *on_written;
     void *arg;
     One one[ALERT_FILE_MAX];
     size_t count;
@@ -74,6 +74,11 @@ AlertFiles *alert_file_new(uv_loop_t *loop, const char *folder, AlertFileFn *on_
     return files;
 }
 
+void alert_file_on_written(AlertFiles *files, AlertFileFn *on_written)
+{
+    files->on_written = on_written;
+}
+
 static void apply(const char *folder, One *one)
 {
     char path[PATH_MAX];
@@ -112,8 +117,13 @@ static void on_worked(void *arg)
 
     for (size_t i = 0; i < files->at_work_count; i++) { /* still busy: the callback may set and free */
         One *one = &files->at_work[i];
-        if (one->err.code == ERR_NONE || files->is_freed)
+        if (files->is_freed)
+            break;
+        if (one->err.code == ERR_NONE) {
+            if (files->on_written != NULL)
+                files->on_written(files->arg, one->name, &one->err);
             continue;
+        }
         find(files, one->name)->is_failed = true;
         loop_timer_start(&files->timer, AGAIN_US, 0);
         if (files->on_error != NULL)

@@ -26,6 +26,9 @@ bool alert_file_check_name(const char *name, Err *err);
 /* folder: absolute; it is not made. on_error may be NULL. NULL with ERR_CONFIG. */
 AlertFiles *alert_file_new(uv_loop_t *loop, const char *folder, AlertFileFn *on_error, void *arg, Err *err);
 
+/* For who wants to know of those that were written or removed, too; err is none then. */
+void alert_file_on_written(AlertFiles *files, AlertFileFn *on_written);
+
 /*
  * From soon on the file is there, or is not. To be called with each change, or as often as one likes: a file
  * that somebody removed comes back, and one that is there is not written again. The last word for a name

@@ -20,6 +20,7 @@ typedef struct Folder {
     AlertFiles *files;
     LoopTimer timer;
     struct Scan *scan;
+    char sending[ALERT_FILE_NAME_LEN]; /* "": nothing */
 } Folder;
 
 /* The worker's; outlives the sink. */
@@ -99,12 +100,30 @@ static void on_time(void *arg)
     loop_work(view->loop, scan_folder, on_scanned, folder->scan);
 }
 
+static void end_sending(Sink *sink, const char *name, const Err *err)
+{
+    Folder *folder = sink_view(sink)->state;
+
+    if (strcmp(folder->sending, name) != 0)
+        return;
+    folder->sending[0] = '\0';
+    if (strcmp(name, notify_event_name(NOTIFY_EVENT_test)) == 0)
+        alert_file_set(folder->files, name, false, NULL); /* it was a try, and nothing to stay */
+    sink_done(sink, err->code == ERR_NONE, err);
+}
+
 static void on_error(void *arg, const char *name, const Err *err)
 {
     static LogLimit limit;
 
     log_limited(&limit, LOG_LEVEL_ERROR, "alert_file_failed", "sink=%s file=%s tried again reason=\"%s\"",
                 sink_view(arg)->spec.name, name, err->text);
+    end_sending(arg, name, err);
+}
+
+static void on_written(void *arg, const char *name, const Err *err)
+{
+    end_sending(arg, name, err);
 }
 
 static bool open_folder(Sink *sink, Err *err)
@@ -118,6 +137,7 @@ static bool open_folder(Sink *sink, Err *err)
     if (folder == NULL)
         abort();
     folder->files = files;
+    alert_file_on_written(files, on_written);
     view->state = folder;
     loop_timer_init(&folder->timer, view->loop, on_time, sink);
     loop_timer_start(&folder->timer, (view->spec.hold_ms + STALE_AFTER_MS) * US_PER_MS, 0);
@@ -137,11 +157,14 @@ static void close_folder(Sink *sink)
 
 static SinkSent send_event(Sink *sink, const NotifyEvent *event, Err *err)
 {
-    const Folder *folder = sink_view(sink)->state;
+    Folder *folder = sink_view(sink)->state;
     char name[ALERT_FILE_NAME_LEN];
 
     name_of(event, name, sizeof name);
-    return alert_file_set(folder->files, name, event->state != NOTIFY_ENDED, err) ? SINK_SENT : SINK_FAILED;
+    if (!alert_file_set(folder->files, name, event->state != NOTIFY_ENDED, err))
+        return SINK_FAILED;
+    str_copy(folder->sending, sizeof folder->sending, name);
+    return SINK_BUSY;
 }
 
 const SinkKind sink_alert_file = {

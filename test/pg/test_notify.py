@@ -1,0 +1,243 @@
+"""[notify NAME], each kind against a real receiver: mail, alert files, statsd, syslog, journald, webhook, hooks."""
+
+import contextlib
+import email
+import email.policy
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import re
+import socket
+import ssl
+import threading
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from harness import wait_for
+from harness.base import give_to_user, run, write_file
+
+HUB = "10.77.0.1"  # where receivers listen
+SECRET = "what the receiver knows"
+
+
+def section(name, **keys):
+    keys.setdefault("hold", "0")
+    return "[notify %s]\n%s" % (name, "".join("%s = %s\n" % item for item in keys.items()))
+
+
+class Datagrams:
+    """All that came to a socket, one text each. path: a local socket; else UDP in the hub."""
+
+    def __init__(self, cluster, path=None):
+        if path:
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.socket.bind(path)
+            os.chmod(path, 0o777)
+        else:
+            with cluster.network.hub.network():
+                self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind((HUB, 0))
+            self.port = self.socket.getsockname()[1]
+        self.socket.setblocking(False)
+        self.texts = []
+
+    def find(self, *patterns):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.texts.append(self.socket.recv(65536).decode())
+        return next((t for t in self.texts if all(re.search(p, t) for p in patterns)), None)
+
+    def wait(self, *patterns, timeout=30):
+        return wait_for(lambda: self.find(*patterns), timeout, "a datagram with %s" % (patterns,))
+
+
+class Webhook:
+    """An HTTP server that answers with the statuses in turn, the last of them for ever."""
+
+    def __init__(self, cluster, *statuses):
+        self.requests, statuses = [], list(statuses)
+        requests = self.requests
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):  # noqa: N802, the name is http.server's
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                requests.append((dict(self.headers), body))
+                self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_args):
+                pass
+
+        with cluster.network.hub.network():
+            self.server = http.server.ThreadingHTTPServer((HUB, 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def find(self, **wanted):
+        for headers, body in list(self.requests):
+            told = json.loads(body)
+            if all(told[key] == value for key, value in wanted.items()):
+                return headers, body, told
+        return None
+
+    def wait(self, timeout=30, **wanted):
+        return wait_for(lambda: self.find(**wanted), timeout, "a POST with %s" % wanted)
+
+
+class Inbox:
+    def __init__(self):
+        self.mails = []
+
+    async def handle_DATA(self, _server, session, envelope):  # noqa: N802, the name is aiosmtpd's
+        assert session.ssl is not None
+        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        return "250 OK"
+
+    def find(self, *words):
+        return next((m for m in list(self.mails) if all(w in m["Subject"] for w in words)), None)
+
+
+@pytest.fixture
+def inbox(cluster, tmp_path):
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mail",
+         "-addext", "subjectAltName=IP:" + HUB, "-keyout", str(tmp_path / "key"), "-out",
+         os.path.join(cluster.root, "ca.pem")])
+    os.chmod(os.path.join(cluster.root, "ca.pem"), 0o644)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.path.join(cluster.root, "ca.pem"), tmp_path / "key")
+    with cluster.network.hub.network():
+        controller = Controller(Inbox(), hostname=HUB, port=2525, tls_context=context, require_starttls=True)
+        controller.start()  # its thread begins in the hub
+    yield controller.handler
+    controller.stop()
+
+
+@contextlib.contextmanager
+def frozen(cluster, node):
+    """Its agent does not answer: an alarm on all others, and nothing is lost by it."""
+    node.freeze("agent")
+    try:
+        yield
+    finally:
+        node.thaw("agent")
+        cluster.wait_whole(60)
+
+
+def standby_of(cluster):
+    primary = cluster.wait_primary()
+    return primary, next(n for n in cluster.standbys() if n is not primary)
+
+
+def test_datagrams(cluster):
+    """statsd, syslog in both forms, and the journal's native protocol; a condition that begins and ends."""
+    primary, standby = standby_of(cluster)
+    statsd, remote = Datagrams(cluster), Datagrams(cluster)
+    log = Datagrams(cluster, primary.folder + "/sock/log")
+    journal = Datagrams(cluster, primary.folder + "/sock/journal")
+    text = (section("gauges", kind="statsd", server="%s:%d" % (HUB, statsd.port), tags="region=eu", every="1s") +
+            section("log", kind="syslog", address=primary.seen + "/sock/log", facility="local2") +
+            section("remote", kind="syslog", address="%s:%d" % (HUB, remote.port), events="unreachable") +
+            section("journal", kind="journald", address=primary.seen + "/sock/journal"))
+    with cluster.configured(text):
+        tags = ",cluster=test,reporter=%s,region=eu" % primary.name
+        statsd.wait(r"^pgvigil\.alarms%s:0\|g$" % tags)
+        statsd.wait(r"^pgvigil\.replay_lag_bytes%s,member=%s:\d+\|g$" % (tags, standby.name))
+        with frozen(cluster, standby):
+            priority = 18 * 8 + 4
+            log.wait(r"^<%d>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d pgvigil\[\d+\]: test: WARNING: %s does not answer"
+                     % (priority, standby.name))
+            remote.wait(r"^<28>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ pgvigil \d+ unreachable \[pgvigil@32473 ",
+                        r'event="unreachable" state="began"', r'member="%s"' % standby.name,
+                        r'reporter="%s"' % primary.name)
+            entry = dict(line.split("=", 1) for line in
+                         journal.wait("PGVIGIL_EVENT=unreachable").strip().split("\n"))
+            assert entry["PGVIGIL_MEMBER"] == standby.name and entry["PRIORITY"] == "4"
+            assert entry["PGVIGIL_CLUSTER"] == "test" and "does not answer" in entry["MESSAGE"]
+            statsd.wait(r"^pgvigil\.events%s,event=unreachable,state=began,severity=warning,member=%s:1\|c$"
+                        % (tags, standby.name))
+        log.wait(r"test: OK: over: %s does not answer" % standby.name)
+        remote.wait('state="ended"', 'member="%s"' % standby.name)
+        assert not remote.find('event="(?!unreachable)')
+
+
+def test_alert_files(cluster):
+    """A file for each condition; it goes with it, also if it ended while nobody looked."""
+    primary, standby = standby_of(cluster)
+    folder = primary.folder + "/alerts"
+    for node in cluster.nodes:
+        os.mkdir(node.folder + "/alerts")
+        give_to_user(node.folder + "/alerts")
+    for name in ("unreachable-pg9", "failover", "notes.txt"):
+        write_file(os.path.join(folder, name), "alert", 0o644)
+        give_to_user(os.path.join(folder, name))
+    with cluster.configured(section("files", kind="alert_file", folder=primary.seen + "/alerts")):
+        path = os.path.join(folder, "unreachable-" + standby.name)
+        with frozen(cluster, standby):
+            wait_for(lambda: os.path.exists(path), 30, "the alert file")
+            with open(path, encoding="ascii") as file:
+                assert file.read() == "alert"
+            # Somebody's removing it is no answer to the condition: see alert_file_set. The next change writes it.
+        wait_for(lambda: not os.path.exists(path), 30, "the alert file's end")
+        # The one that is left of a former process goes; what happened once, and what is nobody's, stays.
+        wait_for(lambda: sorted(os.listdir(folder)) == ["failover", "notes.txt"], 60, "the stale file's end")
+
+
+def test_webhook(cluster):
+    """Signed, with the same id for each try; a server that refuses is tried again."""
+    primary, standby = standby_of(cluster)
+    hook = Webhook(cluster, 503, 200)
+    write_file(os.path.join(cluster.root, "hook.secret"), SECRET + "\n", 0o600)
+    give_to_user(os.path.join(cluster.root, "hook.secret"))
+    try:
+        with cluster.configured(section("hook", kind="webhook", url="http://%s:%d/told?a=b" % (HUB, hook.port),
+                                        secret="file:%s/hook.secret" % cluster.root, events="pause resume")):
+            primary.pgvigil("pause", "--reason", "Wörk & \"more\"")
+            wait_for(lambda: len(hook.requests) >= 2, 30, "the second try")
+            headers, body, told = hook.wait(event="pause")
+            assert told["text"].endswith("Wörk & \"more\"") and told["state"] == "happened"
+            assert told["cluster"] == "test" and told["severity"] == "warning" and told["primary"] == primary.name
+            assert told["epoch"] >= 1 and re.match(r"^[0-9A-F]+/[0-9A-F]+$", told["lsn"])
+            assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", told["time"])
+            for headers, body in hook.requests[:2]:
+                signed = ("%s." % headers["X-Pgvigil-Timestamp"]).encode() + body
+                mac = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
+                assert headers["X-Pgvigil-Signature"] == "sha256=" + mac
+                assert headers["X-Pgvigil-Id"] == told["id"] and headers["X-Pgvigil-Event"] == "pause"
+            primary.pgvigil("resume")
+            hook.wait(event="resume")
+            assert SECRET not in primary.log_text()
+    finally:
+        hook.close()
+        primary.pgvigil("resume", check=False)
+
+
+def test_mail(cluster, inbox):
+    """One mail for one condition, from the leader and nobody else, and one for its end; not for each flap."""
+    primary, standby = standby_of(cluster)
+    text = section("mail", kind="mail", server=HUB + ":2525", sender="pgvigil@example.com",
+                   receivers="a@example.com b@example.com", ca_file=cluster.root + "/ca.pem", hold="500ms",
+                   events="unreachable", repeat="1h")
+    with cluster.configured(text):
+        with frozen(cluster, standby):
+            mail = wait_for(lambda: inbox.find("WARNING", standby.name), 30, "the mail")
+            assert mail["From"] == "pgvigil@example.com" and mail["To"] == "a@example.com, b@example.com"
+            body = mail.get_body(("plain",)).get_content()
+            assert "told by    " + primary.name in body
+            told = json.loads(body.strip().split("\n")[-1])
+            assert (told["event"], told["state"], told["member"]) == ("unreachable", "began", standby.name)
+        wait_for(lambda: inbox.find("OK: over", standby.name), 30, "the mail of its end")
+        with frozen(cluster, standby):  # within repeat
+            wait_for(lambda: "%s does not answer" % standby.name in primary.view()["alarms"], 30, "the alarm")
+            done = primary.pgvigil("notify", "mail")
+            assert done.returncode == 0 and "mail: taken" in done.stdout, done.stderr
+        wait_for(lambda: 'pgvigil_notify_left_out_total{cluster="test",member="%s",sink="mail"} 1' % primary.name
+                 in primary.http("/metrics")[1], 30, "what was left out")
+        assert len(inbox.mails) == 3 and inbox.find("INFO", "a test of notifications")
