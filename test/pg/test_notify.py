@@ -9,15 +9,17 @@ import http.server
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
 import threading
 
+import psycopg2
 import pytest
 from aiosmtpd.controller import Controller
 
 from harness import wait_for
-from harness.base import give_to_user, run, write_file
+from harness.base import REPO, give_to_user, run, write_file
 
 HUB = "10.77.0.1"  # where receivers listen
 SECRET = "what the receiver knows"
@@ -199,10 +201,10 @@ def test_webhook(cluster):
     try:
         with cluster.configured(section("hook", kind="webhook", url="http://%s:%d/told?a=b" % (HUB, hook.port),
                                         secret="file:%s/hook.secret" % cluster.root, events="pause resume")):
-            primary.pgvigil("pause", "--reason", "Wörk & \"more\"")
+            primary.pgvigil("pause", "--reason", "Wörk & 'more'")
             wait_for(lambda: len(hook.requests) >= 2, 30, "the second try")
             headers, body, told = hook.wait(event="pause")
-            assert told["text"].endswith("Wörk & \"more\"") and told["state"] == "happened"
+            assert told["text"].endswith("Wörk & 'more'") and told["state"] == "happened"
             assert told["cluster"] == "test" and told["severity"] == "warning" and told["primary"] == primary.name
             assert told["epoch"] >= 1 and re.match(r"^[0-9A-F]+/[0-9A-F]+$", told["lsn"])
             assert re.match(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", told["time"])
@@ -241,3 +243,175 @@ def test_mail(cluster, inbox):
         wait_for(lambda: 'pgvigil_notify_left_out_total{cluster="test",member="%s",sink="mail"} 1' % primary.name
                  in primary.http("/metrics")[1], 30, "what was left out")
         assert len(inbox.mails) == 3 and inbox.find("INFO", "a test of notifications")
+
+
+HOOK = """#!/bin/sh
+echo "$* member=$PGVIGIL_MEMBER primary=$PGVIGIL_PRIMARY at=$PGVIGIL_PRIMARY_HOST:$PGVIGIL_PRIMARY_PORT" >> %(seen)s/log/hooks
+echo "heard of $PGVIGIL_ACTION"
+case $PGVIGIL_ACTION in
+before_promote) test ! -e %(seen)s/log/veto ;;
+before_demote) sleep 600 ;;
+esac
+"""
+
+
+def hooks_of(node):
+    with contextlib.suppress(FileNotFoundError), open(node.folder + "/log/hooks", encoding="utf-8") as file:
+        return file.read().splitlines()
+    return []
+
+
+@pytest.fixture
+def hook_file(cluster):
+    for node in cluster.nodes:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(node.folder + "/log/hooks")
+    path = os.path.join(cluster.root, "bin", "hook")
+    write_file(path, HOOK % {"seen": cluster.nodes[0].seen}, 0o755)
+    os.chmod(path, 0o755)
+    return path
+
+
+def heard(node, start):
+    return next((line for line in hooks_of(node) if line.startswith(start)), None)
+
+
+def test_hooks(cluster, hook_file):
+    """Arguments and environment; a demotion waits for nobody; a hook that does not end is ended."""
+    old, target = standby_of(cluster)
+    text = section("hook", kind="hook", command=hook_file + " first", timeout="3s", may_refuse="yes",
+                   actions="before_promote after_promote before_follow after_follow after_demote on_role_change") + \
+        section("slow", kind="hook", command=hook_file, timeout="3s", actions="before_demote")
+    with cluster.configured(text):
+        primary_at = "primary=%s at=%s:5432" % (target.name, target.address)
+        cluster.order("switchover", target)
+        assert cluster.wait_primary() is target
+        cluster.wait_whole(60)
+        wait_for(lambda: heard(target, "first after_promote primary test member=%s %s" % (target.name, primary_at)),
+                 30, "after_promote")
+        assert heard(target, "first before_promote replica test member=%s" % target.name)
+        wait_for(lambda: heard(target, "first on_role_change primary test"), 30, "on_role_change there")
+        wait_for(lambda: heard(old, "first after_demote replica test"), 30, "after_demote")
+        wait_for(lambda: heard(old, "first on_role_change replica test"), 30, "on_role_change here")
+        wait_for(lambda: heard(old, "first after_follow replica test"), 30, "after_follow")
+        assert heard(old, "before_demote primary test")
+        wait_for(lambda: "hook=slow action=before_demote ok=no" in old.log_text(), 30, "the slow hook's end")
+        assert 'hook=hook text="heard of before_promote"' in target.log_text()
+        third = next(n for n in cluster.data_nodes() if n not in (old, target))
+        wait_for(lambda: heard(third, "first before_follow replica test member=%s %s" % (third.name, primary_at)),
+                 30, "before_follow")
+
+
+def test_refused_promotion(cluster, hook_file):
+    """Whoever's hook refuses does not become primary; it is tried again, and goes on when the hook lets it."""
+    old, target = standby_of(cluster)
+    veto = target.folder + "/log/veto"
+    write_file(veto, "", 0o644)
+    text = section("hook", kind="hook", command=hook_file, timeout="5s", may_refuse="yes", actions="before_promote")
+    try:
+        with cluster.configured(text):
+            target.pgvigil("switchover", "--to", target.name, "--timeout", "3s", check=False)
+            wait_for(lambda: "a hook refused: hook hook at before_promote: exit status 1" in target.log_text(), 30,
+                     "the refusal")
+            assert not target.is_writable()
+            os.unlink(veto)
+            cluster.wait_primary(60)
+            cluster.wait_whole(60)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(veto)
+
+
+def test_lag(cluster):
+    """A standby that does not replay: status, metrics, an alarm at each limit; none when it has caught up."""
+    primary, standby = standby_of(cluster)
+
+    def row():
+        return next(m for m in primary.view()["members"] if m["name"] == standby.name)
+
+    told = Datagrams(cluster)
+    text = "[lag]\nwarning = 1s\ncritical = 4s\n" + section(
+        "log", kind="syslog", address="%s:%d" % (HUB, told.port), events="lag_warning lag_critical",
+        members=standby.name)
+    with cluster.configured(text):
+        wait_for(lambda: row()["lag"] == "ok", 30, "a standby within the limits")
+        standby.sql("select pg_wal_replay_pause()")
+        try:
+            primary.sql("create table if not exists lagging (n int)")
+            wait_for(lambda: row()["lag"] == "warning", 30, "the warning")
+            assert "%s lags by" % standby.name in " ".join(primary.view()["alarms"])
+            wait_for(lambda: row()["lag"] == "critical" and row()["behind_ms"] >= 4000, 30, "the critical limit")
+            assert row()["replay_lag_bytes"] > 0
+            assert re.search(r'pgvigil_member_lag_level{cluster="test",member="%s",peer="%s"} 2'
+                             % (primary.name, standby.name), primary.http("/metrics")[1])
+            told.wait('event="lag_warning" state="began"')
+            told.wait('event="lag_critical" state="began"', 'severity="critical"')
+        finally:
+            standby.sql("select pg_wal_replay_resume()")
+        wait_for(lambda: row()["lag"] == "ok", 30, "a standby that has caught up")
+        told.wait('event="lag_critical" state="ended"')
+        # Idle for longer than any limit: nothing was written, so nobody is behind.
+        wait_for(lambda: row()["behind_ms"] == 0, 30, "nobody behind")
+
+
+def test_failover_is_told(cluster):
+    """By the new primary, once; that there was none, by who saw it for long enough."""
+    old = cluster.wait_primary()
+    hook = Webhook(cluster, 200)
+    try:
+        with cluster.configured(section("hook", kind="webhook", url="http://%s:%d/" % (HUB, hook.port),
+                                        events="failover state rejoin")):
+            old.kill_postmaster()
+            new = cluster.wait_primary(unlike=old)
+            _, _, told = hook.wait(event="failover")
+            assert told["member"] == new.name and told["primary"] == new.name and told["severity"] == "critical"
+            assert "in place of " + old.name in told["text"] and told["timeline"] >= 2
+            hook.wait(event="state", member=new.name)
+            hook.wait(event="rejoin", member=old.name)
+            assert sum(json.loads(body)["event"] == "failover" for _, body in hook.requests) == 1
+            cluster.wait_whole(60)
+    finally:
+        hook.close()
+
+
+def test_pgbouncer_hook(cluster):
+    """The files of examples/: a pool on a member goes with the primary, and its clients stay connected."""
+    node = cluster.data_nodes()[-1]
+    folder = {n: n.folder + "/bouncer" for n in cluster.data_nodes()}
+    for path in folder.values():
+        os.mkdir(path)
+        give_to_user(path)
+    seen = node.seen + "/bouncer"
+    hook = os.path.join(cluster.root, "bin", "pgbouncer-hook")
+    shutil.copy(os.path.join(REPO, "examples", "pgbouncer-hook"), hook)
+    with open(os.path.join(REPO, "examples", "notify-pgbouncer.conf"), encoding="utf-8") as file:
+        text = file.read().replace("/etc/pgvigil/pgbouncer-hook", hook).replace("/etc/pgbouncer", seen)
+    text = text.replace("/run/postgresql/pgbouncer.pid", seen + "/pid")
+    primary = cluster.wait_primary()
+    own = folder[node]
+    write_file(own + "/hba", "host all all 0.0.0.0/0 trust\n", 0o644)
+    write_file(own + "/users", '"postgres" ""\n', 0o644)
+    write_file(own + "/databases.ini", "[databases]\n* = host=%s port=5432\n" % primary.address, 0o644)
+    write_file(own + "/pgbouncer.ini", "[pgbouncer]\n" + "".join("%s = %s\n" % item for item in {
+        "listen_addr": "*", "listen_port": 6543, "unix_socket_dir": "", "auth_type": "hba", "auth_hba_file": seen + "/hba",
+        "auth_file": seen + "/users", "pool_mode": "transaction", "pidfile": seen + "/pid", "logfile": seen + "/log",
+        "server_login_retry": 1}.items()) + "%%include %s/databases.ini\n" % seen, 0o644)
+    node.run(["/usr/sbin/pgbouncer", "-d", seen + "/pgbouncer.ini"])
+    try:
+        with cluster.configured(text), cluster.network.hub.network():
+            client = psycopg2.connect("host=%s port=6543 user=postgres dbname=postgres" % node.address)
+            client.autocommit = True
+
+            def leads_to():
+                with contextlib.suppress(psycopg2.OperationalError), client.cursor() as cursor:
+                    cursor.execute("select host(inet_server_addr()), not pg_is_in_recovery()")
+                    return cursor.fetchone()
+                return None
+            assert leads_to() == (primary.address, True)
+            target = next(n for n in cluster.standbys() if n is not node)
+            primary.pgvigil("switchover", "--to", target.name)
+            wait_for(lambda: leads_to() == (target.address, True), 30, "the pool to follow the primary")
+            client.close()
+    finally:
+        node.run(["sh", "-c", "kill $(cat %s/pid)" % seen])
+        cluster.wait_whole(60)
