@@ -1,5 +1,5 @@
 /*
- * lag.c: the primary's positions over time, and the standbys measured by them.
+ * lag.c: the standbys measured by the primary's positions, and what is told of it.
  */
 #include "agent/internal.h"
 
@@ -7,36 +7,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-
-#define APART_US (US_PER_SEC / 2)
-
-void lag_note(Lag *lag, Lsn at, int64_t now_us)
-{
-    int kept = 0;
-
-    if (lag->apart_us == 0)
-        lag->apart_us = APART_US;
-    if (lag->count > 0 && at < lag->sample[lag->count - 1].lsn)
-        lag->count = 0; /* another primary, or another timeline */
-    if (lag->count > 0 &&
-        (at == lag->sample[lag->count - 1].lsn || now_us - lag->sample[lag->count - 1].at_us < lag->apart_us))
-        return;
-    if (lag->count == LAG_SAMPLES) {
-        for (int i = 0; i < lag->count; i += 2)
-            lag->sample[kept++] = lag->sample[i];
-        lag->count = kept;
-        lag->apart_us *= 2;
-    }
-    lag->sample[lag->count++] = (LagSample){.lsn = at, .at_us = now_us};
-}
-
-int64_t lag_behind_us(const Lag *lag, Lsn at, int64_t now_us)
-{
-    for (int i = 0; i < lag->count; i++)
-        if (lag->sample[i].lsn > at)
-            return now_us - lag->sample[i].at_us;
-    return 0;
-}
 
 /* What everybody has replayed is not asked for again; and with few samples they may be close again. */
 static void forget_passed(Lag *lag, Lsn least)
@@ -48,7 +18,7 @@ static void forget_passed(Lag *lag, Lsn least)
     lag->count -= passed;
     memmove(&lag->sample[0], &lag->sample[passed], sizeof lag->sample[0] * (size_t) lag->count);
     if (lag->count < LAG_SAMPLES / 8)
-        lag->apart_us = APART_US;
+        lag->apart_us = LAG_APART_US;
 }
 
 static bool is_above(int64_t value, uint64_t limit)

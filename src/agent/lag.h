@@ -11,7 +11,8 @@
 #include "agent/alarms.h"
 #include "base/str.h"
 
-#define LAG_SAMPLES 128 /* of the primary's position; when they are too many, every other one goes */
+#define LAG_APART_US (US_PER_SEC / 2)
+#define LAG_SAMPLES  128 /* of the primary's position; when they are too many, every other one goes */
 
 typedef enum LagLevel { LAG_UNKNOWN, LAG_OK, LAG_CATCHING_UP, LAG_WARNING, LAG_CRITICAL } LagLevel;
 
