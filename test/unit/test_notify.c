@@ -126,13 +126,15 @@ static void one_event(void **state)
 
     listen_here();
     open_notify();
-    strcpy(made.text, "two\nlines");
     notify_post(notify, &made);
     expect("PGVIGIL_EVENT=failover\nPGVIGIL_STATE=happened\nPGVIGIL_SEVERITY=critical\nPGVIGIL_MEMBER=pg2\n"
            "PGVIGIL_REPORTER=pg1\n");
     assert_has(got, "PRIORITY=2\n");
     assert_has(got, "PGVIGIL_EPOCH=3\n");
-    assert_memory_equal(got, "MESSAGE\n\x1b\0\0\0\0\0\0\0shop: CRITICAL: two\nlines\n", 44);
+    strcpy(made.text, "two\nlines"); /* a value with a line break has its length before it */
+    notify_post(notify, &made);
+    assert_non_null(receive(LONG_MS));
+    assert_memory_equal(got, "MESSAGE\n\x19\0\0\0\0\0\0\0shop: CRITICAL: two\nlines\nMESSAGE_ID=", 53);
 }
 
 static void filters(void **state)
