@@ -200,6 +200,7 @@ static NotifySpec spec_of(const ConfigNotify *section)
 {
     return (NotifySpec){
         .name = section->named.name,
+        .broken = section->broken,
         .way = section->kind,
         .events = section->event_set,
         .actions = section->action_set,

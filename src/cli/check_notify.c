@@ -3,7 +3,9 @@
  *
  * Nothing is sent and nothing is run: pgvigil notify does that.
  */
+#include "agent/start.h"
 #include "cli/check.h"
+#include "sys/loop.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,11 +62,31 @@ static void check_socket(Check *check, const char *subject, const char *path)
         check_line(check, CHECK_OK, subject, NULL, "%s is there", path);
 }
 
+/* As the daemon opens it. */
+static bool can_open(const Check *check, const ConfigNotify *section, Err *err)
+{
+    NotifySpec specs[CONFIG_NOTIFY_MAX];
+    NotifyOptions options;
+    uv_loop_t loop;
+
+    uv_loop_init(&loop);
+    start_notify_options(check->config, specs, &options);
+    bool ok = notify_check(&loop, &options, (int) (section - check->config->notify), err);
+    loop_end(&loop);
+    return ok;
+}
+
 static void check_section(Check *check, const ConfigNotify *section)
 {
     char subject[64];
+    Err err = {0};
 
     snprintf(subject, sizeof subject, "notify %s", section->named.name);
+    if (!can_open(check, section, &err)) {
+        check_line(check, CHECK_FAIL, subject, "correct its section; until then it tells nothing", "%s",
+                   err.text);
+        return;
+    }
     if (section->ca_file != NULL && access(section->ca_file, R_OK) != 0)
         check_line(check, CHECK_FAIL, subject, "put it there, readable by the user that pgvigil runs as",
                    "%s: %s", section->ca_file, strerror(errno));

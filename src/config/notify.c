@@ -204,8 +204,14 @@ static void read_secrets(Load *load, ConfigNotify *notify)
         if (load->use != CONFIG_USE_RUN)
             continue;
         *both[i].into = secret_read(load->config, both[i].what, both[i].value, &err);
-        if (*both[i].into == NULL)
-            notify_error(load, notify, both[i].key, err.text);
+        if (*both[i].into != NULL)
+            continue;
+        /* A member must not be without its agent for want of a mail's password. */
+        char section[64];
+        snprintf(section, sizeof section, "notify %s", notify->named.name);
+        load_warning(load, notify->named.line, section, both[i].key, "%s; until then nothing is told by it",
+                     err.text);
+        notify->broken = arena_strdup(&load->config->arena, err.text);
     }
 }
 

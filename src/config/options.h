@@ -79,6 +79,7 @@ typedef struct ConfigNotify {
     uint16_t port;
     const char *password_text; /* what password and secret come to; NULL: none, or not read (CONFIG_USE_CLIENT) */
     const char *secret_text;
+    const char *broken; /* why one of them cannot be read: nothing is told then, and the rest goes on */
 } ConfigNotify;
 
 /* OPTION_cluster_name, OPTION_cluster_secret, ... in the order of the table. */

@@ -17,6 +17,9 @@
 #define VARIABLES   24
 #define LINES_TOLD  200 /* of its output, the last */
 #define LINE_LENGTH 1000
+/* Of EXEC_MAX, which the server's own programs need too; before an action there is a little more room. */
+#define RUNNING_MAX        4
+#define RUNNING_BEFORE_MAX 8
 
 struct HookRun {
     HookRun *next;
@@ -133,6 +136,15 @@ static void fill_environment(Environment *environment, const SinkView *view, con
     buf_done(&json);
 }
 
+static int count_running(void)
+{
+    int count = 0;
+
+    for (const HookRun *run = running; run != NULL; run = run->next)
+        count++;
+    return count;
+}
+
 HookRun *hook_run(SinkView *view, const char *action, const NotifyEvent *event, HookDoneFn *done, void *arg,
                   Err *err)
 {
@@ -144,6 +156,11 @@ HookRun *hook_run(SinkView *view, const char *action, const NotifyEvent *event, 
 
     if (run == NULL)
         abort();
+    if (count_running() >= RUNNING_BEFORE_MAX) {
+        free(run);
+        err_set(err, ERR_IO, "%d hooks run already", RUNNING_BEFORE_MAX);
+        return NULL;
+    }
     for (const char *const *word = view->spec.command; *word != NULL && count < NOTIFY_WORDS; word++)
         argv[count++] = *word;
     argv[count++] = action;
@@ -209,8 +226,12 @@ static void on_hook(void *arg, bool ok, const Err *err)
 {
     Sink *sink = arg;
 
+    Err final = *err;
+
     sink_view(sink)->state = NULL;
-    sink_done(sink, ok, err);
+    if (!ok)
+        final.code = ERR_CONFIG; /* it has run: not once more */
+    sink_done(sink, ok, &final);
 }
 
 static SinkSent send_event(Sink *sink, const NotifyEvent *event, Err *err)
@@ -218,13 +239,16 @@ static SinkSent send_event(Sink *sink, const NotifyEvent *event, Err *err)
     SinkView *view = sink_view(sink);
     const char *action = event->action != NULL ? event->action : notify_event_name(event->kind);
 
+    if (count_running() >= RUNNING_MAX) {
+        err_set(err, ERR_IO, "%d hooks run already", RUNNING_MAX);
+        return SINK_FAILED;
+    }
     view->state = hook_run(view, action, event, on_hook, sink, err);
     return view->state != NULL ? SINK_BUSY : SINK_FAILED;
 }
 
 const SinkKind sink_hook = {
     .way = NOTIFY_HOOK,
-    .no_retry = true,
     .open = open_hook,
     .close = close_hook,
     .send = send_event,

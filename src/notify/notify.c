@@ -35,11 +35,10 @@ static void sink_free(Sink *sink, bool is_open)
     free(sink);
 }
 
-/* The signature is taken over. */
-static void open_sink(Notify *notify, const NotifySpec *spec, char *signature)
+/* The signature is taken over. NULL: it cannot be opened. */
+static Sink *open_sink(Notify *notify, const NotifySpec *spec, char *signature, Err *err)
 {
     Sink *sink = calloc(1, sizeof *sink);
-    Err err = {0};
 
     if (sink == NULL)
         abort();
@@ -54,15 +53,34 @@ static void open_sink(Notify *notify, const NotifySpec *spec, char *signature)
     outbox_init(sink);
     bool ok = sink->kind != NULL && spec_copy(spec, &sink->arena, &sink->view.spec);
     if (!ok)
-        err_set(&err, ERR_MEMORY, "no memory for its settings");
-    ok = ok && sink->kind->open(sink, &err);
-    if (ok) {
-        notify->sink[notify->sink_count++] = sink;
-        return;
-    }
-    log_line(LOG_LEVEL_ERROR, "notify_not_open", "sink=%s it tells nothing reason=\"%s\"", spec->name,
-             err.text);
+        err_set(err, ERR_MEMORY, "no memory for its settings");
+    else if (spec->broken != NULL)
+        ok = err_set(err, ERR_CONFIG, "%s", spec->broken);
+    if (ok && sink->kind->open(sink, err))
+        return sink;
     sink_free(sink, false);
+    return NULL;
+}
+
+static char *signature_of(const NotifySpec *spec)
+{
+    char *signature = spec_signature(spec);
+
+    if (signature == NULL)
+        abort();
+    return signature;
+}
+
+static void add_sink(Notify *notify, const NotifySpec *spec, char *signature)
+{
+    Err err = {0};
+    Sink *sink = open_sink(notify, spec, signature, &err);
+
+    if (sink != NULL)
+        notify->sink[notify->sink_count++] = sink;
+    else
+        log_line(LOG_LEVEL_ERROR, "notify_not_open", "sink=%s it tells nothing reason=\"%s\"", spec->name,
+                 err.text);
 }
 
 static void take_options(Notify *notify, const NotifyOptions *options)
@@ -95,15 +113,13 @@ void notify_reload(Notify *notify, const NotifyOptions *options)
     notify->sink_count = 0;
     take_options(notify, options);
     for (int i = 0; i < options->spec_count && i < NOTIFY_SINKS; i++) {
-        char *signature = spec_signature(&options->specs[i]);
-        if (signature == NULL)
-            abort();
+        char *signature = signature_of(&options->specs[i]);
         Sink *sink = take_old(old, old_count, signature);
         if (sink != NULL) {
             notify->sink[notify->sink_count++] = sink;
             free(signature);
         } else {
-            open_sink(notify, &options->specs[i], signature);
+            add_sink(notify, &options->specs[i], signature);
         }
     }
     for (int i = 0; i < old_count; i++)
@@ -120,6 +136,17 @@ Notify *notify_new(uv_loop_t *loop, const NotifyOptions *options)
     notify->loop = loop;
     notify_reload(notify, options);
     return notify;
+}
+
+bool notify_check(uv_loop_t *loop, const NotifyOptions *options, int index, Err *err)
+{
+    Notify notify = {.loop = loop};
+
+    take_options(&notify, options);
+    Sink *sink = open_sink(&notify, &options->specs[index], signature_of(&options->specs[index]), err);
+    if (sink != NULL)
+        sink_free(sink, true);
+    return sink != NULL;
 }
 
 void notify_free(Notify *notify)

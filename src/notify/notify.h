@@ -22,6 +22,7 @@
 /* A section [notify NAME]. Strings are copied; lists end with NULL and may be NULL. */
 typedef struct NotifySpec {
     const char *name;
+    const char *broken; /* why it cannot be opened, NULL: it can */
     NotifyWay way;
     uint64_t events;  /* a bit for each NotifyEventKind */
     uint32_t actions; /* hook: a bit for each NotifyAction; 0: for events */
@@ -60,6 +61,9 @@ typedef struct Notify Notify;
 
 /* Opens what can be opened; a sink that cannot is logged and left out. Never NULL. */
 Notify *notify_new(uv_loop_t *loop, const NotifyOptions *options);
+
+/* Whether the section of that index can be opened; nothing is sent. */
+bool notify_check(uv_loop_t *loop, const NotifyOptions *options, int index, Err *err);
 
 /* Forgets all, and ends hooks that run: for the end of the process. NULL: nothing. */
 void notify_free(Notify *notify);

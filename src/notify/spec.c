@@ -30,9 +30,9 @@ static const char *const *copy_list(const char *const *list, Arena *arena)
 bool spec_copy(const NotifySpec *spec, Arena *arena, NotifySpec *ret_copy)
 {
     NotifySpec copy = *spec;
-    const char **texts[] = {&copy.name,     &copy.host,     &copy.sender, &copy.user,
-                            &copy.password, &copy.ca_file,  &copy.folder, &copy.prefix,
-                            &copy.address,  &copy.facility, &copy.url,    &copy.secret};
+    const char **texts[] = {&copy.broken,   &copy.name,    &copy.host,   &copy.sender, &copy.user,
+                            &copy.password, &copy.ca_file, &copy.folder, &copy.prefix, &copy.address,
+                            &copy.facility, &copy.url,     &copy.secret};
     const char *const **lists[] = {&copy.members, &copy.receivers, &copy.tags, &copy.command};
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -63,9 +63,9 @@ static void add_list(Buf *out, const char *const *list)
 
 char *spec_signature(const NotifySpec *spec)
 {
-    const char *texts[] = {spec->name,     spec->host,     spec->sender, spec->user,
-                           spec->password, spec->ca_file,  spec->folder, spec->prefix,
-                           spec->address,  spec->facility, spec->url,    spec->secret};
+    const char *texts[] = {spec->broken,   spec->name,    spec->host,   spec->sender, spec->user,
+                           spec->password, spec->ca_file, spec->folder, spec->prefix, spec->address,
+                           spec->facility, spec->url,     spec->secret};
     uint64_t numbers[] = {(uint64_t) spec->way,
                           spec->events,
                           spec->actions,

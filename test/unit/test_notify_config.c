@@ -87,7 +87,6 @@ static void wrong(void **state)
         {"[notify m]\nkind = mail\n", "[notify m] server: is missing, kind = mail needs it"},
         {MAIL "folder = /x\n", "[notify m] folder: is of no use for kind = mail"},
         {MAIL "user = u\n", "[notify m] password: is missing: a login needs both"},
-        {MAIL "user = u\npassword = file:nothing\n", "password: the password's file"},
         {MAIL "events = failover earthquake\n", "events: \"earthquake\" is no event"},
         {MAIL "members = pg1 pg7\n", "members: \"pg7\" is no member"},
         {MAIL "evnts = all\n", "did you mean events?"},
@@ -110,6 +109,20 @@ static void wrong(void **state)
         assert_has(load(cases[i].text), cases[i].error);
 }
 
+/* Nobody is without an agent for want of a mail's password; nothing goes out unsigned either. */
+static void secrets(void **state)
+{
+    (void) state;
+    load(MAIL "user = u\npassword = file:nothing\n");
+    assert_non_null(config);
+    assert_has(warnings.data, "[notify m] password: the password's file");
+    assert_has(config->notify[0].broken, "nothing");
+    load("[notify w]\nkind = webhook\nurl = https://x/\nsecret = env:SURELY_NOT_SET\n");
+    assert_non_null(config);
+    assert_non_null(config->notify[0].broken);
+    assert_null(config->notify[0].secret_text);
+}
+
 static void hooks(void **state)
 {
     (void) state;
@@ -129,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mail, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(secrets, setup, teardown),
         cmocka_unit_test_setup_teardown(hooks, setup, teardown),
     };
 
