@@ -48,8 +48,8 @@ void named_check(Load *load);
 /* gates.c: conditions, ports and addresses of gates; [vip] and [haproxy]. Fills in what is derived. */
 void gates_check(Load *load);
 
-/* notify.c: [notify NAME] and [lag]. Fills in what is derived. */
-void notify_check(Load *load);
+/* notices.c: [notify NAME] and [lag]. Fills in what is derived. */
+void notices_check(Load *load);
 
 /* True for 1 to 31 of a-z, 0-9, '-' and '_', beginning with a letter or digit. */
 bool members_is_name(const char *text);

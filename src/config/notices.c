@@ -1,5 +1,5 @@
 /*
- * notify.c: [notify NAME] and [lag]: which key belongs to which kind, words and addresses read once.
+ * notices.c: [notify NAME] and [lag]: which key belongs to which kind, words and addresses read once.
  *
  * That a folder or a program is there is not asked here: the file is the same on all machines, and pgvigil
  * check looks at this one.
@@ -249,7 +249,7 @@ static void check_order(Load *load, OptionId id, uint64_t warning, uint64_t crit
                    "has to be above the limit of the warning");
 }
 
-void notify_check(Load *load)
+void notices_check(Load *load)
 {
     Config *config = load->config;
 
