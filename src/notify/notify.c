@@ -231,5 +231,6 @@ bool notify_try(Notify *notify, const char *name, const NotifyEvent *event, Noti
         outbox_add(sink, event);
         return true;
     }
-    return err_set(err, ERR_CONFIG, "there is no section [notify %.40s] that could be opened", name);
+    return err_set(err, ERR_CONFIG,
+                   "there is no section [notify %.40s], or it could not be opened: the log says why", name);
 }

@@ -415,3 +415,41 @@ def test_pgbouncer_hook(cluster):
     finally:
         node.run(["sh", "-c", "kill $(cat %s/pid)" % seen])
         cluster.wait_whole(60)
+
+
+def test_check_and_try(cluster):
+    """What check says of sections that cannot work here, and what a test of each says; nobody is held up by any."""
+    primary = cluster.wait_primary()
+    log = Datagrams(cluster, primary.folder + "/sock/log2")
+    text = (section("files", kind="alert_file", folder=primary.seen + "/nothing") +
+            section("here", kind="alert_file", folder=primary.seen + "/log") +
+            section("hook", kind="hook", command=cluster.root + "/secret", actions="after_promote") +
+            section("log", kind="syslog", address=primary.seen + "/sock/log2") +
+            section("lost", kind="syslog", facility="loc2") +
+            section("mail", kind="mail", server="no-such-name.invalid", sender="a@b.c", receivers="d@e.f", retry="1h",
+                    timeout="3s") +
+            section("unsigned", kind="webhook", url="http://%s:9/" % HUB, secret="file:/nonexistent"))
+    with cluster.configured(text):
+        lines = json.loads(primary.pgvigil("check", "--json", check=False).stdout)["lines"]
+        told = {line["subject"]: line for line in lines if line["subject"].startswith("notify ")}
+        assert told["notify files"]["grade"] == "FAIL" and "No such file" in told["notify files"]["text"]
+        assert told["notify hook"]["grade"] == "FAIL" and "cannot be run" in told["notify hook"]["text"]
+        assert told["notify log"]["grade"] == "OK" and told["notify mail"]["grade"] == "OK"
+        assert "no facility" in told["notify lost"]["text"] and told["notify lost"]["cure"]
+        assert "/nonexistent" in told["notify unsigned"]["text"]
+        assert not log.find("test")  # check sends nothing
+
+        done = primary.pgvigil("notify", "log")
+        assert done.stdout == "log: left\n" and log.wait("a test of notifications from %s" % primary.name)
+        done = primary.pgvigil("notify", check=False, timeout=60)
+        assert done.returncode == 1 and "log: left" in done.stdout and "here: taken" in done.stdout
+        assert not [name for name in os.listdir(primary.folder + "/log") if name.startswith("test")]
+        assert "no-such-name.invalid has no address" in done.stderr and "could not be opened" in done.stderr
+        assert primary.pgvigil("notify", "nobody", check=False).returncode == 2
+
+        # A daemon that has all of these to tell ends and begins as one without.
+        wait_for(lambda: "notify_not_open sink=lost" in primary.log_text(), 30, "what is wrong in the log")
+        cluster.restart_agent(primary)
+        assert cluster.wait_primary() is primary
+        wait_for(lambda: primary.log_text().count("notify_not_open sink=unsigned") >= 2, 30, "the new one")
+    cluster.wait_whole(60)
