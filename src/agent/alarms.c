@@ -74,9 +74,10 @@ static void stream_alarm(const Agent *agent, Alarms *alarms, MemberNo no)
     const char *name = agent->core.persist.doc.member[no].name;
 
     if (no != agent->core.self)
-        alarms_add(alarms, NOTIFY_EVENT_not_streaming, no,
-                   "%s is a standby and does not stream; pgvigil explain --member %s says what is known of it",
-                   name, name);
+        alarms_add(
+            alarms, NOTIFY_EVENT_not_streaming, no,
+            "%s is a standby and does not stream; pgvigil explain --member %s says what is known of it", name,
+            name);
     else if (streaming_problem(agent)[0] != '\0')
         alarms_add(alarms, NOTIFY_EVENT_not_streaming, no, "%s is a standby and does not stream: %s", name,
                    streaming_problem(agent));
@@ -167,8 +168,7 @@ static void cluster_alarms(const Agent *agent, Alarms *alarms)
     successor_alarm(agent, alarms);
     api_sync_alarm(agent, alarms);
     if (primaries > 1)
-        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE, "%d servers run as a primary",
-                   primaries);
+        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE, "%d servers run as a primary", primaries);
 }
 
 void alarms_find(const Agent *agent, Alarms *ret_alarms)
@@ -191,10 +191,11 @@ void alarms_find(const Agent *agent, Alarms *ret_alarms)
                       name);
     gates_alarm(agent, ret_alarms);
     if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
-        alarms_add(ret_alarms, NOTIFY_EVENT_fence_file, core->self,
-                   "the extension in this server reads another fence file than this agent writes: commits are "
-                   "refused until pgvigil restart %s",
-                   name);
+        alarms_add(
+            ret_alarms, NOTIFY_EVENT_fence_file, core->self,
+            "the extension in this server reads another fence file than this agent writes: commits are "
+            "refused until pgvigil restart %s",
+            name);
     if (core->failures > 0)
         alarms_add(ret_alarms, NOTIFY_EVENT_action_failed, core->self,
                    "the last action on the server of %s failed: %s", name, core->failure);
