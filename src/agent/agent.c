@@ -68,6 +68,7 @@ static void publish(Agent *agent, bool changed)
     gates_publish(agent);
     proxies_look(agent);
     beside_publish(agent);
+    tell_look(agent);
 }
 
 /* What a member shows of another is not older than what that one was told of it. */
@@ -197,6 +198,7 @@ bool agent_reload(Agent *agent, Err *err)
             queued->event.options = &queued->data.options;
         }
         gates_reload(agent);
+        tell_reload(agent);
         config_free(old);
         agent_turn(agent);
     }
@@ -396,6 +398,7 @@ static void done(Agent *agent)
 {
     beside_done(agent);
     streaming_done(agent);
+    tell_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
     gates_done(agent);
     proxies_done(agent);
@@ -434,6 +437,7 @@ static bool start(Agent *agent, Err *err)
         return false;
     gates_start(agent);
     proxies_start(agent);
+    tell_start(agent);
     past_load(agent);
     return true;
 }

@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How fresh a report must be to count for the alarm of two primaries. */
-#define TWICE_SEEN_MS 400
-
 const char *api_name(const Agent *agent, MemberNo no)
 {
     return no >= 0 ? agent->core.persist.doc.member[no].name : NULL;
@@ -26,7 +23,7 @@ Report api_report(const Core *core, MemberNo no)
     return no == core->self ? core_report(core) : core->peer[no].report;
 }
 
-static int64_t seen_ms(const Core *core, MemberNo no)
+int64_t api_seen_ms(const Core *core, MemberNo no)
 {
     if (no == core->self)
         return 0;
@@ -38,7 +35,7 @@ bool api_is_reachable(const Core *core, MemberNo no)
 {
     int64_t beats_ms = 3 * (int64_t) core->persist.doc.heartbeat_ms;
     int64_t limit_ms = (beats_ms > 500 ? beats_ms : 500) + (core->role == ROLE_LEADER ? 0 : 1000);
-    int64_t ms = seen_ms(core, no);
+    int64_t ms = api_seen_ms(core, no);
 
     return ms >= 0 && ms <= limit_ms;
 }
@@ -70,7 +67,7 @@ static void add_number_or_null(Buf *out, const char *key, bool known, int64_t va
         json_add_null(out, key);
 }
 
-static void add_server(const Agent *agent, Buf *out, const Report *report)
+static void add_server(const Agent *agent, Buf *out, MemberNo no, const Report *report)
 {
     const Core *core = &agent->core;
     Lsn primary = api_primary_lsn(core);
@@ -86,6 +83,7 @@ static void add_server(const Agent *agent, Buf *out, const Report *report)
     add_number_or_null(out, "lag_bytes", lag_known, (int64_t) lag);
     add_number_or_null(out, "lag_ms", report->pg.state == PG_PRIMARY || report->pg.replay_lag_ms >= 0,
                        report->pg.state == PG_PRIMARY ? 0 : report->pg.replay_lag_ms);
+    lag_add(agent, out, no);
     json_add_bool(out, "streaming", report->pg.streaming);
     json_add_text(out, "upstream",
                   report->pg.state == PG_STANDBY ? api_name(agent, report->pg.upstream) : NULL);
@@ -131,9 +129,9 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
     json_add_number(out, "agent_port", address != NULL ? address->agent_port : 0);
     json_add_text(out, "state", member->kind == MEMBER_WITNESS ? "none" : pg_state_name(report.pg.state));
     json_add_bool(out, "reachable", reachable);
-    add_number_or_null(out, "last_seen_ms", seen_ms(core, no) >= 0, seen_ms(core, no));
+    add_number_or_null(out, "last_seen_ms", api_seen_ms(core, no) >= 0, api_seen_ms(core, no));
     if (member->kind == MEMBER_DATA) {
-        add_server(agent, out, &report);
+        add_server(agent, out, no, &report);
         add_disk(agent, out, no == core->self);
     }
     json_add_bool(out, "no_failover", report.no_failover);
@@ -148,164 +146,11 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
     json_add_close(out, '}');
 }
 
-static void alarm_text(Buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Of the list that is being written; for the metrics. */
-static int alarms;
-
-static void alarm_text(Buf *out, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    alarms++;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    json_add_text(out, NULL, text);
-}
-
-/* What is not as it should be with its place in the cluster. */
-static void place_alarms(const Agent *agent, Buf *out, MemberNo no)
-{
-    const Core *core = &agent->core;
-    const DocMember *member = &core->persist.doc.member[no];
-    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
-    bool other = !uuid_is_zero(&member->uuid) && !uuid_is_zero(uuid) && !uuid_equal(&member->uuid, uuid);
-
-    if (agent_member_index(agent, no) < 0)
-        alarm_text(
-            out,
-            "%s is a member, and the configuration file of %s does not name it: copy one file to all members, "
-            "and pgvigil reload",
-            member->name, core->options.name);
-    if (membership_has_twin(core, no))
-        alarm_text(out,
-                   "two machines run as %s, or it has a copy of another's state directory: give each its own",
-                   member->name);
-    if (member->leaving)
-        alarm_text(out, "%s is being removed", member->name);
-    else if (other)
-        alarm_text(out, "%s has lost its state and has no vote until a majority of the others answers",
-                   member->name);
-    else if (!member->voter)
-        alarm_text(out, "%s has no vote yet: it gets it when it %s", member->name,
-                   member->kind == MEMBER_DATA ? "streams from the primary" : "answers");
-}
-
-static void stream_alarm(const Agent *agent, Buf *out, MemberNo no)
-{
-    const char *name = agent->core.persist.doc.member[no].name;
-
-    if (no != agent->core.self)
-        alarm_text(
-            out, "%s is a standby and does not stream; pgvigil explain --member %s says what is known of it",
-            name, name);
-    else if (streaming_problem(agent)[0] != '\0')
-        alarm_text(out, "%s is a standby and does not stream: %s", name, streaming_problem(agent));
-    else
-        alarm_text(out, "%s is a standby and does not stream", name);
-}
-
-static void member_alarms(const Agent *agent, Buf *out, MemberNo no, int *primaries)
-{
-    const Core *core = &agent->core;
-    const char *name = core->persist.doc.member[no].name;
-    Report report = api_report(core, no);
-
-    place_alarms(agent, out, no);
-    if (!api_is_reachable(core, no)) {
-        alarm_text(out, "%s does not answer", name);
-        return;
-    }
-    if (report.disk_failed)
-        alarm_text(out, "%s cannot write its state: free or repair its disk; until then it does not vote",
-                   name);
-    if (core->persist.doc.member[no].kind == MEMBER_WITNESS)
-        return;
-    if (report.pg.disk_stuck)
-        alarm_text(out, "the disk under the server of %s takes no writes", name);
-    if (report.pg.disk_full)
-        alarm_text(out, "the disk under the server of %s is full", name);
-    /* A report from before a crash is no second primary. */
-    *primaries += report.pg.state == PG_PRIMARY &&
-                  (no == core->persist.doc.primary || seen_ms(core, no) < TWICE_SEEN_MS);
-    if (report.failures > 0 && no != core->self)
-        alarm_text(out, "the last action on the server of %s failed; pgvigil explain --member %s says why",
-                   name, name);
-    if (report.pg.state == PG_STANDBY && !report.pg.streaming)
-        stream_alarm(agent, out, no);
-    if (report.pg.state != PG_STANDBY && report.pg.state != PG_PRIMARY)
-        alarm_text(out, "the server of %s is %s", name, pg_state_name(report.pg.state));
-}
-
-/* Somebody should be able to take over, unless nobody is meant to. */
-static void successor_alarm(const Agent *agent, Buf *out)
-{
-    const Core *core = &agent->core;
-    const Document *doc = &core->persist.doc;
-    int meant = 0, able = 0;
-
-    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-        Report report = api_report(core, no);
-        if (doc->member[no].kind != MEMBER_DATA || no == doc->primary || report.no_failover)
-            continue;
-        meant++;
-        able += api_is_reachable(core, no) && report.eligible;
-    }
-    if (core->leader != MEMBER_NONE && meant > 0 && able == 0)
-        alarm_text(out, "no other member could take over now; pgvigil explain --member NAME says why not");
-}
-
-/* What whoever is no member knew of the others is old, and none of its business. */
-static void cluster_alarms(const Agent *agent, Buf *out)
-{
-    const Core *core = &agent->core;
-    int primaries = 0;
-
-    if (core->leader == MEMBER_NONE)
-        alarm_text(out, "no leader is known here; pgvigil explain --member %s says why", core->options.name);
-    else if (core->role == ROLE_LEADER && !core_lease_holds(core, &core->now))
-        alarm_text(out, "this member leads, but no majority confirms its lease");
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (core->persist.doc.member[no].kind != MEMBER_FREE)
-            member_alarms(agent, out, no, &primaries);
-    successor_alarm(agent, out);
-    alarms += api_sync_alarm(agent, out);
-    if (primaries > 1)
-        alarm_text(out, "%d servers run as a primary", primaries);
-}
-
 static void add_alarms(const Agent *agent, Buf *out)
 {
-    const Core *core = &agent->core;
-    const char *name = core->options.name;
-
-    alarms = 0;
     json_add_open(out, "alarms", '[');
-    if (core->persist.outside)
-        alarm_text(
-            out,
-            "%s is not in the cluster's document: it %s, and neither votes nor acts; pgvigil member add %s, on "
-            "any member, lets it in",
-            name, membership_outside(core), name);
-    else
-        cluster_alarms(agent, out);
-    if (membership_is_twin(core))
-        alarm_text(out,
-                   "another machine runs as %s, or with a copy of its state directory: give each its own",
-                   name);
-    alarms += gates_alarm(agent, out);
-    if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
-        alarm_text(
-            out,
-            "the extension in this server reads another fence file than this agent writes: commits are "
-            "refused until pgvigil restart %s",
-            name);
-    if (core->failures > 0)
-        alarm_text(out, "the last action on the server of %s failed: %s", name, core->failure);
-    if (core_disagrees(core))
-        alarm_text(out, "the members' configuration files differ in [cluster] or [members]");
+    for (int i = 0; i < agent->alarms.count; i++)
+        json_add_text(out, NULL, agent->alarms.alarm[i].text);
     json_add_close(out, ']');
 }
 
@@ -444,11 +289,6 @@ static void make_history(const Agent *agent, Buf *out)
     buf_puts(out, "\n");
 }
 
-int api_alarms(void)
-{
-    return alarms;
-}
-
 void api_positions(Agent *agent)
 {
     const Core *core = &agent->core;
@@ -481,6 +321,8 @@ void api_publish(Agent *agent)
     snapshot->healthy = witness ? hears : core->pg.responsive && (standby || core->pg.state == PG_PRIMARY);
     snapshot->ready = witness ? hears : snapshot->replica;
     api_patroni_fill(agent, snapshot);
+    lag_look(agent);
+    alarms_find(agent, &agent->alarms);
     make_cluster(agent, &snapshot->cluster);
     make_history(agent, &snapshot->history);
     make_explain(agent, &snapshot->explain);

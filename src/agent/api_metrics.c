@@ -162,7 +162,7 @@ void api_metrics(const Agent *agent, Buf *out)
                    "How long the lease held here is still good, 0 without one.", left_us / US_PER_MS);
     one(agent, out, "leader_known", "gauge", "1 if this member knows a leader.", core->leader != MEMBER_NONE);
     one(agent, out, "paused", "gauge", "1 while the cluster is paused.", core->persist.doc.paused);
-    one(agent, out, "alarms", "gauge", "What pgvigil status shows as alarms.", api_alarms());
+    one(agent, out, "alarms", "gauge", "What pgvigil status shows as alarms.", agent->alarms.count);
     one(agent, out, "operation_running", "gauge", "1 while an operator's order is being carried out.",
         core->op.id != 0 && core->op.state == OP_RUNNING);
     one(agent, out, "disk_failed", "gauge", "1 while the state cannot be written.", core->disk_failed);
@@ -171,6 +171,8 @@ void api_metrics(const Agent *agent, Buf *out)
     gates_metrics(agent, out);
     add_peers(agent, out);
     add_members(agent, out);
+    lag_metrics(agent, out);
+    tell_metrics(agent, out);
     add_http(agent, out);
     api_metrics_patroni(agent, out);
 }

@@ -101,14 +101,11 @@ void api_sync_add(const Agent *agent, Buf *out)
     json_add_close(out, '}');
 }
 
-bool api_sync_alarm(const Agent *agent, Buf *out)
+void api_sync_alarm(const Agent *agent, Alarms *alarms)
 {
-    char trouble[160], text[200];
+    char trouble[160];
 
     describe_trouble(&agent->core, trouble, sizeof trouble);
-    if (trouble[0] == '\0')
-        return false;
-    snprintf(text, sizeof text, "synchronous mode %s", trouble);
-    json_add_text(out, NULL, text);
-    return true;
+    if (trouble[0] != '\0')
+        alarms_add(alarms, NOTIFY_EVENT_synchronous, MEMBER_NONE, "synchronous mode %s", trouble);
 }

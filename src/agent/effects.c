@@ -120,10 +120,11 @@ static void on_outcome(void *arg, const ActionOutcome *outcome)
     };
     str_copy(queued->data.done.text, sizeof queued->data.done.text, outcome->text);
     queued->event.done = &queued->data.done;
+    hold_ended(agent, outcome);
     agent_turn(agent);
 }
 
-static void act(Agent *agent, const Action *action)
+void effects_act(Agent *agent, const Action *action)
 {
     int target = agent_member_index(agent, action->target);
     char names[SYNCSET_TEXT_LEN];
@@ -145,16 +146,26 @@ static void act(Agent *agent, const Action *action)
 }
 
 /* An action that cannot begin has ended: the core must hear of it, or it would wait for ever. */
-static void fail_action(Agent *agent, const Action *action)
+void effects_fail(Agent *agent, const Action *action, const char *text)
 {
     Queued *queued = agent_enqueue(agent, EVENT_ACTION_DONE);
 
     if (queued == NULL)
         return;
     queued->data.done = (ActionResult){.id = action->id};
-    str_copy(queued->data.done.text, sizeof queued->data.done.text,
-             "the state that it depends on could not be written");
+    str_copy(queued->data.done.text, sizeof queued->data.done.text, text);
     queued->event.done = &queued->data.done;
+}
+
+static void fail_unwritten(Agent *agent, const Action *action)
+{
+    effects_fail(agent, action, "the state that it depends on could not be written");
+}
+
+static void begin(Agent *agent, const Action *action)
+{
+    if (!hold_action(agent, action))
+        effects_act(agent, action);
 }
 
 /* A freeze or an immediate stop replaces the action before it, also one that still waits for its record:
@@ -177,13 +188,14 @@ static void act_when_written(Agent *agent, const Effect *effect)
     if (agent->actions == NULL)
         return;
     drop_waiting_actions(agent);
+    hold_drop(agent);
     if (effect->after_persist <= agent->persisted_seq) {
-        act(agent, &effect->action);
+        begin(agent, &effect->action);
         return;
     }
     Waiting *waiting = wait_for(agent, effect->after_persist);
     if (waiting == NULL) {
-        fail_action(agent, &effect->action);
+        fail_unwritten(agent, &effect->action);
         return;
     }
     waiting->is_action = true;
@@ -203,9 +215,9 @@ static void release_waiting(Agent *agent, bool ok)
             continue;
         }
         if (ok && waiting->is_action)
-            act(agent, &waiting->action);
+            begin(agent, &waiting->action);
         else if (waiting->is_action)
-            fail_action(agent, &waiting->action);
+            fail_unwritten(agent, &waiting->action);
         else if (ok)
             send_body(agent, waiting->to, waiting->token, waiting->body, waiting->len);
         drop(waiting);

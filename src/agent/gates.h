@@ -7,6 +7,7 @@
 #ifndef PGVIGIL_AGENT_GATES_H
 #define PGVIGIL_AGENT_GATES_H
 
+#include "agent/alarms.h"
 #include "base/str.h"
 
 struct Agent;
@@ -33,11 +34,10 @@ void gates_renew(struct Agent *agent);
 /* What the porter reported last; NULL: nothing, or there is none. */
 const struct PorterReport *gates_report(const struct Agent *agent);
 
-/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; texts for alarms,
- * and how many these were. */
+/* gates_told.c: members "gates" and "virtual_addresses" of /v1/cluster; lines of /metrics; alarms. */
 void gates_add(const struct Agent *agent, Buf *out);
 void gates_metrics(const struct Agent *agent, Buf *out);
-int gates_alarm(const struct Agent *agent, Buf *out);
+void gates_alarm(const struct Agent *agent, Alarms *alarms);
 
 /* The porter goes on until there is nothing left to close. */
 void gates_done(struct Agent *agent);

@@ -117,26 +117,16 @@ void gates_metrics(const Agent *agent, Buf *out)
     }
 }
 
-/* True if there was something to say. */
-static bool add_alarm(Buf *out, const char *what, const PorterState *state)
-{
-    char text[PORTER_REASON_LEN + 128];
-
-    if (!state->trouble)
-        return false;
-    snprintf(text, sizeof text, "%s %s: %s", what, state->name, state->reason);
-    json_add_text(out, NULL, text);
-    return true;
-}
-
-int gates_alarm(const Agent *agent, Buf *out)
+void gates_alarm(const Agent *agent, Alarms *alarms)
 {
     const PorterReport *report = gates_report(agent);
-    int alarms = 0;
 
     for (int i = 0; report != NULL && i < report->gate_count; i++)
-        alarms += add_alarm(out, "gate", &report->gate[i]);
+        if (report->gate[i].trouble)
+            alarms_add_of(alarms, NOTIFY_EVENT_gate, agent->core.self, report->gate[i].name, "gate %s: %s",
+                          report->gate[i].name, report->gate[i].reason);
     for (int i = 0; report != NULL && i < report->vip_count; i++)
-        alarms += add_alarm(out, "virtual address", &report->vip[i]);
-    return alarms;
+        if (report->vip[i].trouble)
+            alarms_add_of(alarms, NOTIFY_EVENT_vip, agent->core.self, report->vip[i].name,
+                          "virtual address %s: %s", report->vip[i].name, report->vip[i].reason);
 }

@@ -8,10 +8,13 @@
 #define PGVIGIL_AGENT_INTERNAL_H
 
 #include "action/slots.h"
+#include "agent/alarms.h"
 #include "agent/deadline.h"
 #include "agent/gates.h"
+#include "agent/lag.h"
 #include "agent/proxies.h"
 #include "agent/snapshot.h"
+#include "agent/tell.h"
 #include "config/config.h"
 #include "core/core.h"
 #include "net/http_server.h"
@@ -110,6 +113,10 @@ typedef struct Agent {
     size_t history_written; /* of history[], counted from the start of this process */
     size_t history_total;
 
+    Alarms alarms; /* as they were published last */
+    Lag lag;
+    Tell tell;
+
     Publisher publisher;
     struct Beside *beside; /* files being written */
     size_t beside_history; /* what of the history is in them */
@@ -138,6 +145,9 @@ MemberNo agent_member_slot(const Agent *agent, int index);
 void effects_run(Agent *agent, const Effects *effects);
 /* Records that the worker has written are told to the core; what waited for them goes out. */
 void effects_done(Agent *agent);
+/* Begins an action now; or tells the core that it has failed. */
+void effects_act(Agent *agent, const Action *action);
+void effects_fail(Agent *agent, const Action *action, const char *text);
 
 /* ---- inbox.c: what comes from other members and operators ---- */
 void inbox_on_message(void *arg, const char *from, const char *body, size_t len, uint32_t token);
@@ -177,6 +187,8 @@ const char *api_name(const Agent *agent, MemberNo no);
 /* The newest report of a member, the own one included; and whether it is new enough to be believed. */
 Report api_report(const Core *core, MemberNo no);
 bool api_is_reachable(const Core *core, MemberNo no);
+/* How long ago it was heard of; -1: never. */
+int64_t api_seen_ms(const Core *core, MemberNo no);
 /* What Patroni's users know: the texts, replication_state and the tags. */
 void api_patroni_fill(Agent *agent, Snapshot *snapshot);
 /* Patroni's word for the state of the own server, and for the role of a member. */
@@ -190,10 +202,7 @@ Lsn api_primary_lsn(const Core *core);
 /* "sync" or "late" for a standby that commits may wait for, else NULL. */
 const char *api_sync_of(const Core *core, MemberNo no);
 void api_sync_add(const Agent *agent, Buf *out);
-/* True if there was something to say. */
-bool api_sync_alarm(const Agent *agent, Buf *out);
-/* How many alarms /v1/cluster had when it was made last. */
-int api_alarms(void);
+void api_sync_alarm(const Agent *agent, Alarms *alarms);
 void api_metrics(const Agent *agent, Buf *out);
 void api_metrics_patroni(const Agent *agent, Buf *out);
 

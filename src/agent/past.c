@@ -110,6 +110,7 @@ void past_add(Agent *agent, const History *history, const char *reason)
     keep(agent, line.data);
     agent->history_total++;
     write_next(agent);
+    tell_history(agent, history, reason);
 }
 
 void past_done(Agent *agent)

@@ -188,3 +188,61 @@ bool start_random(void *ret, size_t len, Err *err)
         return err_set_errno(err, ERR_IO, errno, "cannot get random bytes");
     return true;
 }
+
+static bool speaks_for_all(const ConfigNotify *section)
+{
+    if (section->from != NOTIFY_FROM_AUTO)
+        return section->from == NOTIFY_FROM_LEADER;
+    return section->kind == NOTIFY_MAIL || section->kind == NOTIFY_WEBHOOK;
+}
+
+static NotifySpec spec_of(const ConfigNotify *section)
+{
+    return (NotifySpec){
+        .name = section->named.name,
+        .broken = section->broken,
+        .way = section->kind,
+        .events = section->event_set,
+        .actions = section->action_set,
+        .members = section->members.item,
+        .severity = section->severity,
+        .from_leader = speaks_for_all(section),
+        .hold_ms = section->hold_ms,
+        .repeat_ms = section->repeat_ms,
+        .timeout_ms = section->timeout_ms,
+        .retry_ms = section->retry_ms,
+        .host = section->host,
+        .port = section->port,
+        .sender = section->sender,
+        .receivers = section->receivers.item,
+        .user = section->user,
+        .password = section->password_text,
+        .ca_file = section->ca_file,
+        .insecure = section->insecure,
+        .folder = section->folder,
+        .tags = section->tags.item,
+        .prefix = section->prefix,
+        .every_ms = section->every_ms,
+        .address = section->address,
+        .facility = section->facility,
+        .format = section->format,
+        .url = section->url,
+        .secret = section->secret_text,
+        .command = section->command.item,
+        .may_refuse = section->may_refuse,
+    };
+}
+
+void start_notify_options(const Config *config, NotifySpec *specs, NotifyOptions *ret_options)
+{
+    for (int i = 0; i < config->notify_count; i++)
+        specs[i] = spec_of(&config->notify[i]);
+    *ret_options = (NotifyOptions){
+        .cluster = config->cluster.name,
+        .reporter = config_self(config)->name,
+        .data_directory = config_is_witness(config) ? "" : config->postgresql.data_directory,
+        .port = config_is_witness(config) ? 0 : (uint16_t) config_self(config)->port,
+        .specs = specs,
+        .spec_count = config->notify_count,
+    };
+}

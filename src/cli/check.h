@@ -42,6 +42,9 @@ void check_machine(Check *check);
 /* What lies before the server: gates, virtual addresses, HAProxy. */
 void check_front(Check *check);
 
+/* [notify NAME]: what is needed on this machine is there. Nothing is sent. */
+void check_notify(Check *check);
+
 /* Whether that port can be listened on, or is held by the daemon of this member; gate: the cure is in a
  * gate's section. */
 void check_port(Check *check, const char *subject, const char *address, uint32_t port, bool gate);

@@ -93,6 +93,11 @@ const Verb verb_table[] = {
      "Checks the configuration, the data directory, PostgreSQL and its settings, roles, pg_hba.conf of the other members, "
      "clocks, disks and ports. Each line that is not OK says the cure. Run it as the user that pgvigil runs as. Ends with "
      "1 if anything failed."},
+    {"notify", "[NAME]", 0, 1, WITH(CONFIG) | WITH(NODE), false, false, verb_notify,
+     "send a test notification",
+     "By the section [notify NAME], or by all of them, from this machine, past their filters; the daemon has no part in it and "
+     "need not run. A hook is run with the action \"test\". Says of each whether it was taken, and ends with 1 if one was not. "
+     "By UDP nobody can say more than that it left."},
     {"config", "check|show|explain KEY|reference|convert NAME", 1, CALL_ARGUMENT_MAX, WITH(CONFIG) | WITH(NODE) | WITH(JSON) | WITH(MARKDOWN), false, false,
      verb_config, "check, show or explain the configuration",
      "check reads the file and lists every error and warning with its line. show prints each value with where it comes "

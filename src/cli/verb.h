@@ -24,6 +24,7 @@ int verb_membership(const Call *call);
 int verb_history(const Call *call);
 int verb_explain(const Call *call);
 int verb_check(const Call *call);
+int verb_notify(const Call *call);
 int verb_config(const Call *call);
 int verb_as(const Call *call);
 int verb_help(const Call *call);

@@ -174,6 +174,7 @@ static void load_all(Load *load)
     check_options(load);
     named_check(load);
     gates_check(load);
+    notices_check(load);
     derive(config);
     load_secret(load);
     if (load->warnings.len > 0)

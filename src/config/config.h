@@ -16,6 +16,7 @@
 #define CONFIG_GATE_MAX    16
 #define CONFIG_VIP_MAX     8
 #define CONFIG_SOCKET_MAX  4
+#define CONFIG_NOTIFY_MAX  16
 #define CONFIG_PROBLEM_MAX 50 /* more are counted, not kept */
 #define CONFIG_SECRET_MIN  16
 #define CONFIG_SECRET_MAX  4096
@@ -62,6 +63,8 @@ typedef struct Config {
     int member_count;
     ConfigGate gate[CONFIG_GATE_MAX]; /* in the file's order */
     int gate_count;
+    ConfigNotify notify[CONFIG_NOTIFY_MAX]; /* in the file's order */
+    int notify_count;
     ConfigVip virtual_address[CONFIG_VIP_MAX];
     int virtual_count;
     int self;                    /* index of the own member; -1: none (CONFIG_USE_CLIENT only) */

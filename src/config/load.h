@@ -48,6 +48,9 @@ void named_check(Load *load);
 /* gates.c: conditions, ports and addresses of gates; [vip] and [haproxy]. Fills in what is derived. */
 void gates_check(Load *load);
 
+/* notices.c: [notify NAME] and [lag]. Fills in what is derived. */
+void notices_check(Load *load);
+
 /* True for 1 to 31 of a-z, 0-9, '-' and '_', beginning with a letter or digit. */
 bool members_is_name(const char *text);
 
@@ -57,5 +60,8 @@ void check_options(Load *load);
 
 /* secret.c: the secret's bytes from file:, env: or the value itself. */
 bool secret_load(Config *config, Err *err);
+/* The same for another secret, of any length above 0, from the arena. NULL with *err. what: "the password".
+ */
+const char *secret_read(Config *config, const char *what, const char *value, Err *err);
 
 #endif

@@ -16,7 +16,9 @@
 
 _Static_assert(sizeof(OnCrash) == sizeof(int) && sizeof(Failover) == sizeof(int) &&
                    sizeof(Synchronous) == sizeof(int) && sizeof(LogLevel) == sizeof(int) &&
-                   sizeof(LogFormat) == sizeof(int) && sizeof(MemberRole) == sizeof(int),
+                   sizeof(LogFormat) == sizeof(int) && sizeof(MemberRole) == sizeof(int) &&
+                   sizeof(NotifyWay) == sizeof(int) && sizeof(NotifySeverity) == sizeof(int) &&
+                   sizeof(NotifyFrom) == sizeof(int) && sizeof(NotifySyslogForm) == sizeof(int),
                "enums are read and written as int");
 
 /* clang-format off */
@@ -69,6 +71,21 @@ static const Option gate_table[] = {
 #include "config/options.def"
 };
 
+#define NOTIFY_STRING(name, value, flags, help) \
+    ROW(notify, name, STRING, flags, help, offsetof(ConfigNotify, name), .text_default = value)
+#define NOTIFY_LIST(name, value, flags, help) \
+    ROW(notify, name, LIST, flags, help, offsetof(ConfigNotify, name), .text_default = value)
+#define NOTIFY_DURATION(name, value, low, high, flags, help) \
+    ROW(notify, name, DURATION, flags, help, offsetof(ConfigNotify, name##_ms), RANGE(low, high, value))
+#define NOTIFY_ENUM(name, c_type, words, value, flags, help) \
+    ROW(notify, name, ENUM, flags, help, offsetof(ConfigNotify, name), .choices = words, .standard = (value))
+#define NOTIFY_BOOL(name, value, flags, help) \
+    ROW(notify, name, BOOL, flags, help, offsetof(ConfigNotify, name), .standard = (value))
+
+static const Option notify_table[] = {
+#include "config/options.def"
+};
+
 #define NAMED(kind, high, text) \
     {.name = #kind, .help = text, .key = kind##_table, .key_count = COUNT(kind##_table), .most = (high), \
      .size = sizeof ((Config *) NULL)->kind[0], .offset = offsetof(Config, kind), \
@@ -103,6 +120,7 @@ static const struct {
 /* clang-format on */
 
 _Static_assert(COUNT(((Config *) NULL)->gate) == CONFIG_GATE_MAX, "as many as the table says");
+_Static_assert(COUNT(((Config *) NULL)->notify) == CONFIG_NOTIFY_MAX, "as many as the table says");
 _Static_assert(COUNT(option_table) == OPTION_COUNT, "one row for each option");
 
 const Option *options_at(OptionId id)

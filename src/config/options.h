@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/notify_kind.h"
 #include "base/types.h"
 #include "config/condition.h"
 #include "sys/log.h"
@@ -62,6 +63,24 @@ typedef struct ConfigGate {
     ConfigTarget target[CONFIG_TARGET_MAX]; /* unless */
     int target_count;
 } ConfigGate;
+
+/* A section [notify NAME]. */
+#define NOTIFY_STRING(name, standard, flags, help)                const char *name;
+#define NOTIFY_LIST(name, standard, flags, help)                  OptionList name;
+#define NOTIFY_DURATION(name, standard, least, most, flags, help) uint32_t name##_ms;
+#define NOTIFY_ENUM(name, type, choices, standard, flags, help)   type name;
+#define NOTIFY_BOOL(name, standard, flags, help)                  bool name;
+typedef struct ConfigNotify {
+    ConfigNamed named;
+#include "config/options.def"
+    uint64_t event_set;       /* a bit for each NotifyEventKind */
+    uint32_t action_set;      /* a bit for each NotifyAction */
+    const char *host;         /* server */
+    uint16_t port;
+    const char *password_text; /* what password and secret come to; NULL: none, or not read (CONFIG_USE_CLIENT) */
+    const char *secret_text;
+    const char *broken; /* why one of them cannot be read: nothing is told then, and the rest goes on */
+} ConfigNotify;
 
 /* OPTION_cluster_name, OPTION_cluster_secret, ... in the order of the table. */
 typedef enum OptionId {

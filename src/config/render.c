@@ -26,9 +26,9 @@ static void format_origin(const Config *config, OptionId id, char *ret_text, siz
 }
 
 /* The value as people may see it: where a secret comes from, but not the secret. */
-static void shown_value(const Config *config, const Option *option, char *ret_text, size_t size)
+static void shown_value(const void *base, const Option *option, char *ret_text, size_t size)
 {
-    options_format(option, config, ret_text, size);
+    options_format(option, base, ret_text, size);
     bool names_source = strncmp(ret_text, "file:", 5) == 0 || strncmp(ret_text, "env:", 4) == 0;
     if ((option->flags & OPTION_SECRET) != 0 && ret_text[0] != '\0' && !names_source)
         str_copy(ret_text, size, MASK);
@@ -67,7 +67,7 @@ static void show_named(const Config *config, const OptionKind *kind, int index, 
 
     buf_printf(ret_text, "\n[%s %s]\n", kind->name, named->name);
     for (size_t i = 0; i < kind->key_count; i++) {
-        options_format(&kind->key[i], named, value, sizeof value);
+        shown_value(named, &kind->key[i], value, sizeof value);
         snprintf(line, sizeof line, "%s = %s", kind->key[i].name, value);
         if ((named->seen >> i & 1u) != 0)
             buf_printf(ret_text, "%-48s ; %s:%d\n", line, config->path, named->line);
@@ -173,7 +173,7 @@ static void json_named(const Config *config, Buf *out)
             json_add_text(out, "name", named->name);
             json_add_number(out, "line", named->line);
             for (size_t key = 0; key < kind->key_count; key++) {
-                options_format(&kind->key[key], named, value, sizeof value);
+                shown_value(named, &kind->key[key], value, sizeof value);
                 json_add_text(out, kind->key[key].name, value);
             }
             json_add_close(out, '}');

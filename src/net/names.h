@@ -1,5 +1,5 @@
 /*
- * names.h: host names to numeric addresses, remembered for a minute; private to src/net.
+ * names.h: host names to numeric addresses, remembered for a minute; for src/net and src/notify.
  *
  * An address that was known once serves on until a newer one is found: a name server that is down must not
  * take a cluster apart. One name is looked up at a time, because each lookup can block a thread of libuv's

@@ -22,7 +22,7 @@ struct Smtp {
     CurlTransfer curl; /* first */
     CurlLoop *loop;
     LoopTimer free_timer; /* libcurl's loop must not be freed from within its own callback */
-    struct curl_slist *receivers, *headers;
+    struct curl_slist *receivers, *headers, *resolved;
     curl_mime *mime;
     char where[SMTP_HOST_LEN + 8];
     char reason[CURL_ERROR_SIZE];
@@ -91,6 +91,7 @@ static void free_all(Smtp *smtp)
     curl_mime_free(smtp->mime);
     curl_slist_free_all(smtp->receivers);
     curl_slist_free_all(smtp->headers);
+    curl_slist_free_all(smtp->resolved);
     curl_loop_free(smtp->loop);
     loop_timer_done(&smtp->free_timer);
     free(smtp);
@@ -113,7 +114,7 @@ static void explain(Smtp *smtp, CURLcode code, Err *err)
     const char *reason = smtp->reason[0] != '\0' ? smtp->reason : curl_easy_strerror(code);
 
     if (code == CURLE_LOGIN_DENIED)
-        err_set(err, ERR_REFUSED, "the mail server %s refused the login (%s); check --user and --password",
+        err_set(err, ERR_REFUSED, "the mail server %s refused the login (%s); check user and password",
                 smtp->where, reason);
     else if (code == CURLE_USE_SSL_FAILED)
         err_set(err, ERR_PROTOCOL, "the mail server %s offers no STARTTLS, and nothing is sent without (%s)",
@@ -121,7 +122,7 @@ static void explain(Smtp *smtp, CURLcode code, Err *err)
     else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
         err_set(err, ERR_PROTOCOL,
                 "the certificate of the mail server %s is not trusted (%s); name its "
-                "authority with --ca-file, or do not check it with --insecure",
+                "authority with --ca-file or ca_file, or do not check it with --insecure or insecure",
                 smtp->where, reason);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         err_set(err, ERR_TIMEOUT, "the mail server %s did not take the mail in time (%s)", smtp->where,
@@ -210,7 +211,8 @@ static bool fill_in(Smtp *smtp, const SmtpMail *mail, Err *err)
     smtp->mime = curl_mime_init(smtp->curl.easy);
     curl_mimepart *part = smtp->mime != NULL ? curl_mime_addpart(smtp->mime) : NULL;
     if (part == NULL || curl_mime_data(part, mail->body, CURL_ZERO_TERMINATED) != CURLE_OK ||
-        curl_mime_type(part, "text/html; charset=utf-8") != CURLE_OK ||
+        curl_mime_type(part, mail->is_plain ? "text/plain; charset=utf-8" : "text/html; charset=utf-8") !=
+            CURLE_OK ||
         curl_mime_encoder(part, "base64") != CURLE_OK)
         return err_set(err, ERR_MEMORY, "out of memory for a mail");
     return true;
@@ -233,6 +235,12 @@ static bool set_server(Smtp *smtp, const SmtpServer *server, Err *err)
              smtp->where);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    if (server->address != NULL && !is_v6) {
+        char entry[SMTP_HOST_LEN + 96];
+        snprintf(entry, sizeof entry, "%s:%u:%s", server->host, server->port, server->address);
+        smtp->resolved = curl_slist_append(NULL, entry);
+        curl_easy_setopt(easy, CURLOPT_RESOLVE, smtp->resolved);
+    }
     curl_easy_setopt(easy, CURLOPT_USE_SSL, (long) CURLUSESSL_ALL);
     if (server->user != NULL && server->user[0] != '\0') {
         curl_easy_setopt(easy, CURLOPT_USERNAME, server->user);

@@ -21,7 +21,9 @@
 typedef struct SmtpServer {
     char host[SMTP_HOST_LEN]; /* a name or an address */
     uint16_t port;
-    const char *user; /* NULL or "": no login */
+    const char *address; /* numeric, of the host: nothing is looked up then. NULL: libcurl does, in a thread
+                            that it may wait for, so not on a loop that must not stand still */
+    const char *user;    /* NULL or "": no login */
     const char *password;
     const char *ca_file; /* NULL: the system's certificates */
     bool insecure;       /* the certificate is not checked */
@@ -32,7 +34,8 @@ typedef struct SmtpMail {
     char receivers[SMTP_RECEIVERS_MAX][SMTP_ADDRESS_LEN];
     int receiver_count;
     const char *subject; /* UTF-8; control characters become blanks */
-    const char *body;    /* HTML in UTF-8; at most SMTP_BODY_MAX bytes */
+    const char *body;    /* HTML in UTF-8, or plain text; at most SMTP_BODY_MAX bytes */
+    bool is_plain;
 } SmtpMail;
 
 typedef struct Smtp Smtp;

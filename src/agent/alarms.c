@@ -1,0 +1,205 @@
+/*
+ * alarms.c: the list of alarms, in the order in which people read it.
+ */
+#include "agent/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* How fresh a report must be to count for the alarm of two primaries. */
+#define TWICE_SEEN_MS 400
+
+static void add(Alarms *alarms, NotifyEventKind kind, MemberNo member, const char *subject,
+                const char *format, va_list args)
+{
+    if (alarms->count == ALARMS_MAX)
+        return;
+    Alarm *alarm = &alarms->alarm[alarms->count++];
+    alarm->kind = kind;
+    alarm->member = member;
+    str_copy(alarm->subject, sizeof alarm->subject, subject);
+    vsnprintf(alarm->text, sizeof alarm->text, format, args);
+}
+
+void alarms_add(Alarms *alarms, NotifyEventKind kind, MemberNo member, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add(alarms, kind, member, "", format, args);
+    va_end(args);
+}
+
+void alarms_add_of(Alarms *alarms, NotifyEventKind kind, MemberNo member, const char *subject,
+                   const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add(alarms, kind, member, subject, format, args);
+    va_end(args);
+}
+
+/* What is not as it should be with its place in the cluster. */
+static void place_alarms(const Agent *agent, Alarms *alarms, MemberNo no)
+{
+    const Core *core = &agent->core;
+    const DocMember *member = &core->persist.doc.member[no];
+    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
+    bool other = !uuid_is_zero(&member->uuid) && !uuid_is_zero(uuid) && !uuid_equal(&member->uuid, uuid);
+
+    if (agent_member_index(agent, no) < 0)
+        alarms_add_of(
+            alarms, NOTIFY_EVENT_files_differ, no, "members",
+            "%s is a member, and the configuration file of %s does not name it: copy one file to all members, "
+            "and pgvigil reload",
+            member->name, core->options.name);
+    if (membership_has_twin(core, no))
+        alarms_add(alarms, NOTIFY_EVENT_twin, no,
+                   "two machines run as %s, or it has a copy of another's state directory: give each its own",
+                   member->name);
+    if (member->leaving)
+        alarms_add(alarms, NOTIFY_EVENT_leaving, no, "%s is being removed", member->name);
+    else if (other)
+        alarms_add(alarms, NOTIFY_EVENT_no_vote, no,
+                   "%s has lost its state and has no vote until a majority of the others answers",
+                   member->name);
+    else if (!member->voter)
+        alarms_add(alarms, NOTIFY_EVENT_no_vote, no, "%s has no vote yet: it gets it when it %s",
+                   member->name, member->kind == MEMBER_DATA ? "streams from the primary" : "answers");
+}
+
+static void stream_alarm(const Agent *agent, Alarms *alarms, MemberNo no)
+{
+    const char *name = agent->core.persist.doc.member[no].name;
+
+    if (no != agent->core.self)
+        alarms_add(
+            alarms, NOTIFY_EVENT_not_streaming, no,
+            "%s is a standby and does not stream; pgvigil explain --member %s says what is known of it", name,
+            name);
+    else if (streaming_problem(agent)[0] != '\0')
+        alarms_add(alarms, NOTIFY_EVENT_not_streaming, no, "%s is a standby and does not stream: %s", name,
+                   streaming_problem(agent));
+    else
+        alarms_add(alarms, NOTIFY_EVENT_not_streaming, no, "%s is a standby and does not stream", name);
+}
+
+static void server_alarms(const Agent *agent, Alarms *alarms, MemberNo no, const Report *report)
+{
+    const char *name = agent->core.persist.doc.member[no].name;
+
+    if (report->pg.disk_stuck)
+        alarms_add(alarms, NOTIFY_EVENT_disk_stuck, no, "the disk under the server of %s takes no writes",
+                   name);
+    if (report->pg.disk_full)
+        alarms_add(alarms, NOTIFY_EVENT_disk_full, no, "the disk under the server of %s is full", name);
+    if (report->failures > 0 && no != agent->core.self)
+        alarms_add(alarms, NOTIFY_EVENT_action_failed, no,
+                   "the last action on the server of %s failed; pgvigil explain --member %s says why", name,
+                   name);
+    if (report->pg.state == PG_STANDBY && !report->pg.streaming)
+        stream_alarm(agent, alarms, no);
+    if (report->pg.state != PG_STANDBY && report->pg.state != PG_PRIMARY)
+        alarms_add(alarms, NOTIFY_EVENT_server, no, "the server of %s is %s", name,
+                   pg_state_name(report->pg.state));
+    lag_alarm(agent, alarms, no);
+}
+
+static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, int *primaries)
+{
+    const Core *core = &agent->core;
+    const char *name = core->persist.doc.member[no].name;
+    Report report = api_report(core, no);
+
+    place_alarms(agent, alarms, no);
+    if (!api_is_reachable(core, no)) {
+        alarms_add(alarms, NOTIFY_EVENT_unreachable, no, "%s does not answer", name);
+        return;
+    }
+    if (report.disk_failed)
+        alarms_add(alarms, NOTIFY_EVENT_state_disk, no,
+                   "%s cannot write its state: free or repair its disk; until then it does not vote", name);
+    if (core->persist.doc.member[no].kind == MEMBER_WITNESS)
+        return;
+    /* A report from before a crash is no second primary. */
+    *primaries += report.pg.state == PG_PRIMARY &&
+                  (no == core->persist.doc.primary || api_seen_ms(core, no) < TWICE_SEEN_MS);
+    server_alarms(agent, alarms, no, &report);
+}
+
+/* Somebody should be able to take over, unless nobody is meant to. */
+static void successor_alarm(const Agent *agent, Alarms *alarms)
+{
+    const Core *core = &agent->core;
+    const Document *doc = &core->persist.doc;
+    int meant = 0, able = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        Report report = api_report(core, no);
+        if (doc->member[no].kind != MEMBER_DATA || no == doc->primary || report.no_failover)
+            continue;
+        meant++;
+        able += api_is_reachable(core, no) && report.eligible;
+    }
+    if (core->leader != MEMBER_NONE && meant > 0 && able == 0)
+        alarms_add(alarms, NOTIFY_EVENT_no_successor, MEMBER_NONE,
+                   "no other member could take over now; pgvigil explain --member NAME says why not");
+}
+
+/* What whoever is no member knew of the others is old, and none of its business. */
+static void cluster_alarms(const Agent *agent, Alarms *alarms)
+{
+    const Core *core = &agent->core;
+    int primaries = 0;
+
+    if (core->leader == MEMBER_NONE)
+        alarms_add(alarms, NOTIFY_EVENT_no_leader, core->self,
+                   "no leader is known here; pgvigil explain --member %s says why", core->options.name);
+    else if (core->role == ROLE_LEADER && !core_lease_holds(core, &core->now))
+        alarms_add(alarms, NOTIFY_EVENT_lease, core->self,
+                   "this member leads, but no majority confirms its lease");
+    if (tell_lacks_primary(agent))
+        alarms_add(alarms, NOTIFY_EVENT_no_primary, MEMBER_NONE,
+                   "there is no primary; pgvigil explain says why");
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (core->persist.doc.member[no].kind != MEMBER_FREE)
+            member_alarms(agent, alarms, no, &primaries);
+    successor_alarm(agent, alarms);
+    api_sync_alarm(agent, alarms);
+    if (primaries > 1)
+        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE, "%d servers run as a primary", primaries);
+}
+
+void alarms_find(const Agent *agent, Alarms *ret_alarms)
+{
+    const Core *core = &agent->core;
+    const char *name = core->options.name;
+
+    ret_alarms->count = 0;
+    if (core->persist.outside)
+        alarms_add(
+            ret_alarms, NOTIFY_EVENT_outside, core->self,
+            "%s is not in the cluster's document: it %s, and neither votes nor acts; pgvigil member add %s, on "
+            "any member, lets it in",
+            name, membership_outside(core), name);
+    else
+        cluster_alarms(agent, ret_alarms);
+    if (membership_is_twin(core))
+        alarms_add_of(ret_alarms, NOTIFY_EVENT_twin, core->self, "self",
+                      "another machine runs as %s, or with a copy of its state directory: give each its own",
+                      name);
+    gates_alarm(agent, ret_alarms);
+    if (agent->poll != NULL && poll_status(agent->poll)->fence.loaded && !core->pg.fenced)
+        alarms_add(
+            ret_alarms, NOTIFY_EVENT_fence_file, core->self,
+            "the extension in this server reads another fence file than this agent writes: commits are "
+            "refused until pgvigil restart %s",
+            name);
+    if (core->failures > 0)
+        alarms_add(ret_alarms, NOTIFY_EVENT_action_failed, core->self,
+                   "the last action on the server of %s failed: %s", name, core->failure);
+    if (core_disagrees(core))
+        alarms_add(ret_alarms, NOTIFY_EVENT_files_differ, MEMBER_NONE,
+                   "the members' configuration files differ in [cluster] or [members]");
+}

@@ -1,0 +1,150 @@
+/*
+ * test_notify_config.c: sections [notify NAME] and [lag]: what they come to, and what is wrong with them.
+ */
+#include "config/render.h"
+#include "folder.h"
+#include "unit.h"
+
+#define HEAD                                                                                                 \
+    "[cluster]\nname = shop\nsecret = file:secret\n[members]\npg1 = host=10.0.0.1\npg2 = host=10.0.0.2\n"    \
+    "[postgresql]\ndata_directory = /d\n"
+
+static Config *config;
+static Buf errors, warnings;
+
+static int setup(void **state)
+{
+    if (folder_setup(state) != 0)
+        return -1;
+    folder_write("secret", "0123456789abcdef");
+    folder_write("password", "open sesame\n");
+    return chmod(folder_path("secret"), 0600) + chmod(folder_path("password"), 0600);
+}
+
+static void forget(void)
+{
+    config_free(config);
+    config = NULL;
+    buf_done(&errors);
+    buf_done(&warnings);
+}
+
+static int teardown(void **state)
+{
+    forget();
+    return folder_teardown(state);
+}
+
+static const char *load(const char *text)
+{
+    char whole[8192];
+
+    forget();
+    snprintf(whole, sizeof whole, "%s%s", HEAD, text);
+    config = config_load_all(folder_write("c", whole), "pg1", CONFIG_USE_RUN, &errors, &warnings);
+    return errors.data != NULL ? errors.data : "";
+}
+
+#define MAIL "[notify m]\nkind = mail\nserver = mail.example\nsender = a@b.c\nreceivers = d@e.f g@h.i\n"
+
+static void mail(void **state)
+{
+    Buf shown = {0};
+    (void) state;
+
+    assert_string_equal(
+        load(MAIL "user = u\npassword = file:password\nevents = failover lost\nrepeat = 5min\n"), "");
+    const ConfigNotify *notify = &config->notify[0];
+    assert_int_equal(config->notify_count, 1);
+    assert_int_equal(notify->kind, NOTIFY_MAIL);
+    assert_string_equal(notify->host, "mail.example");
+    assert_int_equal(notify->port, 587);
+    assert_string_equal(notify->password_text, "open sesame");
+    assert_int_equal(notify->repeat_ms, 300000);
+    assert_int_equal(notify->receivers.count, 2);
+    assert_true(notify->event_set == (UINT64_C(1) << NOTIFY_EVENT_failover |
+                                      UINT64_C(1) << NOTIFY_EVENT_lost | UINT64_C(1) << NOTIFY_EVENT_test));
+    assert_string_equal(load(MAIL "user = u\npassword = swordfish\n"), "");
+    assert_has(warnings.data, "[notify m] password: stands in the configuration itself");
+    render_show(config, &shown);
+    render_show_json(config, &shown);
+    assert_null(strstr(shown.data, "swordfish"));
+    assert_has(shown.data, "password = (not shown)");
+    buf_done(&shown);
+    assert_string_equal(
+        load("[notify m]\nkind = mail\nserver = [fd00::1]:25\nsender = a@b.c\nreceivers = d@e.f\n"), "");
+    assert_string_equal(config->notify[0].host, "fd00::1");
+    assert_int_equal(config->notify[0].port, 25);
+}
+
+static void wrong(void **state)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"[notify m]\nserver = a\n", "[notify m] kind: is missing"},
+        {"[notify m]\nkind = pigeon\n", "kind"},
+        {"[notify m]\nkind = mail\n", "[notify m] server: is missing, kind = mail needs it"},
+        {MAIL "folder = /x\n", "[notify m] folder: is of no use for kind = mail"},
+        {MAIL "user = u\n", "[notify m] password: is missing: a login needs both"},
+        {MAIL "events = failover earthquake\n", "events: \"earthquake\" is no event"},
+        {MAIL "members = pg1 pg7\n", "members: \"pg7\" is no member"},
+        {MAIL "evnts = all\n", "did you mean events?"},
+        {"[notify m]\nkind = statsd\nserver = a:b\n", "[notify m] server:"},
+        {"[notify m]\nkind = statsd\nserver = a\ntags = x\n", "tags: has to be key=value words"},
+        {"[notify m]\nkind = alert_file\nfolder = x\n", "folder: has to be an absolute path"},
+        {"[notify m]\nkind = webhook\nurl = ftp://x\n", "url: has to begin with http"},
+        {"[notify m]\nkind = journald\naddress = log:1\n", "address: has to be the absolute path"},
+        {"[notify m]\nkind = hook\ncommand = x\n", "command: has to begin with the absolute path"},
+        {"[notify m]\nkind = hook\ncommand = /x\nactions = befor_promote\n",
+         "actions: \"befor_promote\" is nothing"},
+        {"[notify m]\nkind = hook\ncommand = /x\nactions = before_demote\nmay_refuse = yes\n",
+         "may_refuse: needs before_promote"},
+        {"[lag]\nwarning = 10s\ncritical = 5s\n", "[lag] critical: has to be above"},
+        {"[lag]\nwarning_bytes = 2MB\ncritical_bytes = 2MB\n", "[lag] critical_bytes: has to be above"},
+    };
+    (void) state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_has(load(cases[i].text), cases[i].error);
+}
+
+/* Nobody is without an agent for want of a mail's password; nothing goes out unsigned either. */
+static void secrets(void **state)
+{
+    (void) state;
+    load(MAIL "user = u\npassword = file:nothing\n");
+    assert_non_null(config);
+    assert_has(warnings.data, "[notify m] password: the password's file");
+    assert_has(config->notify[0].broken, "nothing");
+    load("[notify w]\nkind = webhook\nurl = https://x/\nsecret = env:SURELY_NOT_SET\n");
+    assert_non_null(config);
+    assert_non_null(config->notify[0].broken);
+    assert_null(config->notify[0].secret_text);
+}
+
+static void hooks(void **state)
+{
+    (void) state;
+    assert_string_equal(
+        load("[notify h]\nkind = hook\ncommand = /bin/x a b\nactions = before_promote on_role_change\n"
+             "may_refuse = yes\ntimeout = 3s\n"),
+        "");
+    const ConfigNotify *notify = &config->notify[0];
+    assert_int_equal(notify->action_set, 1u << NOTIFY_BEFORE_PROMOTE | 1u << NOTIFY_ON_ROLE_CHANGE);
+    assert_int_equal(notify->command.count, 3);
+    assert_int_equal(notify->timeout_ms, 3000);
+    assert_true(notify->may_refuse);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(mail, setup, teardown),
+        cmocka_unit_test_setup_teardown(wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(secrets, setup, teardown),
+        cmocka_unit_test_setup_teardown(hooks, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
