@@ -39,10 +39,11 @@ static void add_rest(Buf *out, const Settings *settings, SettingsPart part)
         out,
         "#\n# check_period is not taken over: a gate follows what its condition says within milliseconds.\n");
     if (settings->sendmail)
-        buf_puts(
+        buf_printf(
             out,
-            "# [general] sendmail is not taken over: this program goes on mailing beside the agent if it is "
-            "left running.\n");
+            "# Mails are a [notify NAME] section of kind = mail: take server, sender, receivers, user and password "
+            "from\n# %s.\n",
+            settings->sendmail_settings_path);
     if (part == SETTINGS_REPMGR)
         buf_puts(out, "# repmgr is not asked: the agent knows the primary by the lease.\n");
 }
