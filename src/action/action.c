@@ -6,11 +6,14 @@
 #include "action/restore.h"
 #include "action/run.h"
 #include "action/slots.h"
+#include "sys/file.h"
 #include "sys/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PASSFILE_MAX 65536
 
 static RunStep *const begins[ACTION_KINDS] = {
     [ACTION_FREEZE] = role_freeze,          [ACTION_FOLLOW] = role_follow,
@@ -39,9 +42,21 @@ static void log_start(const Run *run)
              (unsigned) run->request.epoch, (unsigned) run->request.timeline, fork);
 }
 
+static bool works_offline(ActionKind kind);
+
+/* Nothing may come beside a server that cannot be seen, whatever asked for it. */
+static bool needs_it_gone(ActionKind kind)
+{
+    return works_offline(kind) || kind == ACTION_START_STANDBY || kind == ACTION_START_PRIMARY;
+}
+
 static void begin(Run *run)
 {
     log_start(run);
+    if (poll_is_elsewhere(run->actions->poll) && needs_it_gone(run->request.kind)) {
+        run_end_failed(run, "[commands] status does not say that the server is down");
+        return;
+    }
     begins[run->request.kind](run);
 }
 
@@ -123,6 +138,47 @@ static int64_t time_or(int64_t given_ms, int64_t otherwise_ms)
     return given_ms > 0 ? given_ms : otherwise_ms;
 }
 
+/* The passwords of a file in libpq's format: what stands behind the fourth colon of a line. */
+static void add_passwords(Mask *mask, char *text)
+{
+    char *rest = NULL;
+
+    for (char *line = strtok_r(text, "\r\n", &rest); line != NULL; line = strtok_r(NULL, "\r\n", &rest)) {
+        char *password = line;
+        for (int colons = 0; *password != '\0' && colons < 4; password++) {
+            if (*password == '\\' && password[1] != '\0')
+                password++;
+            else if (*password == ':')
+                colons++;
+        }
+        if (*line != '#')
+            mask_add(mask, password);
+    }
+}
+
+/* Read when the agent reads its own file, and not while an action is under way. */
+static void take_secrets(Actions *actions, const ActionsOptions *o)
+{
+    Buf text = {0};
+
+    actions->mask = (Mask){0};
+    free(actions->secrets);
+    buf_puts(&text, o->secret != NULL ? o->secret : "");
+    buf_add(&text, "", 1);
+    size_t passwords = text.len;
+    Buf file = {0};
+    if (o->passfile != NULL && o->passfile[0] != '\0' && file_read(o->passfile, PASSFILE_MAX, &file, NULL))
+        buf_puts(&text, file.data != NULL ? file.data : "");
+    buf_done(&file);
+    buf_add(&text, "", 1);
+    if (text.failed)
+        abort();
+    actions->secrets = text.data;
+    mask_add(&actions->mask, actions->secrets);
+    mask_add(&actions->mask, getenv("PGPASSWORD"));
+    add_passwords(&actions->mask, actions->secrets + passwords);
+}
+
 void actions_set_options(Actions *actions, const ActionsOptions *o)
 {
     ActionSettings *s = &actions->settings;
@@ -144,6 +200,9 @@ void actions_set_options(Actions *actions, const ActionsOptions *o)
     copy(s->replication_user, sizeof s->replication_user, o->replication_user, s->user);
     copy(s->initdb_options, sizeof s->initdb_options, o->initdb_options, "");
     copy(s->clone_options, sizeof s->clone_options, o->clone_options, "");
+    for (size_t i = 0; i < RUNS_COUNT; i++)
+        copy(s->command[i], sizeof s->command[i], o->command[i], "");
+    take_secrets(actions, o);
     s->start_timeout_ms = time_or(o->start_timeout_ms, ACT_START_TIMEOUT_MS);
     s->stop_timeout_ms = time_or(o->stop_timeout_ms, ACT_STOP_TIMEOUT_MS);
     s->freeze_timeout_ms = time_or(o->freeze_timeout_ms, ACT_FREEZE_TIMEOUT_MS);
@@ -186,5 +245,6 @@ void actions_free(Actions *actions)
     restore_forget(actions);
     while (actions->runs != NULL)
         run_free(actions->runs);
+    free(actions->secrets);
     free(actions);
 }

@@ -11,6 +11,7 @@
 #define PGVIGIL_ACTION_ACTION_H
 
 #include "base/action_kind.h"
+#include "base/command_names.h"
 #include "base/err.h"
 #include "base/types.h"
 #include "pg/poll.h"
@@ -68,11 +69,13 @@ typedef struct ActionsOptions {
     const char *state_directory;  /* saved WAL and configuration go below it */
     const char *server_log;       /* the server's output; "": state_directory/postgresql.log */
     const char *user, *database, *passfile;
-    const char *replication_user; /* "": user */
-    const char *initdb_options;   /* words */
-    const char *clone_options;    /* words, for pg_basebackup */
-    const char *fence_file;       /* for the extension, if the server loads it; "": none */
-    uint16_t port;                /* this member's PostgreSQL port; 0: whatever the configuration says */
+    const char *replication_user;    /* "": user */
+    const char *initdb_options;      /* words */
+    const char *clone_options;       /* words, for pg_basebackup */
+    const char *command[RUNS_COUNT]; /* [commands], "" or NULL: pgvigil's own programs; checked when loaded */
+    const char *secret;              /* masked in what commands print; NULL: none */
+    const char *fence_file;          /* for the extension, if the server loads it; "": none */
+    uint16_t port;                   /* this member's PostgreSQL port; 0: whatever the configuration says */
     bool use_slots;
     int64_t start_timeout_ms; /* 0 in any of these: the default below */
     int64_t stop_timeout_ms;

@@ -5,6 +5,7 @@
  * complete: until then the old one is untouched. Otherwise (see choose_place) the old content goes first,
  * after the source was proved to answer. The member's own configuration files are kept.
  */
+#include "action/command.h"
 #include "action/keep.h"
 #include "action/outside.h"
 #include "action/role.h"
@@ -76,7 +77,7 @@ static bool check_directory(Run *run, Err *err)
 }
 
 /* Beside the old one if that can be: same file system, room enough, a directory above that can be written. */
-static void choose_place(CloneData *data)
+static void choose_place(const Run *run, CloneData *data)
 {
     char parent[PATH_MAX];
     struct stat here, above;
@@ -88,6 +89,8 @@ static void choose_place(CloneData *data)
         slash[slash == parent ? 1 : 0] = '\0';
     if (!data->had_one)
         data->why_in_place = "it is empty";
+    else if (command_is_set(run, RUNS_CLONE) && !command_has(run, RUNS_CLONE, "data_directory"))
+        data->why_in_place = "the clone command names its directory itself";
     else if (data->ours.wal[0] != '\0' || data->plan.wal[0] != '\0')
         data->why_in_place = "pg_wal is a link";
     else if (data->ours.count > 0 || data->plan.count > 0)
@@ -173,7 +176,14 @@ static bool prepare(Run *run, Err *err)
         !plan_outside(run, err) ||
         !programs_find(run->settings.bin_directory, data->directory, run->bin, sizeof run->bin, err))
         return false;
-    choose_place(data);
+    if (data->plan.wal[0] != '\0' && command_is_set(run, RUNS_CLONE) &&
+        !command_has(run, RUNS_CLONE, "options"))
+        return err_set(
+            err, ERR_REFUSED,
+            "pg_wal is kept at %.150s, and [commands] clone does not have %%options%%, which says so to "
+            "pg_basebackup",
+            data->plan.wal);
+    choose_place(run, data);
     upstream_add(run, data->source, sizeof data->source);
     if (!dir_make(run->settings.state_directory, 0700, err) || (data->had_one && !keep_save(run, err)) ||
         !outside_note(run, &data->plan, err))
@@ -201,6 +211,27 @@ static bool swap(CloneData *data, Err *err)
            err_set_errno(err, ERR_IO, errno, "cannot rename %.200s", data->old);
 }
 
+/* pg_basebackup would have said so; a command of somebody's may have copied to elsewhere, or nothing. */
+static bool check_copy(const CloneData *data, const char *copy, Err *err)
+{
+    DatadirKind kind;
+    ControlState state;
+    uint64_t system_identifier;
+    uint32_t version;
+
+    if (!datadir_kind(copy, &kind, err))
+        return false;
+    if (kind != DATADIR_CLUSTER)
+        return err_set(err, ERR_REFUSED, "the clone command ended with 0, but %.200s is no data directory",
+                       copy);
+    if (!datadir_read_control(copy, &state, &system_identifier, &version, err))
+        return false;
+    return system_identifier == data->system_identifier ||
+           err_set(err, ERR_REFUSED,
+                   "the clone command copied another cluster (system identifier %llu, not %llu)",
+                   (unsigned long long) system_identifier, (unsigned long long) data->system_identifier);
+}
+
 static bool finish_copy(Run *run, Err *err)
 {
     CloneData *data = run->data;
@@ -209,6 +240,8 @@ static bool finish_copy(Run *run, Err *err)
     RoleSettings role;
     bool any;
 
+    if (command_is_set(run, RUNS_CLONE) && !check_copy(data, copy, err))
+        return false;
     if (!keep_restore(run, copy, &any, err))
         return false;
     role_settings(run, true, &role);
@@ -287,12 +320,10 @@ static void on_copied(Run *run)
     CloneData *data = run->data;
     Err err = run->err;
 
-    if (run->result != NULL && run->result->status == 0) {
+    if (run->ok) {
         run_work(run, finish_copy, on_finished);
         return;
     }
-    if (run->result != NULL)
-        exec_error(run->result, "pg_basebackup", &err);
     str_copy(data->message, sizeof data->message, err.text);
     fail(run);
 }
@@ -324,7 +355,11 @@ static void on_prepared(Run *run)
     log_line(LOG_LEVEL_INFO, "clone_copies", "id=%u source=%s:%u into=%s megabytes=%llu",
              (unsigned) run->request.id, run->host, (unsigned) run->request.port,
              data->in_place ? data->directory : data->beside, (unsigned long long) (data->bytes >> 20));
-    run_exec(run, argv, env, run->settings.clone_timeout_ms, false, on_progress, on_copied);
+    command_run(run, RUNS_CLONE,
+                &(CommandValues){.directory = argv[2],
+                                 .conninfo = data->source,
+                                 .options = data->plan.wal[0] != '\0' ? wal : NULL},
+                argv, env, run->settings.clone_timeout_ms, false, on_progress, on_copied);
 }
 
 /* ---- The source ---- */

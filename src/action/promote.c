@@ -5,19 +5,24 @@
  * hold it up: what the vote was about is in pg_wal, so the server is started again without an archive and
  * promoted then.
  */
+#include "action/command.h"
 #include "action/restore.h"
 #include "action/role.h"
 #include "action/standbys.h"
 #include "pg/timeline.h"
 #include "pg/wal.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PROMOTE_CLAIMS_MAX 1000u
 #define PROMOTE_STEP_MS    2
+#define PROMOTE_TICK_MS    20
+#define PROMOTE_LATE_MS    2000 /* for a promotion that a failed command had begun */
 
 #define SQLSTATE_NOT_IN_RECOVERY "55000"
 
@@ -26,6 +31,9 @@ typedef struct PromoteData {
     uint32_t segment_size;
     char why[ACT_TEXT_LEN]; /* it was not promoted; "": not done in time */
     bool again;             /* after a start without an archive */
+    bool hangs;             /* a restore_command does, while the promote command waits */
+    int64_t failed_us;      /* when the promote command failed (raw clock); 0: it did not */
+    int64_t seen_us;        /* when the server was seen as a primary while that command still ran */
     bool waits;             /* it was told before that commits wait, so that they do from the first on */
 } PromoteData;
 
@@ -122,9 +130,29 @@ static void promote_again(Run *run)
     PromoteData *data = run->data;
 
     data->again = true;
+    data->hangs = false;
+    data->failed_us = data->seen_us = 0;
     run_set_deadline(run, run->settings.promote_timeout_ms);
     run->cleanup = on_promote_stopped;
     run_work(run, claim_numbers, on_claimed);
+}
+
+/* What it may have left for the postmaster goes, so that nothing is promoted later. */
+static bool take_back(Run *run, Err *err)
+{
+    char path[DATADIR_PATH_LEN + 32];
+
+    (void) err;
+    snprintf(path, sizeof path, "%s/promote.signal", run->settings.data_directory);
+    (void) unlink(path);
+    return remove_claims(run, NULL);
+}
+
+static void give_up_command(Run *run)
+{
+    run->cleanup = NULL;
+    run->cleaning = true;
+    run_work(run, take_back, on_not_promoted_cleaned);
 }
 
 static void on_promote_look(Run *run)
@@ -140,6 +168,8 @@ static void on_promote_look(Run *run)
     } else if (!data->again && restore_hangs(run, 0, run->settings.restore_promote_ms)) {
         run->cleanup = NULL;
         start_without_archive(run, promote_again);
+    } else if (data->failed_us != 0 && clock_now().raw_us - data->failed_us > PROMOTE_LATE_MS * US_PER_MS) {
+        give_up_command(run);
     } else {
         run_sleep(run, PROMOTE_STEP_MS, promote_look);
     }
@@ -165,6 +195,47 @@ static void on_promotion_asked(Run *run)
     }
 }
 
+/* ---- By the user's command ---- */
+
+static void on_promote_command(Run *run)
+{
+    PromoteData *data = run->data;
+    Err err = run->err;
+
+    if (run->result == NULL) {
+        give_up(run, "", err.text);
+        return;
+    }
+    /* It may have failed after it had begun: that is waited for a while. */
+    if (!run->ok && !data->hangs && data->seen_us == 0) {
+        snprintf(data->why, sizeof data->why, "%.180s", err.text);
+        data->failed_us = clock_now().raw_us;
+    }
+    promote_look(run);
+}
+
+static void watch_promotion(Run *run)
+{
+    PromoteData *data = run->data;
+    int64_t now_us = clock_now().raw_us;
+
+    data->hangs = data->hangs || (!data->again && restore_hangs(run, 0, run->settings.restore_promote_ms));
+    if (data->seen_us == 0 && run_status(run)->state == SERVER_PRIMARY)
+        data->seen_us = now_us;
+    if (data->hangs || (data->seen_us != 0 && now_us - data->seen_us > COMMAND_GRACE_MS * US_PER_MS))
+        exec_kill(run->exec);
+    else if (data->seen_us == 0)
+        poll_now(run->actions->poll);
+}
+
+static void promote_by_command(Run *run)
+{
+    command_run(run, RUNS_PROMOTE, &(CommandValues){0}, NULL, NULL, run->settings.promote_timeout_ms, false,
+                NULL, on_promote_command);
+    if (run->exec != NULL)
+        run_tick(run, PROMOTE_TICK_MS, watch_promotion);
+}
+
 static void on_cleared(Run *run)
 {
     if (!run->ok) {
@@ -177,10 +248,12 @@ static void on_cleared(Run *run)
         log_line(LOG_LEVEL_INFO, "promote_clears",
                  "id=%u sessions=%ld text=\"they could have held up replay\"", (unsigned) run->request.id,
                  ended);
-    if (run_may_write(run))
-        run_ask(run, "SELECT pg_promote(false)", ACT_QUERY_MS, on_promotion_asked);
-    else
+    if (!run_may_write(run))
         give_up(run, RUN_NO_LEASE, "");
+    else if (command_is_set(run, RUNS_PROMOTE))
+        promote_by_command(run);
+    else
+        run_ask(run, "SELECT pg_promote(false)", ACT_QUERY_MS, on_promotion_asked);
 }
 
 static void on_claimed(Run *run)

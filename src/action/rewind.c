@@ -5,6 +5,7 @@
  * a server that was not shut down in order has to recover first, alone and without standby.signal; and the
  * source's configuration comes along.
  */
+#include "action/command.h"
 #include "action/keep.h"
 #include "action/restore.h"
 #include "action/role.h"
@@ -106,11 +107,9 @@ static void on_rewound(Run *run)
     const RewindData *data = run->data;
     Err err = run->err;
 
-    if (run->result != NULL && run->result->status != 0)
-        exec_error(run->result, "pg_rewind", &err);
     if (data->restore_hangs)
         finish_failed(run, "restore_command does not end");
-    else if (run->result == NULL || run->result->status != 0)
+    else if (!run->ok)
         finish_failed(run, err.text);
     else if (data->not_needed && data->same_timeline)
         finish_failed(run, "pg_rewind sees the same timeline number on both sides and nothing to rewind");
@@ -151,8 +150,10 @@ static void rewind_now(Run *run)
     argv[count] = NULL;
     run_log_destructive(run, "what=wal_past_the_fork directory=%s source=%s:%u", s->data_directory, run->host,
                         (unsigned) run->request.port);
-    run_exec(run, argv, env, s->rewind_timeout_ms, false, on_rewind_line, on_rewound);
-    if (run->exec != NULL)
+    command_run(run, RUNS_REWIND, &(CommandValues){.user = s->user, .conninfo = data->source}, argv, env,
+                s->rewind_timeout_ms, false, on_rewind_line, on_rewound);
+    /* A script's child is pg_rewind itself, as a rule: it must not be taken for the archive's command. */
+    if (run->exec != NULL && !command_is_set(run, RUNS_REWIND))
         run_tick(run, RESTORE_LOOK_MS, watch_restore);
 }
 

@@ -30,7 +30,7 @@ typedef struct RoleData {
 
 /* ---- Settings ---- */
 
-static void add(RoleSettings *role, const char *name, const char *value)
+void role_add(RoleSettings *role, const char *name, const char *value)
 {
     if (role->count < ROLE_SETTINGS_MAX)
         role->setting[role->count++] = (Setting){name, value};
@@ -65,8 +65,8 @@ void role_settings(const Run *run, bool follow, RoleSettings *ret_role)
     char name[PG_NAME_LEN + 16], kept[UPSTREAM_KEPT_LEN];
 
     *ret_role = (RoleSettings){0};
-    add(ret_role, "restart_after_crash", "off"); /* a crash is decided about elsewhere */
-    add(ret_role, "recovery_target_timeline", "latest");
+    role_add(ret_role, "restart_after_crash", "off"); /* a crash is decided about elsewhere */
+    role_add(ret_role, "recovery_target_timeline", "latest");
     if (follow && run->host[0] != '\0') {
         epoch_name(run, name, sizeof name);
         role_conninfo(run, s->replication_user, NULL, name, ret_role->conninfo, sizeof ret_role->conninfo);
@@ -76,8 +76,8 @@ void role_settings(const Run *run, bool follow, RoleSettings *ret_role)
     } else {
         upstream_kept(run, kept, sizeof kept); /* noted before it is gone */
     }
-    add(ret_role, "primary_conninfo", ret_role->conninfo);
-    add(ret_role, "primary_slot_name", ret_role->slot[0] != '\0' ? ret_role->slot : NULL);
+    role_add(ret_role, "primary_conninfo", ret_role->conninfo);
+    role_add(ret_role, "primary_slot_name", ret_role->slot[0] != '\0' ? ret_role->slot : NULL);
     if (run->request.names != NULL)
         role_add_names(run, ret_role);
 }
@@ -86,8 +86,8 @@ void role_settings(const Run *run, bool follow, RoleSettings *ret_role)
 void role_add_names(const Run *run, RoleSettings *role)
 {
     snprintf(role->generation, sizeof role->generation, "%u", (unsigned) run->request.generation);
-    add(role, "synchronous_standby_names", run->request.names);
-    add(role, "pgvigil.generation", role->generation);
+    role_add(role, "synchronous_standby_names", run->request.names);
+    role_add(role, "pgvigil.generation", role->generation);
 }
 
 void role_keep_upstream(RoleSettings *role)
@@ -105,13 +105,13 @@ void role_add_port(const Run *run, RoleSettings *role)
     if (run->settings.port == 0)
         return;
     snprintf(role->port, sizeof role->port, "%u", (unsigned) run->settings.port);
-    add(role, "port", role->port);
+    role_add(role, "port", role->port);
 }
 
 void role_add_fence(const Run *run, RoleSettings *role)
 {
     if (run->settings.fence_file[0] != '\0')
-        add(role, "pgvigil.fence_file", run->settings.fence_file);
+        role_add(role, "pgvigil.fence_file", run->settings.fence_file);
 }
 
 static bool write_nobody(Run *run, Err *err)

@@ -7,7 +7,7 @@
 #include "action/run.h"
 #include "pg/autoconf.h"
 
-#define ROLE_SETTINGS_MAX 14
+#define ROLE_SETTINGS_MAX 20
 
 /* Holds pointers into itself: not to be copied. */
 typedef struct RoleSettings {
@@ -24,6 +24,9 @@ typedef struct RoleSettings {
  * the data directory's primary_conninfo says beside that is kept (upstream.h). Blocks: workers only.
  */
 void role_settings(const Run *run, bool follow, RoleSettings *ret_role);
+
+/* One more; name and value must live as long as role does. value NULL: the line goes. */
+void role_add(RoleSettings *role, const char *name, const char *value);
 
 /* synchronous_standby_names as requested; NULL there: none of ours. */
 void role_add_names(const Run *run, RoleSettings *role);

@@ -127,8 +127,13 @@ static void on_exit_of_child(void *arg, const ExecResult *result)
 {
     Run *run = arg;
 
+    RunStep *ended = run->ended;
+
     run->exec = NULL;
     run->result = result;
+    run->ended = NULL;
+    if (ended != NULL)
+        ended(run);
     finish_operation(run);
 }
 
@@ -314,7 +319,17 @@ void run_end_ok(Run *run, const char *format, ...)
     vsnprintf(run->outcome.text, sizeof run->outcome.text, format, args);
     va_end(args);
     run->outcome.ok = true;
+    if (run->outcome.text[0] == '\0' && run->spoke)
+        str_copy(run->outcome.text, sizeof run->outcome.text, run->said);
     end_run(run);
+}
+
+/* Which command the time went into. */
+static void add_said(Run *run)
+{
+    size_t len = strlen(run->outcome.text);
+
+    snprintf(run->outcome.text + len, sizeof run->outcome.text - len, " (%s)", run->said);
 }
 
 void run_end_failed(Run *run, const char *format, ...)
@@ -329,6 +344,8 @@ void run_end_failed(Run *run, const char *format, ...)
     run->outcome.cancelled = stopped && run->cancelled;
     if (run->outcome.cancelled)
         snprintf(run->outcome.text, sizeof run->outcome.text, "cancelled");
+    else if (stopped && run->said[0] != '\0')
+        add_said(run);
     end_run(run);
 }
 

@@ -9,12 +9,15 @@
 #define PGVIGIL_ACTION_RUN_H
 
 #include "action/action.h"
+#include "base/command_names.h"
 #include "base/str.h"
 #include "pg/control.h"
 #include "pg/datadir.h"
 #include "sys/exec.h"
 #include "sys/loop.h"
+#include "sys/mask.h"
 #include "sys/proc.h"
+#include "sys/words.h"
 
 #include <stdatomic.h>
 
@@ -33,6 +36,7 @@ typedef struct ActionSettings {
     char fence_file[DATADIR_PATH_LEN];
     char user[128], database[128], replication_user[128];
     char initdb_options[ACT_WORDS_LEN], clone_options[ACT_WORDS_LEN];
+    char command[RUNS_COUNT][WORDS_LINE_LEN];
     uint16_t port;
     bool use_slots;
     int64_t start_timeout_ms, stop_timeout_ms, freeze_timeout_ms, promote_timeout_ms, checkpoint_timeout_ms;
@@ -84,6 +88,10 @@ struct Run {
     RunWork *work;
     Exec *exec;
     void (*on_line)(Run *run, const char *line);
+    RunStep *ended; /* command.c's, at the end of the program, before the next step or the clean-up */
+    CommandName command;
+    char said[ACT_TEXT_LEN]; /* by the newest command, or how it ended; "": there was none */
+    bool spoke;              /* it ended well, and its last line is worth telling */
     ProcWatch watch;
     Conn *conn; /* an own connection, elsewhere or here; NULL until used */
 
@@ -118,6 +126,8 @@ struct Actions {
     Run *waiting;           /* FREEZE or STOP_IMMEDIATE, until current has ended */
     int64_t start_ended_ms; /* by the raw clock, when a start was last stopped half way: a postmaster may yet
                                appear */
+    Mask mask;              /* what must not be seen in a command's output; points into secrets */
+    char *secrets;
     struct SlotsWork *slots;
     struct SlotsNoted *slots_noted; /* NULL: not read yet */
     struct RestoreWatch *restore;

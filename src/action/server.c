@@ -5,6 +5,7 @@
  * orphans of a dead postmaster go on acknowledging commits.
  */
 #include "action/server.h"
+#include "action/command.h"
 #include "action/role.h"
 #include "action/verify.h"
 #include "pg/autoconf.h"
@@ -20,6 +21,7 @@
 
 #define KILL_AFTER_MS   100 /* SIGQUIT first, so that shared memory and the like are tidied up */
 #define KILL_STEP_MS    2
+#define STOP_LOOK_MS    50
 #define START_SHADOW_MS 500 /* after a start was broken off a postmaster may yet appear */
 
 ServerData *server_data(Run *run)
@@ -237,10 +239,59 @@ static void on_postmaster_gone(Run *run)
     run_work(run, server_end_all, on_stopped);
 }
 
+/* ---- By the user's command ---- */
+
+static int64_t left_ms(const Run *run)
+{
+    int64_t left_us = run->server->until_us - clock_now().raw_us;
+
+    return left_us > 0 ? left_us / US_PER_MS : 0;
+}
+
+/* Whether it said so or not, it is the processes that count. */
+static void on_stop_command(Run *run)
+{
+    ServerData *data = run->server;
+    bool hangs = run->result != NULL && run->result->timed_out;
+
+    if (!run->ok && !hangs && proc_signal(data->postmaster, run->settings.data_directory, SIGINT))
+        log_line(LOG_LEVEL_WARN, "stop_command_failed", "id=%u text=\"the server is told to stop by SIGINT\"",
+                 (unsigned) run->request.id);
+    run_wait_exit(run, data->postmaster, left_ms(run), on_postmaster_gone);
+}
+
+/* A command that does not end when the server has would take all of stop_timeout. */
+static void watch_stop(Run *run)
+{
+    ServerData *data = run->server;
+    int64_t now_us = clock_now().raw_us;
+
+    if (data->done_us == 0 && !proc_is_alive(data->postmaster))
+        data->done_us = now_us;
+    if (data->done_us != 0 && now_us - data->done_us > COMMAND_GRACE_MS * US_PER_MS)
+        exec_kill(run->exec);
+}
+
+static void stop_by_command(Run *run)
+{
+    ServerData *data = run->server;
+
+    data->until_us = clock_now().raw_us + run->settings.stop_timeout_ms * US_PER_MS;
+    data->done_us = 0;
+    command_run(run, RUNS_STOP, &(CommandValues){0}, NULL, NULL, run->settings.stop_timeout_ms, false, NULL,
+                on_stop_command);
+    if (run->exec != NULL)
+        run_tick(run, STOP_LOOK_MS, watch_stop);
+}
+
 static void on_noted(Run *run)
 {
     ServerData *data = run->server;
 
+    if (command_is_set(run, RUNS_STOP) && proc_serves(data->postmaster, run->settings.data_directory)) {
+        stop_by_command(run);
+        return;
+    }
     if (!proc_signal(data->postmaster, run->settings.data_directory, SIGINT)) {
         run_work(run, server_end_all, on_stopped); /* nothing runs, but something may be left of it */
         return;
@@ -285,10 +336,23 @@ static void on_files_read(Run *run)
         run_end_ok(run, "%s", "");
 }
 
+static void on_reload_command(Run *run)
+{
+    if (!run->ok)
+        run_end_error(run, "not reloaded");
+    else if (run->request.asked)
+        verify_files(run, on_files_read);
+    else
+        run_end_ok(run, "%s", "");
+}
+
 static void on_own_written(Run *run)
 {
     if (!run->ok)
         run_end_error(run, "cannot write the server's settings");
+    else if (command_is_set(run, RUNS_RELOAD))
+        command_run(run, RUNS_RELOAD, &(CommandValues){0}, NULL, NULL, ACT_PROGRAM_MS, false, NULL,
+                    on_reload_command);
     else if (!run_signal(run_status(run)->postmaster, SIGHUP))
         run_end_failed(run, "the server does not run");
     else if (run->request.asked)
@@ -299,7 +363,7 @@ static void on_own_written(Run *run)
 
 void server_reload(Run *run)
 {
-    run_set_deadline(run, ACT_PROGRAM_MS);
+    run_set_deadline(run, 2 * ACT_PROGRAM_MS);
     run_work(run, write_own, on_own_written);
 }
 

@@ -23,6 +23,9 @@ struct ServerData {
     RunStep *after_restart;
     RunStep *verified; /* verify.c's next */
     uint32_t checkpoint_len, segment_size;
+    int64_t until_us; /* when the start or stop that a command does has to be done (raw clock) */
+    int64_t done_us;  /* when it was seen to be, or the command to have ended; 0: not yet */
+    bool appeared;    /* since the start command a postmaster was there */
     off_t log_begins; /* where the server's log ended before this start */
     char complaint[300], tail[SERVER_LOG_TAIL + 1];
     char log[DATADIR_PATH_LEN * 2]; /* where the complaint is from */

@@ -4,6 +4,9 @@
  * pg_ctl starts it, so that it outlives the agent. What it will be must be on disk before that: an old
  * primary always comes up as a standby (standby.signal first) unless it is told otherwise.
  */
+#include "action/archive.h"
+#include "action/command.h"
+#include "action/complaint.h"
 #include "action/restore.h"
 #include "action/role.h"
 #include "action/server.h"
@@ -16,7 +19,6 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define START_LOOK_MS 10
+#define START_LOOK_MS   10
+#define START_APPEAR_MS 10000 /* after a start command ended well a postmaster has to be there */
 
 static void on_prepared(Run *run);
 
@@ -59,6 +62,35 @@ static void drop_socket_lock(const Run *run)
     (void) unlink(path);
 }
 
+#define RAISED_SETTINGS 5
+
+typedef char RaisedText[RAISED_SETTINGS][16];
+
+/* The start command takes no options. */
+static bool raises_by_files(const Run *run)
+{
+    return command_is_set(run, RUNS_START) && !command_has(run, RUNS_START, "options");
+}
+
+static void add_raised_settings(const ControlData *wal, RaisedText *text, RoleSettings *role)
+{
+    const struct {
+        const char *name;
+        unsigned value;
+    } setting[RAISED_SETTINGS] = {
+        {"max_connections", wal->max_connections},
+        {"max_worker_processes", wal->max_worker_processes},
+        {"max_wal_senders", wal->max_wal_senders},
+        {"max_prepared_transactions", wal->max_prepared_transactions},
+        {"max_locks_per_transaction", wal->max_locks_per_transaction},
+    };
+
+    for (size_t i = 0; i < RAISED_SETTINGS; i++) {
+        snprintf((*text)[i], sizeof(*text)[i], "%u", setting[i].value);
+        role_add(role, setting[i].name, (*text)[i]);
+    }
+}
+
 /* Everything that has to be on disk before a server is started. */
 static bool prepare_start(Run *run, Err *err)
 {
@@ -66,6 +98,9 @@ static bool prepare_start(Run *run, Err *err)
     const ActionSettings *s = &run->settings;
     uint32_t major;
     char path[DATADIR_PATH_LEN + 32];
+    bool by_files = raises_by_files(run);
+    Archive archive;
+    RaisedText raised;
     RoleSettings role;
     struct stat st;
 
@@ -93,94 +128,12 @@ static bool prepare_start(Run *run, Err *err)
     if (data->keep_upstream)
         role_keep_upstream(&role);
     role_add_fence(run, &role);
-    return autoconf_write(s->data_directory, role.setting, role.count, NULL, err);
-}
-
-/* The last line in text that says why the server ended; false, and *ret_line is left alone, if none does. */
-static bool find_complaint(char *text, char *ret_line, size_t size)
-{
-    /* as in a log for people, in CSV, in JSON */
-    static const char *const marks[] = {"FATAL:",
-                                        "PANIC:",
-                                        "ERROR:",
-                                        "FATAL,",
-                                        "PANIC,",
-                                        "\"error_severity\":\"FATAL\"",
-                                        "\"error_severity\":\"PANIC\""};
-    bool found = false;
-
-    for (char *line = text; line != NULL && *line != '\0';) {
-        char *newline = strchr(line, '\n');
-        if (newline != NULL)
-            *newline = '\0';
-        for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
-            const char *mark = strstr(line, marks[i]);
-            if (mark != NULL) {
-                str_copy(ret_line, size, mark);
-                found = true;
-            }
-        }
-        line = newline != NULL ? newline + 1 : NULL;
-    }
-    return found;
-}
-
-/* Looks at the end of a log, from an offset on. */
-static bool read_log(ServerData *data, const char *path, off_t from)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
+    if (data->raised && by_files)
+        add_raised_settings(&run->control, &raised, &role);
+    if (!archive_prepare(run, data->without_archive && by_files, &archive, &role, err) ||
+        !autoconf_write(s->data_directory, role.setting, role.count, NULL, err))
         return false;
-    off_t end = lseek(fd, 0, SEEK_END);
-    if (end < from) /* another file by now */
-        from = 0;
-    if (end - from > SERVER_LOG_TAIL)
-        from = end - SERVER_LOG_TAIL;
-    ssize_t len = pread(fd, data->tail, SERVER_LOG_TAIL, from);
-    close(fd);
-    data->tail[len > 0 ? len : 0] = '\0';
-    str_copy(data->log, sizeof data->log, path);
-    return find_complaint(data->tail, data->complaint, sizeof data->complaint);
-}
-
-/* With logging_collector the server names its logs ("stderr log/name") from the moment that it writes to them
- * instead of to us. */
-static void read_collected(Run *run)
-{
-    ServerData *data = run->server;
-    const char *directory = run->settings.data_directory;
-    char path[DATADIR_PATH_LEN * 2];
-    Buf names = {0};
-
-    snprintf(path, sizeof path, "%s/current_logfiles", directory);
-    if (file_read(path, SERVER_LOG_TAIL, &names, NULL) && names.data != NULL) {
-        for (char *line = names.data; *line != '\0';) {
-            size_t len = strcspn(line, "\n");
-            bool last = line[len] == '\0';
-            line[len] = '\0';
-            const char *name = strchr(line, ' ');
-            if (name != NULL) {
-                snprintf(path, sizeof path, "%s%s%s", name[1] == '/' ? "" : directory,
-                         name[1] == '/' ? "" : "/", name + 1);
-                if (read_log(data, path, 0))
-                    break;
-            }
-            line += len + (last ? 0 : 1);
-        }
-    }
-    buf_done(&names);
-}
-
-/* The last line in the server's log that says why it ended: first in what this start wrote. */
-static bool read_complaint(Run *run, Err *err)
-{
-    ServerData *data = run->server;
-
-    (void) err;
-    data->complaint[0] = '\0';
-    if (!read_log(data, run->settings.server_log, data->log_begins))
-        read_collected(run);
+    archive_done(run, &archive);
     return true;
 }
 
@@ -188,6 +141,11 @@ static void end_with_complaint(Run *run)
 {
     const ServerData *data = run->server;
 
+    if (command_is_set(run, RUNS_START) && data->complaint[0] == '\0') {
+        run_end_failed(run, "the server did not start: %.160s%s", run->said,
+                       run->spoke ? " (and no server appeared)" : "");
+        return;
+    }
     run_end_failed(run, "the server did not start: %s (see %s)",
                    data->complaint[0] != '\0' ? data->complaint : "its log says nothing",
                    data->log[0] != '\0' ? data->log : run->settings.server_log);
@@ -215,8 +173,10 @@ static void on_control_of_failed(Run *run)
 static void on_complaint(Run *run)
 {
     const ServerData *data = run->server;
+    /* Into the files they go only where it is sure that they are what is missing. */
+    bool helps = !raises_by_files(run) || strstr(data->complaint, "insufficient parameter settings") != NULL;
 
-    if (data->standby && !data->raised)
+    if (data->standby && !data->raised && helps)
         run_control(run, on_control_of_failed);
     else
         end_with_complaint(run);
@@ -247,7 +207,7 @@ static void on_started(Run *run)
     const ServerData *data = run->server;
 
     if (run->ok && data->postmaster == 0)
-        run_work(run, read_complaint, on_complaint);
+        run_work(run, complaint_read, on_complaint);
     else
         run_settle(run, is_up, 5000, on_up);
 }
@@ -267,8 +227,79 @@ static void on_pg_ctl(Run *run)
         run_end_failed(run, "the server is still starting after %lld ms",
                        (long long) run->settings.start_timeout_ms);
     } else {
-        run_work(run, read_complaint, on_complaint);
+        run_work(run, complaint_read, on_complaint);
     }
+}
+
+/* ---- By the user's command, which may return before the server is there ---- */
+
+static void await_server(Run *run)
+{
+    ServerData *data = run->server;
+    int64_t now_us = clock_now().raw_us;
+    bool runs = run_status(run)->postmaster != 0;
+
+    data->hangs = data->hangs || (runs && restore_hangs(run, 0, run->settings.restore_start_ms));
+    data->appeared = data->appeared || runs;
+    if (is_up(run, run_status(run))) {
+        run->cleanup = NULL;
+        on_up(run);
+    } else if (data->hangs && !data->without_archive) {
+        run->cleanup = NULL;
+        start_without_archive(run, data->then);
+    } else if (!runs && (data->appeared || now_us - data->done_us > START_APPEAR_MS * US_PER_MS)) {
+        run->cleanup = NULL;
+        run_work(run, complaint_read, on_complaint);
+    } else if (now_us > data->until_us) {
+        run->cleanup = NULL;
+        run_end_failed(run, "the server is still starting after %lld ms",
+                       (long long) run->settings.start_timeout_ms);
+    } else {
+        poll_now(run->actions->poll);
+        run_sleep(run, START_LOOK_MS, await_server);
+    }
+}
+
+/* A command that failed may have started it all the same: a service manager that does not wait for so long.
+ */
+static void on_start_command(Run *run)
+{
+    ServerData *data = run->server;
+
+    data->done_us = clock_now().raw_us;
+    if (!run->ok)
+        data->appeared = true; /* it is not waited for: either it is there, or there is none */
+    await_server(run);
+}
+
+static void watch_start_command(Run *run)
+{
+    ServerData *data = run->server;
+    int64_t now_us = clock_now().raw_us;
+
+    data->hangs = data->hangs || restore_hangs(run, 0, run->settings.restore_start_ms);
+    data->appeared = data->appeared || run_status(run)->postmaster != 0;
+    if (data->done_us == 0 && is_up(run, run_status(run)))
+        data->done_us = now_us;
+    if ((data->done_us != 0 && now_us - data->done_us > COMMAND_GRACE_MS * US_PER_MS) ||
+        (data->hangs && !data->without_archive))
+        exec_kill(run->exec);
+    else if (data->done_us == 0)
+        poll_now(run->actions->poll);
+}
+
+static void start_by_command(Run *run, const char *const *env, const char *options)
+{
+    ServerData *data = run->server;
+    int64_t timeout_ms = run->settings.start_timeout_ms;
+
+    data->until_us = clock_now().raw_us + timeout_ms * US_PER_MS;
+    data->done_us = 0;
+    data->appeared = false;
+    command_run(run, RUNS_START, &(CommandValues){.options = options}, NULL, env, timeout_ms, true, NULL,
+                on_start_command);
+    if (run->exec != NULL)
+        run_tick(run, START_LOOK_MS, watch_start_command);
 }
 
 /* While pg_ctl waits in steps of 100 ms, the poller may see the server earlier. */
@@ -355,6 +386,11 @@ static void on_prepared(Run *run)
                           "start",
                           NULL};
     run->cleanup = on_start_stopped;
+    if (command_is_set(run, RUNS_START)) {
+        start_by_command(run, env, options.data);
+        buf_done(&options);
+        return;
+    }
     run_exec(run, argv, env, s->start_timeout_ms + 5000, true, NULL, on_pg_ctl);
     buf_done(&options);
     run_tick(run, START_LOOK_MS, watch_start);

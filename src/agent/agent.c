@@ -191,6 +191,9 @@ bool agent_reload(Agent *agent, Err *err)
             PollOptions poll = start_poll_options(fresh);
             actions_set_options(agent->actions, &options);
             poll_set_options(agent->poll, &poll);
+            elsewhere_reload(agent->elsewhere);
+            netcheck_reload(agent->netcheck);
+            figures_reload(agent->figures);
         }
         Queued *queued = agent_enqueue(agent, EVENT_OPTIONS);
         if (queued != NULL) {
@@ -345,6 +348,14 @@ static bool has_lease(void *arg)
     return fence_is_open(&agent->deadline.fence, &now);
 }
 
+/* The core hears of it with the next look at the server. */
+static void on_network(void *arg)
+{
+    Agent *agent = arg;
+
+    poll_now(agent->poll);
+}
+
 static bool start_server_side(Agent *agent, Err *err)
 {
     if (config_is_witness(agent->config))
@@ -354,6 +365,9 @@ static bool start_server_side(Agent *agent, Err *err)
     agent->poll = poll_new(&agent->loop, &poll_options, observe_on_status, agent);
     agent->actions = actions_new(&agent->loop, &options, agent->poll);
     actions_set_permit(agent->actions, has_lease, agent);
+    agent->elsewhere = elsewhere_new(agent);
+    agent->netcheck = netcheck_new(agent, on_network, agent);
+    agent->figures = figures_new(agent);
     loop_timer_init(&agent->slots_timer, &agent->loop, observe_slots, agent);
     loop_timer_start(&agent->slots_timer, SLOTS_EVERY_US, SLOTS_EVERY_US);
     streaming_start(agent);
@@ -405,6 +419,9 @@ static void done(Agent *agent)
     http_server_stop(agent->http);
     peer_net_stop(agent->peers);
     proc_watch_stop(&agent->guard_watch);
+    elsewhere_free(agent->elsewhere);
+    netcheck_free(agent->netcheck);
+    figures_free(agent->figures);
     actions_free(agent->actions);
     poll_free(agent->poll);
     loop_timer_done(&agent->tick);

@@ -196,6 +196,7 @@ void alarms_find(const Agent *agent, Alarms *ret_alarms)
             "the extension in this server reads another fence file than this agent writes: commits are "
             "refused until pgvigil restart %s",
             name);
+    api_own_alarms(agent, ret_alarms);
     if (core->failures > 0)
         alarms_add(ret_alarms, NOTIFY_EVENT_action_failed, core->self,
                    "the last action on the server of %s failed: %s", name, core->failure);

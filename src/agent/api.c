@@ -96,16 +96,6 @@ static void add_server(const Agent *agent, Buf *out, MemberNo no, const Report *
     json_add_number(out, "version", report->pg.server_version);
 }
 
-/* Only a member itself knows its disk. */
-static void add_disk(const Agent *agent, Buf *out, bool self)
-{
-    const PgStatus *server = self && agent->poll != NULL ? poll_status(agent->poll) : NULL;
-    bool known = server != NULL && server->disk_size > 0;
-
-    add_number_or_null(out, "disk_size", known, known ? (int64_t) server->disk_size : 0);
-    add_number_or_null(out, "disk_free", known, known ? (int64_t) server->disk_free : 0);
-}
-
 static void add_member(const Agent *agent, Buf *out, MemberNo no)
 {
     const Core *core = &agent->core;
@@ -132,7 +122,7 @@ static void add_member(const Agent *agent, Buf *out, MemberNo no)
     add_number_or_null(out, "last_seen_ms", api_seen_ms(core, no) >= 0, api_seen_ms(core, no));
     if (member->kind == MEMBER_DATA) {
         add_server(agent, out, no, &report);
-        add_disk(agent, out, no == core->self);
+        api_own_add(agent, out, no == core->self);
     }
     json_add_bool(out, "no_failover", report.no_failover);
     json_add_bool(out, "no_sync", report.no_sync);

@@ -102,6 +102,10 @@ static void add_server(const Agent *agent, Buf *out)
     one(agent, out, "server_fenced", "gauge", "1 if the server itself keeps its commits to the fence.",
         core->pg.fenced);
     add_fence(agent, out);
+    if (netcheck_is_on(agent->netcheck))
+        one(agent, out, "network_ok", "gauge", "0 while this machine's own network check has failed.",
+            !netcheck_cut_off(agent->netcheck));
+    figures_metrics(agent->figures, out);
     one(agent, out, "server_standbys", "gauge", "Members that stream from this primary.", core->pg.standbys);
     one(agent, out, "sync_standbys", "gauge", "Standbys that each commit waits for.",
         core->persist.doc.sync_needed);

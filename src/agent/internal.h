@@ -10,8 +10,11 @@
 #include "action/slots.h"
 #include "agent/alarms.h"
 #include "agent/deadline.h"
+#include "agent/elsewhere.h"
+#include "agent/figures.h"
 #include "agent/gates.h"
 #include "agent/lag.h"
+#include "agent/netcheck.h"
 #include "agent/proxies.h"
 #include "agent/snapshot.h"
 #include "agent/tell.h"
@@ -92,6 +95,9 @@ typedef struct Agent {
     int64_t certificate_expires; /* seconds since 1970; 0: the listener has no TLS */
     PgPoll *poll;
     Actions *actions;
+    Elsewhere *elsewhere;
+    Netcheck *netcheck; /* NULL: a witness, as the next one */
+    Figures *figures;
     Deadline deadline;
     Gates *gates;
     Proxies *proxies;
@@ -203,6 +209,9 @@ Lsn api_primary_lsn(const Core *core);
 const char *api_sync_of(const Core *core, MemberNo no);
 void api_sync_add(const Agent *agent, Buf *out);
 void api_sync_alarm(const Agent *agent, Alarms *alarms);
+/* What only the member itself knows; null in the rows of others. And its alarms. */
+void api_own_add(const Agent *agent, Buf *out, bool self);
+void api_own_alarms(const Agent *agent, Alarms *alarms);
 void api_metrics(const Agent *agent, Buf *out);
 void api_metrics_patroni(const Agent *agent, Buf *out);
 

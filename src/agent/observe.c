@@ -176,6 +176,9 @@ void observe_on_status(void *arg, const PgStatus *status)
     Agent *agent = arg;
     Queued *queued;
 
+    elsewhere_on_status(agent->elsewhere, status);
+    if (status->responsive)
+        figures_answered(agent->figures);
     /* A data directory that is being replaced is in no state to be complained of. */
     if (status->problem[0] != '\0' && !agent->core.persist.rewinding)
         log_limited(&limit, LOG_LEVEL_WARN, "server_problem", "reason=\"%s\"", status->problem);
@@ -185,6 +188,7 @@ void observe_on_status(void *arg, const PgStatus *status)
     queued->data.pg = observation_of(agent, status);
     queued->event.pg = &queued->data.pg;
     queued->event.looked_us = status->looked_us;
+    queued->event.cut_off = netcheck_cut_off(agent->netcheck);
     queued->event.progress = actions_progress(agent->actions);
     agent_turn(agent);
 }

@@ -81,9 +81,21 @@ static const char *join(const OptionList *list, char *ret_text, size_t size)
     return ret_text;
 }
 
+/* Up to a zero byte, as a program would print it. */
+static const char *secret_text(const Config *config, char *ret_text, size_t size)
+{
+    size_t len = config->secret_len < size ? config->secret_len : size - 1;
+
+    if (config->secret != NULL)
+        memcpy(ret_text, config->secret, len);
+    ret_text[config->secret != NULL ? len : 0] = '\0';
+    return ret_text;
+}
+
 ActionsOptions start_actions_options(const Config *config)
 {
-    static char initdb_words[1024], clone_words[1024], fence_file[FENCE_PATH_LEN];
+    static char initdb_words[1024], clone_words[1024], fence_file[FENCE_PATH_LEN],
+        secret[CONFIG_SECRET_MAX + 1];
     ActionsOptions options = {
         .name = config_self(config)->name,
         .cluster = config->cluster.name,
@@ -98,6 +110,10 @@ ActionsOptions start_actions_options(const Config *config)
         .replication_user = config->postgresql.replication_user,
         .initdb_options = join(&config->postgresql.initdb_options, initdb_words, sizeof initdb_words),
         .clone_options = join(&config->postgresql.clone_options, clone_words, sizeof clone_words),
+#define COMMAND(id, option, instead) .command[RUNS_##id] = config->commands.option,
+        COMMAND_NAMES(COMMAND)
+#undef COMMAND
+            .secret = secret_text(config, secret, sizeof secret),
         .port = (uint16_t) config_self(config)->port,
         .use_slots = config->postgresql.use_slots,
         .start_timeout_ms = config->postgresql.start_timeout_ms,

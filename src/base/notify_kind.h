@@ -65,6 +65,8 @@ typedef enum NotifySyslogForm { NOTIFY_FORM_AUTO, NOTIFY_FORM_3164, NOTIFY_FORM_
     X(files_differ, WARNING, true, "the members' configuration files differ")                                \
     X(fence_file, CRITICAL, true, "the extension reads another fence file than the agent writes")            \
     X(action_failed, WARNING, true, "the last action on the server failed")                                  \
+    X(network, WARNING, true, "a member's own network check has failed")                                     \
+    X(unseen, CRITICAL, true, "a server may run whose processes cannot be seen")                             \
     X(gate, WARNING, true, "a gate cannot be opened")                                                        \
     X(vip, WARNING, true, "a virtual address cannot be put on")                                              \
     X(test, INFO, false, "somebody tries whether notifications arrive: pgvigil notify")

@@ -22,6 +22,7 @@ static const FlagInfo flag_table[FLAGS] = {
     [FLAG_NODE] = {"node", "NAME", "take this machine for that member, as [node] name does"},
     [FLAG_JSON] = {"json", NULL, "print JSON"},
     [FLAG_WATCH] = {"watch", NULL, "redraw every second until interrupted"},
+    [FLAG_WIDE] = {"wide", NULL, "also what each member alone knows: sizes, slots, network, conninfo"},
     [FLAG_CONNINFO] = {"conninfo", NULL, "print a libpq connection string instead of the name"},
     [FLAG_TO] = {"to", "NAME", "the member that takes over"},
     [FLAG_FOR] = {"for", "TIME", "how long, for example 30min or 2h; without it until resumed"},

@@ -27,6 +27,7 @@ typedef enum Flag {
     FLAG_NODE,
     FLAG_JSON,
     FLAG_WATCH,
+    FLAG_WIDE,
     FLAG_CONNINFO,
     FLAG_TO,
     FLAG_FOR,

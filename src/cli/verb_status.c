@@ -5,6 +5,7 @@
 #include "cli/field.h"
 #include "cli/status.h"
 #include "cli/verb.h"
+#include "cli/wide.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,8 @@ static int show_once(Client *client, const Call *call, const ShowStyle *style, b
         field_print(client->cluster, watched);
     } else {
         status_render(client->cluster, style, &out);
+        if (call_has(call, FLAG_WIDE))
+            wide_render(client, style, &out);
         add_stranger(client, style, &out);
         if (over)
             draw_over(&out);

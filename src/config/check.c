@@ -189,6 +189,7 @@ void check_options(Load *load)
     check_synchronous(load);
     check_tags(load);
     check_tls(load);
+    commands_check(load);
     check_address(load, OPTION_node_listen, config->node.listen);
     check_address(load, OPTION_node_http_listen, config->node.http_listen);
 }

@@ -51,6 +51,9 @@ void gates_check(Load *load);
 /* notices.c: [notify NAME] and [lag]. Fills in what is derived. */
 void notices_check(Load *load);
 
+/* commands.c: command lines, and [network]. */
+void commands_check(Load *load);
+
 /* True for 1 to 31 of a-z, 0-9, '-' and '_', beginning with a letter or digit. */
 bool members_is_name(const char *text);
 

@@ -18,7 +18,8 @@ _Static_assert(sizeof(OnCrash) == sizeof(int) && sizeof(Failover) == sizeof(int)
                    sizeof(Synchronous) == sizeof(int) && sizeof(LogLevel) == sizeof(int) &&
                    sizeof(LogFormat) == sizeof(int) && sizeof(MemberRole) == sizeof(int) &&
                    sizeof(NotifyWay) == sizeof(int) && sizeof(NotifySeverity) == sizeof(int) &&
-                   sizeof(NotifyFrom) == sizeof(int) && sizeof(NotifySyslogForm) == sizeof(int),
+                   sizeof(NotifyFrom) == sizeof(int) && sizeof(NotifySyslogForm) == sizeof(int) &&
+                   sizeof(NetworkPeers) == sizeof(int),
                "enums are read and written as int");
 
 /* clang-format off */

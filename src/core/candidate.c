@@ -212,6 +212,8 @@ const char *candidate_obstacle(const Core *core)
         return "processes of its server cannot be ended";
     if (core->options.no_failover && doc->primary != core->self)
         return "no_failover is set";
+    if (core->cut_off)
+        return "this machine's network check has failed";
     if (doc->system_identifier != 0 && core->pg.system_identifier != 0 &&
         doc->system_identifier != core->pg.system_identifier)
         return "its data directory belongs to another cluster";

@@ -105,6 +105,7 @@ typedef struct Event {
     const Observation *pg;      /* OBSERVED */
     int64_t looked_us;          /* OBSERVED: when that look at the server began (boot_us) */
     uint8_t progress;           /* OBSERVED: of the action under way */
+    bool cut_off;               /* OBSERVED: this machine's own network check has failed */
     const ActionResult *done;   /* ACTION_DONE */
     const Command *command;     /* COMMAND */
     const CoreOptions *options; /* OPTIONS */
@@ -364,6 +365,7 @@ typedef struct Core {
     Clock ready_at;    /* when the primary was last seen not to be ready */
     Clock retried_at;  /* when it was last told to try again */
     uint8_t progress;
+    bool cut_off; /* this machine's network check has failed: it does not stand */
 
     Action action; /* under way; kind NONE: none */
     uint32_t action_id;

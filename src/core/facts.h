@@ -64,6 +64,7 @@ typedef uint64_t FactSet;
     X(WANT_CLONE, "clone_wanted", "an operator asked for a clone")                                           \
     X(WANT_REJOIN, "rejoin_wanted", "an operator asked for a rejoin")                                        \
     X(WANT_RELOAD, "reload_wanted", "an operator asked for a reload")                                        \
+    X(CUT_OFF, "cut_off", "this machine's own network check has failed")                                     \
     X(FAILING, "failing", "the last three actions failed")                                                   \
     X(BACKOFF, "backoff", "the last action failed; waiting before the next try")
 

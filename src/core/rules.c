@@ -337,6 +337,7 @@ static FactSet wish_facts(const Core *core)
     put(&facts, core->want_clone, FACT_WANT_CLONE);
     put(&facts, core->want_rejoin, FACT_WANT_REJOIN);
     put(&facts, core->want_reload, FACT_WANT_RELOAD);
+    put(&facts, core->cut_off, FACT_CUT_OFF);
     put(&facts, core->failures >= 3, FACT_FAILING);
     put(&facts, core->now.boot_us < core->backoff_until_us, FACT_BACKOFF);
     return facts;

@@ -409,6 +409,7 @@ void server_on_observed(Core *core, Effects *out, const Event *event)
     core->pg = *event->pg;
     core->looked_us = event->looked_us;
     core->progress = event->progress;
+    core->cut_off = event->cut_off;
     if (core->pg.state != before.state) {
         core->pg_changed = core->now;
         core_log(core, out, LOG_LEVEL_INFO, "server state=%s was=%s", pg_state_name(core->pg.state),

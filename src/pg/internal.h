@@ -42,6 +42,7 @@ struct PgPoll {
 
     PgStatus status, next;
     int64_t emitted_ms;
+    bool elsewhere;  /* a server may run that cannot be seen */
     LoopTimer tick;  /* each poll_interval */
     LoopTimer hurry; /* sooner: a server that starts, processes that end */
     LoopTimer defer; /* failures that must not call back from within a call */

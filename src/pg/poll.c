@@ -42,6 +42,7 @@ void poll_emit(PgPoll *poll)
     poll->next.disk_size = poll->probe.disk_size;
     poll->next.disk_free = poll->probe.disk_free;
     poll->status = poll->next;
+    poll->status.processes_left = poll->status.processes_left || poll_is_elsewhere(poll);
     if (poll->status.problem[0] == '\0')
         snprintf(poll->status.problem, sizeof poll->status.problem, "%.200s", poll->probe.err.text);
     poll->emitted_ms = now_ms();
@@ -412,6 +413,20 @@ void poll_now(PgPoll *poll)
         poll_want_look(poll, LOOK_DIRECTORY | LOOK_PROCESSES);
     else
         ask_now(poll);
+}
+
+void poll_set_elsewhere(PgPoll *poll, bool runs)
+{
+    if (poll->elsewhere == runs)
+        return;
+    poll->elsewhere = runs;
+    poll->status.processes_left = poll->status.processes_left || poll_is_elsewhere(poll);
+    poll_now(poll); /* shown with the next look */
+}
+
+bool poll_is_elsewhere(const PgPoll *poll)
+{
+    return poll->elsewhere && poll->status.postmaster == 0;
 }
 
 bool poll_is_connected(const PgPoll *poll)

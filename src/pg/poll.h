@@ -61,6 +61,13 @@ void poll_forget(PgPoll *poll, void *arg);
 /* True while the persistent connection stands. */
 bool poll_is_connected(const PgPoll *poll);
 
+/*
+ * Somebody else knows that a server may run whose processes cannot be seen: while no postmaster is seen the
+ * status then says processes_left. False at first.
+ */
+void poll_set_elsewhere(PgPoll *poll, bool runs);
+bool poll_is_elsewhere(const PgPoll *poll);
+
 /* Stops everything and frees; NULL: nothing. No callback any more. */
 void poll_free(PgPoll *poll);
 

@@ -1,0 +1,200 @@
+/*
+ * figures.c: one query each facts_interval, sooner again if it failed.
+ */
+#include "agent/figures.h"
+
+#include "agent/internal.h"
+#include "pg/conn.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/mask.h"
+#include "wire/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_US     (US_PER_SEC)
+#define AGAIN_US     (10 * US_PER_SEC) /* no server to be asked, or no answer */
+#define CONNECT_MS   5000
+#define STATEMENT_MS 30000
+#define CONNINFO_MAX 1024
+
+#define FIGURES_QUERY                                                                                        \
+    "SET statement_timeout = 30000; SET lock_timeout = 5000;"                                                \
+    " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"                                     \
+    " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database),"                                         \
+    " w.files, w.bytes, (SELECT count(*) FROM pg_replication_slots),"                                        \
+    " current_setting('primary_conninfo', true)"                                                             \
+    " FROM (SELECT count(*) AS files, coalesce(sum(size), 0)::bigint AS bytes FROM pg_ls_waldir()) w"
+
+struct Figures {
+    Agent *agent;
+    Conn *conn;
+    LoopTimer timer;
+    int64_t answered_us; /* the newest answer to a poll, wall clock; 0: none yet */
+    int64_t looked_us;   /* these are of then, wall clock; 0: nothing is known */
+    int64_t server_us;   /* the server's own clock then */
+    int64_t database_bytes, wal_files, wal_bytes, slots;
+    char conninfo[CONNINFO_MAX];
+};
+
+static void plan_next(Figures *figures, int64_t at_most_us)
+{
+    int64_t every_us = (int64_t) figures->agent->config->node.facts_interval_ms * US_PER_MS;
+
+    conn_close(figures->conn);
+    if (every_us > 0)
+        loop_timer_start(&figures->timer, at_most_us > 0 && at_most_us < every_us ? at_most_us : every_us, 0);
+}
+
+static void fail(Figures *figures, const Err *err)
+{
+    static LogLimit limit;
+    char quoted[sizeof err->text * 2];
+
+    log_limited(&limit, LOG_LEVEL_WARN, "facts_unknown", "reason=%s",
+                log_quote(err->text, quoted, sizeof quoted));
+    plan_next(figures, AGAIN_US);
+}
+
+static int64_t number(const ConnReply *reply, int column)
+{
+    return strtoll(conn_value(reply->result, column), NULL, 10);
+}
+
+static void on_figures(void *arg, const ConnReply *reply)
+{
+    Figures *figures = arg;
+
+    if (!reply->ok) {
+        fail(figures, &reply->err);
+        return;
+    }
+    figures->looked_us = clock_now().wall_us;
+    figures->server_us = number(reply, 0);
+    figures->database_bytes = number(reply, 1);
+    figures->wal_files = number(reply, 2);
+    figures->wal_bytes = number(reply, 3);
+    figures->slots = number(reply, 4);
+    mask_text(NULL, conn_value(reply->result, 5), figures->conninfo, sizeof figures->conninfo);
+    plan_next(figures, 0);
+}
+
+static void on_connected(void *arg, const ConnReply *reply)
+{
+    Figures *figures = arg;
+
+    if (reply->ok)
+        conn_query(figures->conn, FIGURES_QUERY, STATEMENT_MS + CONNECT_MS, on_figures, figures);
+    else
+        fail(figures, &reply->err);
+}
+
+/* Not while something is done to it: a connection would hold up what waits for all to be gone. */
+static void look(void *arg)
+{
+    Figures *figures = arg;
+    const Agent *agent = figures->agent;
+    const PgStatus *status = poll_status(agent->poll);
+    bool runs = status->state == SERVER_PRIMARY || status->state == SERVER_STANDBY;
+
+    if (!runs || !status->responsive || status->connections_full || agent->core.action.kind != ACTION_NONE) {
+        plan_next(figures, AGAIN_US);
+        return;
+    }
+    const char *directory = status->socket_directory;
+    ConnTarget target = {.host = directory[0] != '\0' ? directory : "127.0.0.1",
+                         .port = status->port,
+                         .user = agent->config->postgresql.user,
+                         .database = agent->config->postgresql.database,
+                         .passfile = agent->config->postgresql.passfile};
+    conn_connect(figures->conn, &target, CONNECT_MS, on_connected, figures);
+}
+
+void figures_reload(Figures *figures)
+{
+    if (figures == NULL)
+        return;
+    loop_timer_stop(&figures->timer);
+    if (figures->agent->config->node.facts_interval_ms == 0)
+        figures->looked_us = 0;
+    plan_next(figures, FIRST_US);
+}
+
+Figures *figures_new(struct Agent *agent)
+{
+    Figures *figures = calloc(1, sizeof *figures);
+
+    if (figures == NULL)
+        abort();
+    figures->agent = agent;
+    figures->conn = conn_new(&agent->loop);
+    loop_timer_init(&figures->timer, &agent->loop, look, figures);
+    plan_next(figures, FIRST_US);
+    return figures;
+}
+
+void figures_answered(Figures *figures)
+{
+    if (figures != NULL)
+        figures->answered_us = clock_now().wall_us;
+}
+
+void figures_add(const Figures *figures, Buf *out)
+{
+    if (figures == NULL || (figures->looked_us == 0 && figures->answered_us == 0)) {
+        json_add_null(out, "facts");
+        return;
+    }
+    json_add_open(out, "facts", '{');
+    json_add_time(out, "last_connection", figures->answered_us);
+    json_add_time(out, "as_of", figures->looked_us);
+    if (figures->looked_us != 0) {
+        json_add_time(out, "db_time", figures->server_us);
+        json_add_number(out, "db_bytes", figures->database_bytes);
+        json_add_number(out, "wal_bytes", figures->wal_bytes);
+        json_add_number(out, "wal_files", figures->wal_files);
+        json_add_number(out, "slots", figures->slots);
+        json_add_text(out, "primary_conninfo", figures->conninfo[0] != '\0' ? figures->conninfo : NULL);
+        json_add_text(out, "primary_slot_name", poll_status(figures->agent->poll)->slot);
+    }
+    json_add_close(out, '}');
+}
+
+static void gauge(const Figures *figures, Buf *out, const char *name, const char *help, int64_t value)
+{
+    buf_printf(
+        out,
+        "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s gauge\npgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64
+        "\n",
+        name, help, name, name, figures->agent->config->cluster.name, figures->agent->core.options.name,
+        value);
+}
+
+void figures_metrics(const Figures *figures, Buf *out)
+{
+    if (figures == NULL)
+        return;
+    if (figures->answered_us != 0)
+        gauge(figures, out, "server_answered_timestamp_seconds",
+              "When the server answered last, in seconds since 1970.", figures->answered_us / US_PER_SEC);
+    if (figures->looked_us == 0)
+        return;
+    gauge(figures, out, "facts_timestamp_seconds",
+          "When the next ones were found out, in seconds since 1970.", figures->looked_us / US_PER_SEC);
+    gauge(figures, out, "server_databases_bytes", "Size of all databases.", figures->database_bytes);
+    gauge(figures, out, "server_wal_bytes", "Size of pg_wal.", figures->wal_bytes);
+    gauge(figures, out, "server_wal_files", "Files in pg_wal.", figures->wal_files);
+    gauge(figures, out, "server_slots", "Replication slots, of all kinds.", figures->slots);
+}
+
+void figures_free(Figures *figures)
+{
+    if (figures == NULL)
+        return;
+    conn_free(figures->conn);
+    loop_timer_done(&figures->timer);
+    free(figures);
+}
