@@ -33,14 +33,14 @@ static const char *bootstrap_obstacle(const Core *core)
         const Peer *peer = &core->peer[no];
         bool data = core->persist.doc.member[no].kind == MEMBER_DATA && no != core->self;
 
-        if (data && peer->heard && peer->report.pg.state == PG_PRIMARY)
-            return core->pg.state == PG_PRIMARY
-                       ? "another member is a primary as well, and it cannot be told which one is right"
-                       : "another member is the primary, and the one to begin";
+        if (data && peer->heard && peer->report.pg.state == PG_PRIMARY && core->pg.state != PG_PRIMARY)
+            return "another member is the primary, and the one to begin";
         if (data && core->pg.state == PG_EMPTY && (!peer->heard || peer->report.pg.state != PG_EMPTY))
             return "a new cluster is created only while all data members answer and are empty";
     }
-    if (core->pg.state == PG_PRIMARY || (core->pg.state == PG_EMPTY && core->options.initdb))
+    if (core->pg.state == PG_PRIMARY)
+        return resolve_obstacle(core);
+    if (core->pg.state == PG_EMPTY && core->options.initdb)
         return NULL;
     if (core->pg.state == PG_EMPTY)
         return "the data directory is empty; with [postgresql] initdb = yes the first data member creates the cluster";
@@ -82,10 +82,39 @@ static bool is_primary_as_standby(const Core *core)
     return !last->settled && mine.epoch == last->parent && mine.lsn >= last->start;
 }
 
+/*
+ * By an operator's order; or the document says so already, and the server went down before it was promoted:
+ * who else could take over from an epoch that nobody has any WAL of?
+ */
+bool candidate_is_kept(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    const DocEpoch *last = document_last(doc);
+
+    if (doc->epoch == 0 || candidate_incumbent(core))
+        return false;
+    return core->keep || (doc->primary == core->self && last != NULL && last->epoch > 1 &&
+                          last->parent == 0 && !last->settled);
+}
+
+/* Its server is promoted from where it is: nothing else may be writing to it, and it must be whole. */
+static const char *keep_obstacle(const Core *core)
+{
+    PgState state = core->pg.state;
+
+    if (core->pg.processes_left)
+        return "processes of its server are left";
+    if (state != PG_STOPPED && state != PG_CRASHED && state != PG_STANDBY)
+        return "its server runs as a primary, or has no data, or is not known";
+    if (core->pg.timeline == 0)
+        return "the timeline of its WAL is not known";
+    return core->pg.disk_stuck ? "the server's disk takes no writes" : NULL;
+}
+
 bool candidate_needs_no_positions(const Core *core)
 {
     return !core->persist.doc.synchronous || core->accept_loss || candidate_incumbent(core) ||
-           is_primary_as_standby(core) || holds_release(core);
+           candidate_is_kept(core) || is_primary_as_standby(core) || holds_release(core);
 }
 
 /* A position that tells what its member has of everything acknowledged: one on a fork does not. */
@@ -221,6 +250,8 @@ const char *candidate_obstacle(const Core *core)
         return bootstrap_obstacle(core);
     if (candidate_incumbent(core))
         return core->now.boot_us < core->declined_until_us ? "it has just handed over" : NULL;
+    if (candidate_is_kept(core))
+        return keep_obstacle(core);
     return standby_obstacle(core);
 }
 

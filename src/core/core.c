@@ -202,6 +202,7 @@ Report core_report(const Core *core)
         .silent = election_silent(core),
         .rule = core->rule,
         .failures = core->failures,
+        .lost = resolve_lost(core),
     };
 }
 
@@ -361,6 +362,7 @@ void core_step(Core *core, const Event *event, Effects *ret_effects)
     membership_tick(core, out);
     view_tick(core);
     plan_tick(core, out);
+    resolve_tick(core, out);
     if (lease_may_write(core) || lease_grace(core))
         core->writable_at = core->now;
     server_notice_stray(core, out);

@@ -37,10 +37,12 @@ typedef struct CoreOptions {
     uint32_t stream_timeout_ms; /* a standby that does not stream for longer is looked into */
     uint64_t maximum_lag;       /* bytes a new primary may miss, asynchronous mode */
     SyncMode sync_mode;
-    uint8_t sync_k;           /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
-    uint32_t sync_timeout_ms; /* a standby that is not in sync for longer is waited for no more */
-    bool rejoin_rewind;       /* pg_rewind may be used */
-    bool rejoin_clone;        /* a diverged or broken data directory may be replaced */
+    uint8_t sync_k;            /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
+    uint32_t sync_timeout_ms;  /* a standby that is not in sync for longer is waited for no more */
+    bool resolve_ask;          /* WAL that only one member has is not discarded without an order */
+    uint32_t resolve_after_ms; /* two primaries and no document: seen for so long before one is kept */
+    bool rejoin_rewind;        /* pg_rewind may be used */
+    bool rejoin_clone;         /* a diverged or broken data directory may be replaced */
     uint64_t config_hash;
 } CoreOptions;
 
@@ -55,6 +57,7 @@ typedef enum CommandKind {
     COMMAND_CLONE,
     COMMAND_MEMBER_ADD,
     COMMAND_MEMBER_REMOVE,
+    COMMAND_RESOLVE, /* keep what target has */
     COMMAND_KINDS
 } CommandKind;
 
@@ -77,10 +80,15 @@ typedef struct ActionResult {
     bool diverged;    /* INSPECT: there is WAL past the fork */
     bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
     bool wal_missing; /* INSPECT, REWIND: it cannot be told, or done, because WAL is gone */
-    Lsn lsn; /* FREEZE: position; STOP_FAST: the shutdown checkpoint's end; INSPECT: the end of WAL */
-    uint32_t timeline;          /* FREEZE: of the position */
-    uint64_t bytes;             /* SAVE_WAL */
-    uint32_t transactions;      /* SAVE_WAL: commits past the fork */
+    Lsn lsn;         /* FREEZE: position; STOP_FAST: the shutdown checkpoint's end; INSPECT: the end of WAL */
+    bool fork_known; /* INSPECT with ask_fork: the primary's history told where the WAL leaves it, */
+    Lsn fork;        /* there; UINT64_MAX: it does not */
+    bool numbers_lie;       /* and pg_rewind would find it later, since numbers of timelines are the same */
+    bool complete;          /* SAVE_WAL: all of it past a known fork was saved, and what is in it counted */
+    uint32_t timeline;      /* FREEZE: of the position */
+    uint64_t bytes;         /* SAVE_WAL */
+    uint32_t transactions;  /* SAVE_WAL: commits past the fork */
+    int64_t last_commit_us; /* SAVE_WAL: when the last of them was made, wall clock; 0: not known */
     char text[ACTION_TEXT_LEN]; /* the error, or what is worth telling */
 } ActionResult;
 
@@ -131,10 +139,13 @@ typedef struct Action {
     uint32_t epoch;
     uint32_t timeline; /* PROMOTE: the number to arrive at; INSPECT, SAVE_WAL: the one the WAL is read on */
     Lsn fork;          /* INSPECT, SAVE_WAL: where the WAL leaves the cluster's; NONE: save all */
-    Names names;       /* SET_NAMES: UNKNOWN takes away what pgvigil set; PROMOTE, START_STANDBY: written
-                          along, UNKNOWN leaves them as they are */
-    bool asked; /* RELOAD, RESTART_STANDBY, and STOP_FAST of a restart: by an operator, who hears of an error
-                 */
+    bool ask_fork;     /* INSPECT: the document does not tell; the primary's timeline history may */
+    uint32_t
+        shared;  /* INSPECT with ask_fork: later timelines are not the primary's, whatever their numbers */
+    Names names; /* SET_NAMES: UNKNOWN takes away what pgvigil set; PROMOTE, START_STANDBY: written
+                    along, UNKNOWN leaves them as they are */
+    bool asked;  /* RELOAD, RESTART_STANDBY, and STOP_FAST of a restart: by an operator, who hears of an error
+                  */
 } Action;
 
 typedef enum HistoryKind {
@@ -149,6 +160,7 @@ typedef enum HistoryKind {
     HISTORY_SYNC, /* other standbys are waited for, or more or fewer */
     HISTORY_MEMBER_ADD,
     HISTORY_MEMBER_REMOVE,
+    HISTORY_RESOLVE, /* of two primaries one was kept */
     HISTORY_KINDS
 } HistoryKind;
 
@@ -244,7 +256,7 @@ typedef struct Promise {
     Clock since;
 } Promise;
 
-typedef enum PlanKind { PLAN_NONE = 0, PLAN_SWITCHOVER, PLAN_FAILOVER } PlanKind;
+typedef enum PlanKind { PLAN_NONE = 0, PLAN_SWITCHOVER, PLAN_FAILOVER, PLAN_RESOLVE } PlanKind;
 
 typedef enum PlanStep {
     STEP_NONE = 0,
@@ -305,6 +317,7 @@ typedef struct Core {
     bool forced;               /* the candidacy was ordered: maximum_lag does not count */
     Clock ordered_at;          /* when forced and accept_loss were said; they do not outlive the order */
     uint64_t ordered_term;     /* and are void once a document of a later term is known */
+    bool keep;                 /* what this member has is to be kept, whatever else there is; an order, too */
     uint32_t vote_persist;     /* the record with my own vote */
     Release xfer;              /* what I hold as chosen successor */
     Release released;          /* the newest that I heard of: voids the heartbeats before it */
@@ -346,6 +359,7 @@ typedef struct Core {
         uint64_t inc;
         DocId doc_id;
         Release release;
+        bool kept;
         uint32_t token;
     } ballot; /* a vote that waits for the freeze */
     struct {
@@ -384,7 +398,17 @@ typedef struct Core {
     bool crashed;
     uint32_t inspected_epoch; /* the present epoch when it was inspected */
     Lsn fork;                 /* where my WAL leaves the cluster's */
-    bool settings_written;    /* this process has set restart_after_crash */
+    bool fork_known;          /* by the primary's history of timelines, and pg_rewind finds the same */
+    struct {
+        uint32_t timeline, epoch;
+        Lsn fork;
+    } ancestor;        /* this timeline's WAL is part of that epoch's up to there; timeline 0: not known */
+    Lost lost;         /* what was saved of it */
+    MemberSet twice;   /* several members that run as a primary; 0: one at most */
+    Clock twice_since; /* since when these, and nothing stands against a choice between them */
+    Clock twice_seen;  /* when they were first seen, for the log */
+    MemberSet twice_told;
+    bool settings_written; /* this process has set restart_after_crash */
     bool want_restart, want_clone, want_rejoin, want_reload;
     bool rejoining; /* tell the history when it streams again */
     ActionKind rejoined_by;
@@ -467,6 +491,9 @@ bool core_waits_for_standbys(const Core *core);
 
 /* The member that the document names as primary while some leader is known or led; MEMBER_NONE otherwise. */
 MemberNo core_primary(const Core *core);
+
+/* The members that run as a primary, as far as is known; with fewer than two of them: none. */
+MemberSet core_primaries(const Core *core);
 
 /* A member that answers has another configuration file. */
 bool core_disagrees(const Core *core);

@@ -85,7 +85,7 @@ bool document_is_voter(const Core *core, MemberNo no)
 
 static bool begins_there(const DocEpoch *row, Lsn start)
 {
-    return !row->settled || row->parent == 0 || start == LSN_NONE || start == row->start;
+    return !row->settled || row->epoch == 1 || start == LSN_NONE || start == row->start;
 }
 
 uint32_t document_epoch_of(const Document *doc, uint32_t timeline, Lsn start, uint32_t wal_epoch)
@@ -171,6 +171,17 @@ static uint32_t next_timeline(const Core *core)
     return newest + 1;
 }
 
+/* The first of this server's timelines that others cannot have, as far as numbers go. */
+static uint32_t kept_from(const Core *core)
+{
+    const DocEpoch *last = document_last(&core->persist.doc);
+    uint32_t shared = server_shared_timeline(core);
+
+    if (!core->keep && last->kept_from != 0)
+        return last->kept_from; /* chosen before, and not promoted yet */
+    return (shared < core->pg.timeline ? shared : core->pg.timeline) + 1;
+}
+
 void document_take_over(const Core *core, Document *doc)
 {
     Position mine = view_position(core);
@@ -181,15 +192,22 @@ void document_take_over(const Core *core, Document *doc)
         row.timeline = core->pg.timeline > 0 ? core->pg.timeline : 1;
         row.settled = core->pg.state == PG_PRIMARY;
     } else {
-        row.parent = mine.epoch;
+        row.parent = candidate_is_kept(core) ? 0 : mine.epoch;
         row.timeline = next_timeline(core);
-        row.start = mine.lsn;
+        row.start = row.parent != 0 ? mine.lsn : LSN_NONE;
+        if (row.parent == 0)
+            row.kept_from = kept_from(core);
     }
     push_epoch(doc, &row);
     doc->epoch = row.epoch;
     doc->primary = core->self;
+    /* What was decided, was of the epoch before; who keeps one side gives up all others. */
+    doc->discard = 0;
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (no != core->self && doc->member[no].kind == MEMBER_DATA && (core->keep || row.kept_from != 0))
+            doc->discard = (MemberSet) (doc->discard | 1u << no);
     /* Who may hold what was acknowledged still may, the former primary included. */
-    if (!doc->synchronous || core->accept_loss) {
+    if (!doc->synchronous || core->accept_loss || (row.parent == 0 && row.epoch > 1)) {
         doc->sync_set = 0;
         doc->sync_needed = 0;
     }
@@ -210,6 +228,21 @@ void document_propose(Core *core, Effects *out, const Document *changed)
     lease_heartbeat(core, out);
 }
 
+/*
+ * Before there was a document this member began the first epoch, and no majority had it: now that epoch is
+ * another's. Its own server's WAL is none of the cluster's, whatever number its timeline has.
+ */
+static void drop_claim(Core *core, const Document *old)
+{
+    const DocEpoch *mine = document_epoch(old, core->persist.wal_epoch);
+    const DocEpoch *theirs = document_epoch(&core->persist.doc, core->persist.wal_epoch);
+
+    if (mine == NULL || theirs == NULL || mine->primary == theirs->primary || mine->primary != core->self)
+        return;
+    core->persist.wal_epoch = 0;
+    core->persist.stray_timeline = mine->timeline;
+}
+
 void document_adopt(Core *core, const Document *doc)
 {
     Document old = core->persist.doc;
@@ -220,14 +253,17 @@ void document_adopt(Core *core, const Document *doc)
         core->persist.term = doc->id.term;
         core->persist.voted_for = (Uuid){0};
     }
+    drop_claim(core, &old);
     core->persist.outside = false;
     core->forgot = false;
     /* Somebody has led since: what may be lost is not what the operator was told. */
     if (doc->id.term > core->ordered_term)
         election_end_order(core);
     view_align(core, &old);
-    if (old.epoch != doc->epoch)
-        core->inspected = core->diverged = core->wal_saved = core->rewind_failed = false;
+    if (old.epoch != doc->epoch) {
+        core->inspected = core->diverged = core->wal_saved = core->rewind_failed = core->fork_known = false;
+        core->lost = (Lost){0};
+    }
 }
 
 /*
@@ -275,7 +311,10 @@ static void tell_takeover(Core *core, Effects *out)
     };
 
     core->told_epoch = row->epoch;
-    if (row->parent == 0) {
+    if (row->parent == 0 && row->epoch > 1) {
+        history.kind = HISTORY_RESOLVE;
+        core_history(core, out, &history, "an operator chose to keep what %s has", core->options.name);
+    } else if (row->parent == 0) {
         history.kind = HISTORY_BOOTSTRAP;
         core_history(core, out, &history, "first primary of the cluster");
     } else if (!uuid_is_zero(&core->xfer.leader) && core->xfer.lsn != LSN_NONE) {
@@ -308,12 +347,12 @@ static bool settle(const Core *core, Document *doc)
 
     if (row == NULL || row->settled || core->pg.state != PG_PRIMARY || core->persist.wal_epoch != doc->epoch)
         return false;
-    if (core->pg.timeline == 0 || (row->parent != 0 && core->pg.timeline_start == LSN_NONE))
+    if (core->pg.timeline == 0 || (row->epoch > 1 && core->pg.timeline_start == LSN_NONE))
         return false;
-    if (row->parent != 0 && core->pg.timeline < row->timeline)
+    if (row->epoch > 1 && core->pg.timeline < row->timeline)
         return false; /* the number before: the claim is newer than any */
     row->timeline = core->pg.timeline;
-    row->start = row->parent != 0 ? core->pg.timeline_start : LSN_NONE;
+    row->start = row->epoch > 1 ? core->pg.timeline_start : LSN_NONE;
     row->settled = true;
     doc->system_identifier = core->pg.system_identifier;
     return true;
@@ -359,7 +398,7 @@ void document_tick(Core *core, Effects *out)
     if (!core->doc_in_force)
         return;
     Document doc = *present;
-    if (settle(core, &doc) || membership_step(core, &doc)) {
+    if (settle(core, &doc) || membership_step(core, &doc) || resolve_step(core, &doc)) {
         document_propose(core, out, &doc);
         return;
     }

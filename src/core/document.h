@@ -39,10 +39,13 @@ typedef struct DocId {
 /* One takeover. Timeline numbers are no order between nodes (two forks can bear the same one); epochs are. */
 typedef struct DocEpoch {
     uint32_t epoch;    /* rises by one with each takeover */
-    uint32_t parent;   /* the epoch whose WAL it continues; 0 for the first */
+    uint32_t parent;   /* the epoch whose WAL it continues; 0 for the first, and for one that an operator kept
+                          although it continues none */
     uint32_t timeline; /* claimed at first, the real one once settled */
     Lsn start;         /* where it leaves its parent's WAL */
-    bool settled;      /* timeline and start were read from the promoted server */
+    uint32_t kept_from; /* of one that an operator kept: timelines from this number on, up to its own, were
+                           never the cluster's; 0: it is another */
+    bool settled;       /* timeline and start were read from the promoted server */
     MemberNo primary;
 } DocEpoch;
 
@@ -60,6 +63,7 @@ typedef struct Document {
                             else may take over */
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
+    MemberSet discard; /* members whose WAL that nobody else has may be discarded: an operator said so */
     bool paused;
     int64_t pause_until_us; /* wall clock; 0: until resumed */
     char pause_reason[PAUSE_TEXT_LEN];

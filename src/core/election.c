@@ -28,12 +28,13 @@ void election_order(Core *core, bool forced, bool accept_loss, uint64_t term)
 
 void election_end_order(Core *core)
 {
-    core->forced = core->accept_loss = false;
+    core->forced = core->accept_loss = core->keep = false;
 }
 
 bool election_order_is_over(const Core *core)
 {
-    return (core->forced || core->accept_loss) && core_since(core, &core->ordered_at) > ORDER_LIMIT_US;
+    return (core->forced || core->accept_loss || core->keep) &&
+           core_since(core, &core->ordered_at) > ORDER_LIMIT_US;
 }
 
 void election_stand_in(Core *core, int64_t delay_us)
@@ -68,6 +69,7 @@ static void send_to_all(Core *core, Effects *out, MsgKind kind, uint32_t after_p
         if (after_persist != 0)
             core_after(core, effect, after_persist);
         effect->msg.release = core->xfer;
+        effect->msg.kept = core->keep;
     }
 }
 
@@ -192,6 +194,16 @@ static bool step_back(Core *core, Effects *out)
     return true;
 }
 
+/* Every data member would vote for me. */
+static bool all_agree(const Core *core)
+{
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (no != core->self && core->persist.doc.member[no].kind == MEMBER_DATA &&
+            !core->peer[no].prevote_ok)
+            return false;
+    return true;
+}
+
 /* In synchronous mode a majority is not enough: positions have to be compared, too. */
 static bool lacks_positions(Core *core, Effects *out, bool votes)
 {
@@ -222,6 +234,10 @@ static void check_prevotes(Core *core, Effects *out)
     }
     if (!all_answered(core, false) && core_since(core, &core->phase_at) < PREVOTE_EXTRA_US)
         return;
+    if (resolve_needs_all(core) && !all_agree(core)) {
+        election_abandon(core, lease_us(core) / 4);
+        return;
+    }
     if (step_back(core, out) || lacks_positions(core, out, false))
         return;
     if (core->pg.state == PG_STANDBY && !core->frozen && !candidate_incumbent(core)) {
@@ -285,6 +301,10 @@ static void win(Core *core, Effects *out)
     }
     if (!candidate_incumbent(core))
         document_take_over(core, &doc);
+    if (candidate_is_kept(core)) {
+        core->inspected = core->diverged = core->wal_saved = core->rewind_failed = core->fork_known = false;
+        core->lost = (Lost){0};
+    }
     if (core->bootstrapping)
         core->persist.wal_epoch = doc.epoch;
     else if (core->pg.state == PG_STOPPED || core->pg.state == PG_CRASHED)

@@ -52,6 +52,7 @@ typedef uint64_t FactSet;
     X(INSPECTED, "inspected", "the end of this server's WAL was compared with the cluster's history")        \
     X(DIVERGED, "diverged", "this server has WAL that the cluster does not have")                            \
     X(WAL_SAVED, "wal_saved", "the diverged WAL was saved")                                                  \
+    X(ASKS, "asks", "what would be discarded waits for pgvigil resolve --keep NAME")                         \
     X(REWINDABLE, "rewindable", "pg_rewind can be used here")                                                \
     X(CLONABLE, "clonable", "the data directory may be replaced")                                            \
     X(BROKEN, "broken", "a rewind or clone was interrupted, or the data directory cannot be started")        \

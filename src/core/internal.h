@@ -98,7 +98,8 @@ uint32_t document_own_epoch(const Core *core, uint32_t timeline);
  */
 bool document_fork(const Document *doc, uint32_t epoch, Lsn *ret_fork);
 void document_bootstrap(Document *doc, const CoreOptions *options);
-/* Writes into doc that this member begins the next epoch, or the first. */
+/* Writes into doc that this member begins the next epoch, or the first; by an operator's choice from its own
+ * WAL, whatever the cluster's is. */
 void document_take_over(const Core *core, Document *doc);
 /* A change of the document by its leader: a new version, persisted, sent, not in force yet. */
 void document_propose(Core *core, Effects *out, const Document *changed);
@@ -174,6 +175,8 @@ void vote_refuse_pending(Core *core, Effects *out);
 /* NULL if this member could become primary now, else why not. */
 const char *candidate_obstacle(const Core *core);
 bool candidate_incumbent(const Core *core);
+/* It begins an epoch that continues none: an operator chose what it has. */
+bool candidate_is_kept(const Core *core);
 /* The same of another, as far as its report tells. */
 bool candidate_reports_incumbent(const Core *core, MemberNo no, const Report *report);
 int candidate_rank(const Core *core);
@@ -189,6 +192,27 @@ bool candidate_needs_no_positions(const Core *core);
 /* How many of the positions are missing that somebody needs who takes over in synchronous mode; 0: none. By
  * the votes that came with a freeze; without them, by what is known of the members. */
 int candidate_positions_lack(const Core *core, bool votes);
+
+/* ---- resolve.c: more than one primary ---- */
+void resolve_tick(Core *core, Effects *out);
+/*
+ * Before there is a document: which of several primaries is to be kept; MEMBER_NONE, and why in *ret_why,
+ * while it cannot be told, or an operator has to.
+ */
+MemberNo resolve_choice(const Core *core, const char **ret_why);
+/* Why this member, a primary among others, does not begin; NULL: it is the one to keep. */
+const char *resolve_obstacle(const Core *core);
+/* As a voter: that candidate is not the one to keep, as far as is known here. */
+bool resolve_refuses(const Core *core, const Msg *msg);
+/* A candidate waits for all data members' word, not for a majority's only: none of its primaries is to be
+ * passed over. */
+bool resolve_needs_all(const Core *core);
+/* True while what this member has and the cluster does not must not be discarded. */
+bool resolve_asks(const Core *core);
+Lost resolve_lost(const Core *core);
+void resolve_on_command(Core *core, Effects *out, const Command *command);
+/* The document's next change for members that wait, or have come back; false: none now. */
+bool resolve_step(Core *core, Document *doc);
 
 /* ---- standbys.c: whom commits wait for ---- */
 void standbys_on_observed(Core *core, Effects *out, const Observation *before);
@@ -242,6 +266,9 @@ void server_on_observed(Core *core, Effects *out, const Event *event);
  */
 void server_notice_stray(Core *core, Effects *out);
 
+/* The newest timeline here that can be the cluster's as well, by epochs; 0: none, or it cannot be told. */
+uint32_t server_shared_timeline(const Core *core);
+
 bool server_is_stopping(const Core *core);
 /* Processes that were told to end at once have not, for longer than the kernel needs for that. */
 bool server_end_is_overdue(const Core *core);
@@ -258,6 +285,10 @@ void plan_answer(Effects *out, const Command *command, AnswerState state, const 
     __attribute__((format(printf, 4, 5)));
 /* An operation begins: its first step is told and answered. */
 void plan_begin(Core *core, Effects *out, const Command *command, MemberNo target, const char *text);
+/* The leader's server stops, and the lease goes to that member, which keeps what it has. */
+void plan_keep(Core *core, Effects *out, const Command *command);
+/* Without a leader this member stands by order; accept_loss and keep as they are said. */
+void plan_stand(Core *core, Effects *out, const Command *command, bool accept_loss, bool keep);
 void plan_step(Core *core, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The operation's end, told to whoever asks for it. */
 void plan_finish(Core *core, OpState state, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -373,6 +373,7 @@ void lease_release(Core *core, Effects *out, MemberNo to, Lsn lsn, bool forced)
         .lsn = lsn,
         .forced = forced,
         .accept_loss = forced && core->plan.accept_loss,
+        .keep = core->plan.kind == PLAN_RESOLVE,
     };
 
     core_log(core, out, LOG_LEVEL_INFO, "release term=%llu to=%s", (unsigned long long) release.term,
@@ -406,6 +407,7 @@ void lease_on_release(Core *core, Effects *out, const Event *event)
     if (release->to == core->self) {
         core->xfer = *release;
         election_order(core, release->forced, release->accept_loss, release->term);
+        core->keep = release->keep;
         election_stand_in(core, 0);
     } else if (release->to == MEMBER_NONE) {
         election_stand_in(core, candidate_rank(core) * RANK_STEP_US);

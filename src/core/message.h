@@ -40,6 +40,7 @@ typedef struct Observation {
     Lsn lsn;                   /* primary: flushed; standby: the larger of received and replayed */
     Lsn replay_lsn;            /* standby */
     Lsn oldest_lsn;            /* the oldest WAL still there */
+    uint64_t size;             /* of all its databases, in bytes; 0: not known */
     MemberNo upstream;         /* whom primary_conninfo names, by the document's slots */
     uint32_t upstream_epoch;   /* the epoch in primary_conninfo's application_name */
     int32_t replay_lag_ms;     /* age of the newest replayed transaction; -1 unknown or nothing to replay */
@@ -50,6 +51,16 @@ typedef struct Observation {
     Lsn confirmed[MEMBER_MAX]; /* primary: flushed by the member that streams from here under the
                                   application_name of the document's epoch; not sent to others */
 } Observation;
+
+/* WAL of this member that the cluster does not have, as it was saved. */
+typedef struct Lost {
+    bool asks; /* it is not discarded before an operator says which side is kept */
+    Lsn fork;  /* where it leaves the cluster's; NONE: not known */
+    Lsn end;
+    uint32_t transactions; /* commits in it */
+    int64_t last_us;       /* when the last of them was made, wall clock; 0: not known */
+    bool complete;         /* fork and number are known, and all of it was saved */
+} Lost;
 
 /* What a member says of itself in every message. */
 typedef struct Report {
@@ -65,6 +76,7 @@ typedef struct Report {
     bool silent;          /* it has restarted, and votes when what it promised before has run out */
     uint8_t rule;         /* the decision row in force, RuleId */
     uint8_t failures;     /* actions on its server that failed in a row */
+    Lost lost;            /* all zero while there is none */
 } Report;
 
 /* ---- Messages ---- */
@@ -98,6 +110,8 @@ typedef enum Refusal {
     REFUSAL_NOT_VOTER, /* I am not in the document with this identity */
     REFUSAL_BUSY,      /* answering another candidate */
     REFUSAL_TWIN,      /* another machine answers under your name, or has your node id */
+    REFUSAL_CHOICE, /* there are two primaries and no document, and you are not the one to keep, as far as I
+                       know */
     REFUSALS
 } Refusal;
 
@@ -111,6 +125,7 @@ typedef struct Release {
     Lsn lsn;          /* what the successor must have flushed */
     bool forced;      /* an operator chose it: it stands even if another is ahead */
     bool accept_loss; /* and it stands without positions of those that may hold what was acknowledged */
+    bool keep;        /* and its own WAL is kept, although it is not the cluster's */
 } Release;
 
 typedef struct Msg {
@@ -124,6 +139,7 @@ typedef struct Msg {
     bool has_doc; /* the document itself comes along */
     bool granted;
     bool frozen;
+    bool kept;       /* prevote, vote: an operator chose the candidate among several primaries */
     bool want_fresh; /* heartbeat: look at your server before you answer */
     bool has_view;   /* heartbeat: view[] is filled */
     Refusal refusal;

@@ -22,24 +22,24 @@ const char *msg_name(MsgKind kind)
 
 const char *refusal_name(Refusal refusal)
 {
-    static const char *const names[] = {"none",   "promised", "term",      "voted", "document",
-                                        "silent", "disk",     "not_voter", "busy",  "twin"};
+    static const char *const names[] = {"none", "promised",  "term", "voted", "document", "silent",
+                                        "disk", "not_voter", "busy", "twin",  "choice"};
     return NAME(names, refusal);
 }
 
 const char *history_name(HistoryKind kind)
 {
-    static const char *const names[] = {"?",       "bootstrap", "failover",   "switchover",
-                                        "restart", "rejoin",    "lost",       "pause",
-                                        "resume",  "sync",      "member_add", "member_remove"};
+    static const char *const names[] = {"?",          "bootstrap",     "failover", "switchover", "restart",
+                                        "rejoin",     "lost",          "pause",    "resume",     "sync",
+                                        "member_add", "member_remove", "resolve"};
     return NAME(names, kind);
 }
 
 const char *command_name(CommandKind kind)
 {
-    static const char *const names[] = {"?",      "switchover", "failover",     "pause",
-                                        "resume", "restart",    "reload",       "rejoin",
-                                        "clone",  "member_add", "member_remove"};
+    static const char *const names[] = {"?",      "switchover", "failover",      "pause",
+                                        "resume", "restart",    "reload",        "rejoin",
+                                        "clone",  "member_add", "member_remove", "resolve"};
     return NAME(names, kind);
 }
 

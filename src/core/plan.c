@@ -157,7 +157,7 @@ static PlanStep first_step(const Core *core, PlanKind kind, MemberNo target)
 {
     if (!has_votes(core, target))
         return STEP_VOTERS;
-    return kind == PLAN_FAILOVER ? STEP_STOP : STEP_CHECKPOINT;
+    return kind == PLAN_SWITCHOVER ? STEP_CHECKPOINT : STEP_STOP;
 }
 
 static void wait_for_voters(Core *core, Effects *out)
@@ -192,12 +192,25 @@ static void begin_switch(Core *core, Effects *out, const Command *command)
     }
 }
 
+void plan_keep(Core *core, Effects *out, const Command *command)
+{
+    core->plan = (Plan){
+        .kind = PLAN_RESOLVE,
+        .step = has_votes(core, command->target) ? STEP_STOP : STEP_VOTERS,
+        .target = command->target,
+        .step_at = core->now,
+        .accept_loss = true,
+    };
+    plan_begin(core, out, command, command->target, step_text(core->plan.step));
+}
+
 /* Without a leader an operator may let one member stand that would not do so by itself. */
-static void stand_by_order(Core *core, Effects *out, const Command *command)
+void plan_stand(Core *core, Effects *out, const Command *command, bool accept_loss, bool keep)
 {
     const char *obstacle;
 
-    election_order(core, true, command->accept_loss, UINT64_MAX);
+    election_order(core, true, accept_loss, UINT64_MAX);
+    core->keep = keep;
     obstacle = candidate_obstacle(core);
     if (command->target != core->self || obstacle != NULL)
         election_end_order(core);
@@ -225,7 +238,7 @@ static void on_switch(Core *core, Effects *out, const Command *command)
         plan_answer(out, command, ANSWER_REFUSED, "%s leads the cluster: ask its agent",
                     names_member(core, core->leader));
     else if (command->kind == COMMAND_FAILOVER && core->role == ROLE_FOLLOWER)
-        stand_by_order(core, out, command);
+        plan_stand(core, out, command, command->accept_loss, false);
     else
         plan_answer(
             out, command, ANSWER_REFUSED,
@@ -326,6 +339,7 @@ void plan_on_command(Core *core, Effects *out, const Command *command)
     case COMMAND_CLONE: on_local(core, out, command); break;
     case COMMAND_MEMBER_ADD:
     case COMMAND_MEMBER_REMOVE: membership_on_command(core, out, command); break;
+    case COMMAND_RESOLVE: resolve_on_command(core, out, command); break;
     case COMMAND_KINDS: break;
     }
 }
@@ -349,7 +363,7 @@ void plan_on_done(Core *core, Effects *out, ActionKind kind, const ActionResult 
         return;
     if (!done->ok) {
         give_up(core, out, "the primary could not be stopped");
-    } else if (plan->kind == PLAN_FAILOVER) {
+    } else if (plan->kind == PLAN_FAILOVER || plan->kind == PLAN_RESOLVE) {
         enter(core, STEP_RELEASE);
         lease_release(core, out, plan->target, LSN_NONE, true);
     } else if (done->lsn == LSN_NONE) {
@@ -417,7 +431,8 @@ void plan_abandon(Core *core)
 /* An order to stand that came to nothing ends; nobody is to be surprised by it later. */
 static void finish_order(Core *core)
 {
-    bool mine = core->op.kind == COMMAND_FAILOVER && core->op.target == core->self;
+    bool stands = core->op.kind == COMMAND_FAILOVER || core->op.kind == COMMAND_RESOLVE;
+    bool mine = stands && core->op.target == core->self;
 
     char votes[CORE_TEXT_LEN];
 
@@ -455,8 +470,8 @@ static void finish_by_document(Core *core)
         plan_finish(core, OP_DONE, "the cluster is paused");
     else if (core->op.kind == COMMAND_RESUME && core->pending.token == 0 && !doc->paused)
         plan_finish(core, OP_DONE, "the cluster is not paused any more");
-    else if (core->op.kind == COMMAND_FAILOVER && core->op.target == core->self &&
-             core->pg.state == PG_PRIMARY)
+    else if ((core->op.kind == COMMAND_FAILOVER || core->op.kind == COMMAND_RESOLVE) &&
+             core->op.target == core->self && core->pending.token == 0 && core->pg.state == PG_PRIMARY)
         plan_finish(core, OP_DONE, "%s is the primary", core->options.name);
 }
 

@@ -138,6 +138,8 @@ const Rule RULES[] = {
      "where does this server's WAL end, compared with where the cluster's went on"},
     {"save_wal", F(LEADER_KNOWN) | F(PRIMARY_READY) | F(PG_DOWN) | F(INSPECTED) | F(DIVERGED), F(WAL_SAVED) | F(BROKEN) | F(IS_PRIMARY_IN_DOC), MOVE_ACT, ACTION_SAVE_WAL,
      "what the cluster does not have is saved before it is discarded"},
+    {"asks", F(LEADER_KNOWN) | F(PG_DOWN) | F(DIVERGED) | F(WAL_SAVED) | F(ASKS), F(BROKEN) | F(IS_PRIMARY_IN_DOC), MOVE_NONE, ACTION_NONE,
+     "what the cluster does not have was saved, and is not discarded until an operator says which side is kept: pgvigil resolve"},
     {"rewind", F(LEADER_KNOWN) | F(PRIMARY_READY) | F(PRIMARY_CHECKPOINTED) | F(PG_DOWN) | F(DIVERGED) | F(WAL_SAVED) | F(REWINDABLE), F(BROKEN) | F(IS_PRIMARY_IN_DOC), MOVE_ACT, ACTION_REWIND,
      "the server goes back to where it left the cluster's history"},
     {"rewind_waits", F(LEADER_KNOWN) | F(PG_DOWN) | F(DIVERGED) | F(WAL_SAVED) | F(REWINDABLE), F(BROKEN) | F(IS_PRIMARY_IN_DOC), MOVE_NONE, ACTION_NONE,
@@ -150,7 +152,7 @@ const Rule RULES[] = {
      "without a leader a standby is started all the same, so that its position is known; it follows nobody yet"},
     {"start_unpromoted", F(MANAGED) | F(PG_DOWN) | F(IS_PRIMARY_IN_DOC), F(LEADER_KNOWN) | F(PROMOTED) | F(BROKEN), MOVE_ACT, ACTION_START_STANDBY,
      "it was elected and went down before it was promoted: it is a standby still, and may stand again"},
-    {"start_leaderless", F(MANAGED) | F(PG_DOWN) | F(LEADERLESS), F(LEADER_KNOWN) | F(IS_PRIMARY_IN_DOC) | F(BROKEN), MOVE_ACT, ACTION_START_STANDBY,
+    {"start_leaderless", F(MANAGED) | F(PG_DOWN) | F(LEADERLESS), F(LEADER_KNOWN) | F(IS_PRIMARY_IN_DOC) | F(BROKEN) | F(ASKS), MOVE_ACT, ACTION_START_STANDBY,
      "nobody else leads: even a server of an older epoch is started, since it may be the best there is"},
     {"wait", 0, 0, MOVE_NONE, ACTION_NONE,
      "nothing is to be done, or not enough is known"},
@@ -252,12 +254,18 @@ static FactSet lineage_facts(const Core *core)
 
     /* The end of what was received may be part of a record that the new primary does not have: replayed WAL
      * tells. */
-    if (mine.known && document_fork(doc, mine.epoch, &fork)) {
+    bool ancestor = core->pg.timeline != 0 && core->ancestor.timeline == core->pg.timeline &&
+                    core->ancestor.epoch == doc->epoch;
+    if (ancestor && core->pg.state == PG_STANDBY) {
+        lineage = core->pg.replay_lsn <= core->ancestor.fork;
+        diverged = diverged || !lineage;
+    } else if (mine.known && document_fork(doc, mine.epoch, &fork)) {
         Lsn reached = core->pg.state == PG_STANDBY ? core->pg.replay_lsn : mine.lsn;
         lineage = reached <= fork;
         diverged = diverged || reached > fork;
-    } else if (core->pg.state == PG_STANDBY && core->pg.timeline != 0 && known == 0) {
-        /* A timeline that no epoch has: somebody promoted this server behind our back. */
+    } else if (core->pg.state == PG_STANDBY && core->pg.timeline != 0 && (known == 0 || mine.known)) {
+        /* A timeline that no epoch has: somebody promoted this server behind our back; or its epoch is none
+         * of the present one's ancestors. */
         diverged = diverged || (last != NULL && last->settled);
     } else if (down) {
         lineage = core->persist.wal_epoch == doc->epoch && doc->epoch > 0 && known != 0 &&
@@ -268,7 +276,10 @@ static FactSet lineage_facts(const Core *core)
     put(&facts, inspected, FACT_INSPECTED);
     put(&facts, diverged, FACT_DIVERGED);
     put(&facts, core->wal_saved, FACT_WAL_SAVED);
-    put(&facts, core->options.rejoin_rewind && core->pg.can_rewind && !core->rewind_failed && known != 0,
+    put(&facts, resolve_asks(core), FACT_ASKS);
+    put(&facts,
+        core->options.rejoin_rewind && core->pg.can_rewind && !core->rewind_failed &&
+            (known != 0 || core->fork_known),
         FACT_REWINDABLE);
     put(&facts, core->options.rejoin_clone, FACT_CLONABLE);
     put(&facts, core->persist.rewinding, FACT_BROKEN);

@@ -24,6 +24,31 @@ bool server_is_stopping(const Core *core)
     return core->action.kind == ACTION_STOP_IMMEDIATE || core->action.kind == ACTION_STOP_FAST;
 }
 
+/*
+ * The newest timeline here that can be the cluster's as well; 0: none, or it cannot be told. By epochs: what
+ * this member wrote beyond its own, or on a number that an epoch of another's has, is not the cluster's.
+ */
+uint32_t server_shared_timeline(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    const DocEpoch *mine = document_epoch(doc, core->persist.wal_epoch);
+    uint32_t shared = mine != NULL ? mine->timeline : UINT32_MAX;
+    bool own = document_own_epoch(core, core->pg.timeline) != 0;
+
+    if (core->persist.wal_epoch != 0 && mine == NULL)
+        return 0; /* too long ago */
+    for (int i = 0; i < doc->history_len; i++) {
+        const DocEpoch *row = &doc->history[i];
+        bool twofold =
+            row->timeline == core->persist.stray_timeline || (row->timeline == core->pg.timeline && !own);
+        if (twofold && row->timeline <= shared)
+            shared = row->timeline - 1;
+        if (row->kept_from != 0 && row->epoch > core->persist.wal_epoch && row->kept_from <= shared)
+            shared = row->kept_from - 1;
+    }
+    return shared;
+}
+
 /* Where the own WAL leaves the cluster's, and the timeline to read it on; fork 0: from as early as there is.
  */
 static void fill_fork(const Core *core, Action *action)
@@ -35,6 +60,9 @@ static void fill_fork(const Core *core, Action *action)
     action->timeline = core->pg.timeline;
     if (document_fork(doc, epoch != 0 ? epoch : core->persist.wal_epoch, &fork))
         action->fork = fork;
+    else
+        action->shared = server_shared_timeline(core);
+    action->ask_fork = action->kind == ACTION_INSPECT && action->shared != 0 && action->target != MEMBER_NONE;
     /* A timeline that no epoch has left the cluster's WAL where it began, or before. */
     if (epoch == 0 && core->pg.timeline_start < action->fork)
         action->fork = core->pg.timeline_start;
@@ -97,8 +125,10 @@ void server_act(Core *core, Effects *out, ActionKind kind)
     };
     if (kind == ACTION_INSPECT || kind == ACTION_SAVE_WAL)
         fill_fork(core, &action);
-    if (kind == ACTION_SAVE_WAL)
-        action.fork = core->inspected ? core->fork : LSN_NONE; /* all of it */
+    if (kind == ACTION_SAVE_WAL) {
+        bool told = core->inspected && core->fork != UINT64_MAX;
+        action.fork = told ? core->fork : LSN_NONE; /* all of it */
+    }
     action.names = standbys_names_for(core, kind);
     if (action.names.kind != NAMES_UNKNOWN || kind == ACTION_SET_NAMES)
         core->names_told = action.names;
@@ -182,6 +212,9 @@ static void after_resync(Core *core, Effects *out)
     core->persist.wal_epoch = core->action.epoch;
     core->persist.stray_timeline = 0;
     core->inspected = core->diverged = core->wal_saved = core->rewind_failed = core->wal_gone = false;
+    core->fork_known = false;
+    core->lost = (Lost){0};
+    core->ancestor.timeline = 0;
     core->want_clone = core->want_rejoin = core->frozen = false;
     core_persist(core, out);
 }
@@ -201,6 +234,13 @@ static void after_save(Core *core, Effects *out, const ActionResult *done)
     };
 
     core->wal_saved = true;
+    core->lost = (Lost){
+        .fork = core->fork,
+        .end = done->lsn,
+        .transactions = done->transactions,
+        .last_us = done->last_commit_us,
+        .complete = done->complete,
+    };
     core_history(core, out, &history, "%.200s", done->text);
 }
 
@@ -232,11 +272,25 @@ static void after_inspect(Core *core, Effects *out, const ActionResult *done)
     core->inspected = true;
     core->inspected_epoch = core->action.epoch;
     core->fork = core->action.fork;
-    /* A timeline that this server's epoch does not know is a fork, whatever its positions say. */
-    core->diverged = done->diverged || document_own_epoch(core, core->pg.timeline) == 0;
+    core->fork_known = done->fork_known;
+    core->ancestor.timeline = 0;
+    if (done->fork_known)
+        core->fork = done->fork;
+    /* A timeline that this server's epoch does not know is a fork, whatever its positions say; unless the
+     * primary's history says where it was left. */
+    core->diverged =
+        done->diverged || (!done->fork_known && document_own_epoch(core, core->pg.timeline) == 0);
+    if (done->fork_known && done->numbers_lie)
+        core->rewind_failed = true;
     if (wrote_as_another(core, done)) {
         core->diverged = core->rewind_failed = true; /* pg_rewind would find nothing to do */
-        core->fork = core->pg.timeline_start;
+        if (core->pg.timeline_start < core->fork)
+            core->fork = core->pg.timeline_start;
+    }
+    if (done->fork_known && !core->diverged) {
+        core->ancestor.timeline = core->pg.timeline;
+        core->ancestor.epoch = core->action.epoch;
+        core->ancestor.fork = core->fork;
     }
     core->want_rejoin = false;
     char end[LSN_TEXT_LEN], fork[LSN_TEXT_LEN];

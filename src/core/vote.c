@@ -42,6 +42,8 @@ static Refusal judge(const Core *core, const Msg *msg)
         return REFUSAL_NOT_VOTER;
     if (election_silent(core))
         return REFUSAL_SILENT;
+    if (resolve_refuses(core, msg))
+        return REFUSAL_CHOICE;
     if (lease_promised(core, &msg->sender) && !release_frees(core, msg))
         return REFUSAL_PROMISED;
     if ((core->role == ROLE_LEADER && core_lease_holds(core, &core->now)) ||
@@ -145,6 +147,7 @@ void vote_on_vote(Core *core, Effects *out, const Event *event)
     core->ballot.inc = msg->inc;
     core->ballot.doc_id = msg->doc_id;
     core->ballot.release = msg->release;
+    core->ballot.kept = msg->kept;
     core->ballot.token = event->reply_token;
     if (core->pg.state != PG_STANDBY || core->frozen || is_incumbent_of_mine(core, msg) ||
         MUTANT(NO_FREEZE)) {
@@ -169,6 +172,7 @@ void vote_on_frozen(Core *core, Effects *out)
         .term = core->ballot.term,
         .doc_id = core->ballot.doc_id,
         .release = core->ballot.release,
+        .kept = core->ballot.kept,
     };
     answer_vote(core, out, judge_vote(core, &again), core->frozen);
 }

@@ -66,7 +66,8 @@ static void check_writers(Cluster *c)
     int writer = -1;
 
     for (int no = 0; no < c->count; no++) {
-        if (c->node[no].server.state < PG_CRASHED || !wal_writes(c, no) || is_excused(c, no))
+        if (c->node[no].server.state < PG_CRASHED || !wal_writes(c, no) || is_excused(c, no) ||
+            c->node[no].server.unled)
             continue;
         looked_at(c, INVARIANT_ONE_WRITER);
         if (writer >= 0)
@@ -142,11 +143,11 @@ static uint64_t hash_of(const Document *doc)
     uint64_t hash = 14695981039346656037u;
 
     hash = mix(mix(mix(hash, doc->epoch), (uint64_t) doc->primary), doc->paused);
-    hash = mix(mix(mix(hash, doc->sync_set), doc->sync_needed), doc->synchronous);
+    hash = mix(mix(mix(mix(hash, doc->sync_set), doc->sync_needed), doc->synchronous), doc->discard);
     for (int i = 0; i < doc->history_len; i++) {
         const DocEpoch *row = &doc->history[i];
         hash = mix(mix(mix(hash, row->epoch), row->parent), row->timeline);
-        hash = mix(mix(hash, row->start), row->settled);
+        hash = mix(mix(mix(hash, row->start), row->settled), row->kept_from);
     }
     for (int i = 0; i < MEMBER_MAX; i++) {
         hash = mix(mix(mix(hash, doc->member[i].voter), doc->member[i].kind), doc->member[i].leaving);

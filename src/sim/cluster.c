@@ -294,6 +294,12 @@ void cluster_failover(Cluster *c, int no, MemberNo target, bool accept_loss)
     command_with(c, no, COMMAND_FAILOVER, target, accept_loss);
 }
 
+void cluster_resolve(Cluster *c, int no, MemberNo target)
+{
+    c->seen.order_us = c->now_us;
+    cluster_command(c, no, COMMAND_RESOLVE, target);
+}
+
 /* ---- Running ---- */
 
 static void look(Cluster *c, const Item *item)

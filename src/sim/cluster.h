@@ -69,6 +69,7 @@ typedef struct Server {
     bool self_restarts;
     bool broken;      /* a rewind or clone was cut short: it cannot be started */
     bool was_primary; /* it ran as one last */
+    bool unled;       /* it has been a primary since before anybody led: no lease has ended it yet */
     bool fooled;      /* pg_rewind said that there was nothing to do, and there was */
     Lsn replay_limit; /* it replays no further than that, as behind a long query; 0: all that it has */
     uint32_t stops;   /* how often it has gone down: it has forgotten then what it was asked for */
@@ -92,6 +93,7 @@ typedef struct Server {
     Lsn reported[NODE_MAX]; /* what each walsender knows to be flushed by its standby */
     Lsn slow_bytes;         /* a step brings it no more than that; 0: all that there is */
     Lsn oldest;             /* older WAL is gone */
+    uint64_t size;          /* of its databases; 0: not known */
     bool no_rewind;         /* neither checksums nor wal_log_hints */
     int64_t slow_us;        /* a start takes so much longer */
     int64_t start_at_us;    /* a start that is under way is done then, whatever became of the action */
@@ -250,6 +252,9 @@ void cluster_members(Cluster *c, const CoreOptions *options, int count);
 void cluster_servers(Cluster *c);
 /* cluster_servers, all agents started and 5 seconds gone by. */
 void cluster_settled(Cluster *c);
+/* A second one of them was promoted by somebody, on a timeline of that number, before anybody managed them.
+ */
+void cluster_second_primary(Cluster *c, int no, uint32_t timeline);
 
 void cluster_run(Cluster *c, int64_t ms);
 /* Runs until the cluster is whole; false if it was not within limit_ms. */
@@ -293,6 +298,8 @@ void cluster_lose_state(Cluster *c, int no);
 void cluster_stick(Cluster *c, int no, bool stuck);
 void cluster_command(Cluster *c, int no, CommandKind kind, MemberNo target);
 void cluster_failover(Cluster *c, int no, MemberNo target, bool accept_loss);
+/* pgvigil resolve --keep TARGET, asked of a node. */
+void cluster_resolve(Cluster *c, int no, MemberNo target);
 
 /* ---- what the parts say to each other ---- */
 

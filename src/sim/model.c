@@ -88,11 +88,12 @@ Observation model_observe(const Cluster *c, int no)
         .system_identifier = server->system_identifier,
         .server_version = 150018,
         .timeline = model_timeline(c, server),
-        .timeline_start = server->branch >= 0 ? c->branch[server->branch].start : LSN_NONE,
+        .timeline_start = model_timeline(c, server) > 1 ? c->branch[server->branch].start : LSN_NONE,
         .checkpoint_timeline = server->checkpoint_timeline,
         .upstream = server->state == PG_STANDBY ? cluster_slot(c, doc, server->upstream) : MEMBER_NONE,
         .upstream_epoch = server->upstream_epoch,
         .oldest_lsn = server->oldest,
+        .size = server->size,
         .replay_lag_ms = -1,
     };
 
@@ -113,6 +114,7 @@ void model_state(Cluster *c, int no, PgState state)
     if (server->state == state)
         return;
     server->state = state;
+    server->unled = server->unled && state == PG_PRIMARY;
     if (state != PG_STANDBY)
         server->streaming = false;
     if (state != PG_PRIMARY && state != PG_STANDBY)
@@ -291,6 +293,53 @@ static bool copy(Cluster *c, int no, ActionKind kind)
     return true;
 }
 
+/* A branch's history: the timelines from its root on, each with where its successor left it. */
+static int history_of(const Cluster *c, int branch, int *ret_branches)
+{
+    int count = 0;
+
+    for (int b = branch; b >= 0; b = c->branch[b].parent)
+        count++;
+    for (int b = branch, i = count; b >= 0; b = c->branch[b].parent)
+        ret_branches[--i] = b;
+    return count;
+}
+
+/* By numbers and where timelines begin, as histories tell it, up to that number: no more than pg_rewind sees.
+ */
+static int common_of(const Cluster *c, const int *a, int a_count, const int *b, int b_count, uint32_t shared)
+{
+    int common = -1;
+
+    for (int i = 0; i < a_count && i < b_count; i++) {
+        const Branch *mine = &c->branch[a[i]], *theirs = &c->branch[b[i]];
+        if (mine->timeline != theirs->timeline || mine->start != theirs->start || mine->timeline > shared)
+            break;
+        common = i;
+    }
+    return common;
+}
+
+static void ask_fork(Cluster *c, int no, ActionResult *result)
+{
+    static int mine[BRANCH_MAX], theirs[BRANCH_MAX];
+    const Server *server = &c->node[no].server, *source = source_of(c, no);
+    const Action *action = &c->node[no].action;
+
+    if (!action->ask_fork || source == NULL)
+        return;
+    int count = history_of(c, server->branch, mine), others = history_of(c, source->branch, theirs);
+    int common = common_of(c, mine, count, theirs, others, action->shared);
+    if (common < 0)
+        return;
+    Lsn left = common + 1 < count ? c->branch[mine[common + 1]].start : UINT64_MAX;
+    Lsn leaves = common + 1 < others ? c->branch[theirs[common + 1]].start : UINT64_MAX;
+    result->fork_known = true;
+    result->fork = left < leaves ? left : leaves;
+    result->numbers_lie = common != common_of(c, mine, count, theirs, others, UINT32_MAX);
+    result->diverged = common + 1 < count || server->lsn > result->fork;
+}
+
 static bool initdb(Cluster *c, int no)
 {
     Server *server = &c->node[no].server;
@@ -333,13 +382,18 @@ static bool finish(Cluster *c, int no, ActionResult *result)
             server->checkpoint_timeline = model_timeline(c, server);
         return running;
     case ACTION_INSPECT:
+        if (is_running(server) || server->branch < 0)
+            return false;
         result->lsn = server->lsn;
         result->diverged = server->lsn > action->fork;
         result->was_primary = server->was_primary;
-        return !is_running(server) && server->branch >= 0;
+        ask_fork(c, no, result);
+        return true;
     case ACTION_SAVE_WAL:
         result->bytes = server->lsn > action->fork ? server->lsn - action->fork : 0;
         result->transactions = (uint32_t) (result->bytes / WAL_ROW);
+        result->lsn = server->lsn;
+        result->complete = action->fork != LSN_NONE && server->oldest <= action->fork;
         snprintf(result->text, sizeof result->text, "saved %u transactions", result->transactions);
         return true;
     case ACTION_REWIND:

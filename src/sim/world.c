@@ -332,6 +332,21 @@ void cluster_servers(Cluster *c)
     }
 }
 
+void cluster_second_primary(Cluster *c, int no, uint32_t timeline)
+{
+    cluster_trace(c, no, "-- is a primary, too, on timeline %u", timeline);
+    Server *server = &c->node[no].server;
+    if (timeline == 1)
+        server->branch = model_branch(c, server->branch, server->lsn, 1);
+    if (timeline > 1)
+        wal_branch_off(c, no, timeline);
+    model_state(c, no, PG_PRIMARY);
+    server->upstream = MEMBER_NONE;
+    server->self_restarts = true;
+    for (int i = 0; i < c->count; i++)
+        c->node[i].server.unled = c->node[i].server.state == PG_PRIMARY;
+}
+
 void cluster_settled(Cluster *c)
 {
     FILE *trace = c->trace;

@@ -29,6 +29,7 @@ static const Field document_field[] = {
     {FIELD_INT(Document, sync_needed, FIELD_RANGE(0, MEMBER_MAX - 1))},
     {FIELD_INT(Document, lease_ms, CODEC_LEASE_MS)},
     {FIELD_INT(Document, heartbeat_ms, CODEC_BEAT_MS)},
+    {FIELD_INT(Document, discard, FIELD_RANGE(0, (1 << MEMBER_MAX) - 1))},
     {FIELD(BOOL, Document, paused)},
     {FIELD_INT(Document, pause_until_us, CODEC_COUNT)},
     {FIELD(TEXT, Document, pause_reason)},
@@ -40,6 +41,7 @@ static const Field epoch_field[] = {
     {FIELD_INT(DocEpoch, parent, FIELD_UNSIGNED)},
     {FIELD_INT(DocEpoch, timeline, FIELD_UNSIGNED)},
     {FIELD(LSN, DocEpoch, start)},
+    {FIELD_INT(DocEpoch, kept_from, FIELD_UNSIGNED)},
     {FIELD(BOOL, DocEpoch, settled)},
     {FIELD_INT(DocEpoch, primary, CODEC_SLOT)},
 };

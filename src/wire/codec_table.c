@@ -53,6 +53,7 @@ static const Field observation_field[] = {
     {FIELD(LSN, Observation, lsn)},
     {FIELD(LSN, Observation, replay_lsn)},
     {FIELD(LSN, Observation, oldest_lsn)},
+    {FIELD(BIG, Observation, size)},
     {FIELD_INT(Observation, upstream, CODEC_SLOT)},
     {FIELD_INT(Observation, upstream_epoch, FIELD_UNSIGNED)},
     {FIELD_INT(Observation, replay_lag_ms, FIELD_RANGE(-1, INT32_MAX))},
@@ -62,6 +63,16 @@ static const Field observation_field[] = {
     {FIELD(BOOL, Observation, fenced)},
 };
 static const FieldTable observation_table = FIELD_TABLE(observation_field);
+
+static const Field lost_field[] = {
+    {FIELD(BOOL, Lost, asks)},
+    {FIELD(LSN, Lost, fork)},
+    {FIELD(LSN, Lost, end)},
+    {FIELD_INT(Lost, transactions, FIELD_UNSIGNED)},
+    {FIELD_INT(Lost, last_us, CODEC_COUNT)},
+    {FIELD(BOOL, Lost, complete)},
+};
+static const FieldTable lost_table = FIELD_TABLE(lost_field);
 
 static const Field report_field[] = {
     {FIELD_SUB(Report, pg, observation_table)},
@@ -76,6 +87,7 @@ static const Field report_field[] = {
     {FIELD(BOOL, Report, silent)},
     {FIELD_INT(Report, rule, FIELD_RANGE(0, UINT8_MAX))}, /* a newer member may have more rules */
     {FIELD_INT(Report, failures, FIELD_RANGE(0, UINT8_MAX))},
+    {FIELD_SUB(Report, lost, lost_table)},
 };
 const FieldTable codec_table_report = FIELD_TABLE(report_field);
 
@@ -95,6 +107,7 @@ static const Field release_field[] = {
     {FIELD(LSN, Release, lsn)},
     {FIELD(BOOL, Release, forced)},
     {FIELD(BOOL, Release, accept_loss)},
+    {FIELD(BOOL, Release, keep)},
 };
 static const FieldTable release_table = FIELD_TABLE(release_field);
 
@@ -113,6 +126,7 @@ static const Field msg_field[] = {
     {FIELD_SUB(Msg, doc_id, doc_id_table)},
     {FIELD(BOOL, Msg, granted)},
     {FIELD(BOOL, Msg, frozen)},
+    {FIELD(BOOL, Msg, kept)},
     {FIELD(BOOL, Msg, want_fresh)},
     {FIELD_WORD(Msg, refusal, refusal_word, FIELD_RANGE(REFUSAL_NONE, REFUSALS - 1))},
     {FIELD_INT(Msg, lease_ms, CODEC_LEASE_MS)},
