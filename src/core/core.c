@@ -137,7 +137,7 @@ void core_init(Core *core, const CoreOptions *options, const Persist *persist, u
     core->now = core->started_at = *now;
     core->leader = MEMBER_NONE;
     core->rule_told = UINT8_MAX;
-    core->pg.upstream = MEMBER_NONE;
+    core->pg.upstream = core->streamed_from = MEMBER_NONE;
     core->led_at = core->pg_answered = core->pg_changed = core->stream_at = core->down_at = *now;
     core->writable_at = *now;
     core->told_epoch = persist->doc.epoch;

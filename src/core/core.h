@@ -402,11 +402,12 @@ typedef struct Core {
     struct {
         uint32_t timeline, epoch;
         Lsn fork;
-    } ancestor;        /* this timeline's WAL is part of that epoch's up to there; timeline 0: not known */
-    Lost lost;         /* what was saved of it */
-    MemberSet twice;   /* several members that run as a primary; 0: one at most */
-    Clock twice_since; /* since when these, and nothing stands against a choice between them */
-    Clock twice_seen;  /* when they were first seen, for the log */
+    } ancestor; /* this timeline's WAL is part of that epoch's up to there; timeline 0: not known */
+    Lost lost;  /* what was saved of it */
+    MemberNo streamed_from; /* before there was a document, and until the freeze for a vote */
+    MemberSet twice;        /* several members that run as a primary; 0: one at most */
+    Clock twice_since;      /* since when these, and nothing stands against a choice between them */
+    Clock twice_seen;       /* when they were first seen, for the log */
     MemberSet twice_told;
     bool settings_written; /* this process has set restart_after_crash */
     bool want_restart, want_clone, want_rejoin, want_reload;

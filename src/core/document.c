@@ -108,6 +108,10 @@ uint32_t document_own_epoch(const Core *core, uint32_t timeline)
 
     if (timeline != 0 && timeline == core->persist.stray_timeline)
         return 0;
+    /* The first primary had a double with the same number: whose WAL this is, is not known. */
+    if (core->persist.wal_epoch == 0 && doc->history_len > 0 && doc->history[0].epoch == 1 &&
+        doc->history[0].kept_from != 0 && timeline >= doc->history[0].kept_from)
+        return 0;
     return document_epoch_of(doc, timeline,
                              timeline == core->pg.timeline ? core->pg.timeline_start : LSN_NONE, newest);
 }
@@ -191,6 +195,7 @@ void document_take_over(const Core *core, Document *doc)
         doc->system_identifier = core->pg.system_identifier;
         row.timeline = core->pg.timeline > 0 ? core->pg.timeline : 1;
         row.settled = core->pg.state == PG_PRIMARY;
+        row.kept_from = resolve_has_double(core) ? row.timeline : 0;
     } else {
         row.parent = candidate_is_kept(core) ? 0 : mine.epoch;
         row.timeline = next_timeline(core);
@@ -204,7 +209,8 @@ void document_take_over(const Core *core, Document *doc)
     /* What was decided, was of the epoch before; who keeps one side gives up all others. */
     doc->discard = 0;
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && doc->member[no].kind == MEMBER_DATA && (core->keep || row.kept_from != 0))
+        if (no != core->self && doc->member[no].kind == MEMBER_DATA &&
+            (core->keep || (row.epoch > 1 && row.kept_from != 0)))
             doc->discard = (MemberSet) (doc->discard | 1u << no);
     /* Who may hold what was acknowledged still may, the former primary included. */
     if (!doc->synchronous || core->accept_loss || (row.parent == 0 && row.epoch > 1)) {
@@ -260,6 +266,10 @@ void document_adopt(Core *core, const Document *doc)
     if (doc->id.term > core->ordered_term)
         election_end_order(core);
     view_align(core, &old);
+    /* What it streamed until it voted was this very primary's. */
+    if (old.epoch == 0 && doc->epoch == 1 && core->persist.wal_epoch == 0 &&
+        core->streamed_from != MEMBER_NONE && core->streamed_from == doc->primary)
+        core->persist.wal_epoch = 1;
     if (old.epoch != doc->epoch) {
         core->inspected = core->diverged = core->wal_saved = core->rewind_failed = core->fork_known = false;
         core->lost = (Lost){0};

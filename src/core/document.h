@@ -43,8 +43,8 @@ typedef struct DocEpoch {
                           although it continues none */
     uint32_t timeline; /* claimed at first, the real one once settled */
     Lsn start;         /* where it leaves its parent's WAL */
-    uint32_t kept_from; /* of one that an operator kept: timelines from this number on, up to its own, were
-                           never the cluster's; 0: it is another */
+    uint32_t kept_from; /* without a parent: another server may have timelines with these numbers, from this
+                           one up to its own, and they are not these; 0: none has */
     bool settled;       /* timeline and start were read from the promoted server */
     MemberNo primary;
 } DocEpoch;

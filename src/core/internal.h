@@ -209,6 +209,8 @@ bool resolve_refuses(const Core *core, const Msg *msg);
 bool resolve_needs_all(const Core *core);
 /* True while what this member has and the cluster does not must not be discarded. */
 bool resolve_asks(const Core *core);
+/* Another of the primaries has a timeline of the same number that left its parent at the same place. */
+bool resolve_has_double(const Core *core);
 Lost resolve_lost(const Core *core);
 void resolve_on_command(Core *core, Effects *out, const Command *command);
 /* The document's next change for members that wait, or have come back; false: none now. */

@@ -160,6 +160,19 @@ bool resolve_needs_all(const Core *core)
     return core->persist.doc.epoch == 0 && !core->keep && count(all_primaries(core)) > 1;
 }
 
+bool resolve_has_double(const Core *core)
+{
+    MemberSet set = all_primaries(core);
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        const Observation *pg = server_of(core, no);
+        if (no != core->self && (set >> no & 1) != 0 && pg->timeline == core->pg.timeline &&
+            pg->timeline_start == core->pg.timeline_start)
+            return true;
+    }
+    return false;
+}
+
 /* ---- What is seen ---- */
 
 static void list(const Core *core, MemberSet set, char *ret_text, size_t size)

@@ -263,6 +263,9 @@ static FactSet lineage_facts(const Core *core)
         Lsn reached = core->pg.state == PG_STANDBY ? core->pg.replay_lsn : mine.lsn;
         lineage = reached <= fork;
         diverged = diverged || reached > fork;
+    } else if (core->pg.state == PG_STANDBY && core->persist.wal_epoch == 0 && core->pg.streaming &&
+               core->pg.upstream == doc->primary) {
+        lineage = true; /* since before there was a document */
     } else if (core->pg.state == PG_STANDBY && core->pg.timeline != 0 && (known == 0 || mine.known)) {
         /* A timeline that no epoch has: somebody promoted this server behind our back; or its epoch is none
          * of the present one's ancestors. */

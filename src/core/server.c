@@ -155,6 +155,8 @@ void server_act(Core *core, Effects *out, ActionKind kind)
         core->ending = true;
         core->ending_since = core->now;
     }
+    if (kind == ACTION_FREEZE && core->persist.doc.epoch == 0 && core->pg.streaming)
+        core->streamed_from = core->pg.upstream;
     if (kind != ACTION_FREEZE) {
         core->freezing = false;
         vote_refuse_pending(core, out);

@@ -287,6 +287,10 @@ void check_step(Cluster *c, int no)
     /* The operator's order is the permission, not what the core makes of it. */
     if (leads && node->core.accept_loss && c->now_us - c->seen.order_us < ORDER_US)
         c->seen.accepted_epoch = doc->epoch;
+    /* Whoever was chosen to be kept is so until it was promoted, however long that takes. */
+    const DocEpoch *last = document_last(doc);
+    if (leads && c->seen.resolved && last != NULL && last->epoch > 1 && last->parent == 0 && !last->settled)
+        c->seen.accepted_epoch = doc->epoch;
     check_in_force(c, no);
     if (leads)
         sync_check(c, no);

@@ -297,6 +297,7 @@ void cluster_failover(Cluster *c, int no, MemberNo target, bool accept_loss)
 void cluster_resolve(Cluster *c, int no, MemberNo target)
 {
     c->seen.order_us = c->now_us;
+    c->seen.resolved = true;
     cluster_command(c, no, COMMAND_RESOLVE, target);
 }
 

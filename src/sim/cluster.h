@@ -199,6 +199,8 @@ typedef struct Cluster {
     uint64_t seed;
     bool silent_checks;   /* a story in which two primaries are the point */
     bool adopts;          /* it begins with a cluster that runs, not with empty data directories */
+    uint32_t second;      /* and with a second primary, on a timeline of that number; 0: not */
+    bool keeps_other;     /* of what has to be asked for then, the side that does not lead is kept */
     bool contained;       /* a failure is kept in `failure`, and nothing ends */
     char failure[512];    /* "": none yet; nothing runs on after one */
     bool rough;           /* disks may tear and keep what they said had failed */
@@ -234,6 +236,7 @@ typedef struct Cluster {
         bool synchronous;        /* the newest document in force is */
         uint32_t epoch;          /* its */
         int64_t order_us;        /* when an operator said last that what others hold may be lost */
+        bool resolved;           /* and at least once, that a member's side is kept whatever others hold */
         uint32_t accepted_epoch; /* by that, and nobody was promoted in it yet; 0: none */
         bool promises[NODE_MAX]; /* the last that was in force there was */
         DocId checked[NODE_MAX]; /* by its node's last step */

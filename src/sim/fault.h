@@ -63,6 +63,7 @@
     X(SYNC_CHANGE,        "sync_change",        CLUSTER, 0,     "synchronous mode is turned on, off, strict, for more or fewer") \
     X(MEMBER_ADD,         "member_add",         CLUSTER, 0,     "a member is added") \
     X(MEMBER_REMOVE,      "member_remove",      CLUSTER, 0,     "a member is removed") \
+    X(RESOLVE,            "resolve",            MEMBER,  0,     "an operator says whose WAL is kept") \
     X(OPTIONS,            "options",            MEMBER,  0,     "a member's options change while it runs")
 /* clang-format on */
 
@@ -111,6 +112,11 @@ extern const FaultDoes fault_network_does[], fault_host_does[], fault_server_doe
 
 /* Strict mode cannot wait for more standbys than there may be: as many as there are, then. */
 void fault_fit_sync(Cluster *c);
+/*
+ * Says that a member's side is kept: that of one that waits for it (other) or the primary's; before there is
+ * a document one of the primaries'. False if nothing waits for an order.
+ */
+bool fault_resolve(Cluster *c, bool other);
 /* Tells the leader to end a pause, if there is one. */
 void fault_resume(Cluster *c);
 

@@ -124,6 +124,38 @@ static bool options(Sim *s, int no)
     return true;
 }
 
+/* Who waits for a decision, or -1. */
+static int asker_of(const Cluster *c)
+{
+    for (int no = 0; no < c->count; no++)
+        if (c->node[no].up && core_report(&c->node[no].core).lost.asks)
+            return no;
+    return -1;
+}
+
+bool fault_resolve(Cluster *c, bool other)
+{
+    int leader = leader_of(c), asker = asker_of(c), keep = other ? asker : leader;
+
+    for (int no = 0; no < c->count && leader < 0; no++) {
+        bool first = can_ask(c, no) && c->node[no].core.persist.doc.epoch == 0 &&
+                     c->node[no].server.state == PG_PRIMARY;
+        if (first && (keep < 0 || other))
+            keep = no;
+    }
+    if (keep < 0 || (leader >= 0 && asker < 0) || !can_ask(c, keep))
+        return false;
+    int whom = leader >= 0 ? leader : keep;
+    cluster_resolve(c, whom, cluster_slot(c, &c->node[whom].core.persist.doc, keep));
+    return true;
+}
+
+static bool resolve(Sim *s, int no)
+{
+    (void) no;
+    return fault_resolve(s->c, fault_draw(s, 2) != 0);
+}
+
 /* The same file everywhere, and a reload. */
 static void set_sync(Cluster *c, SyncMode mode, uint8_t k)
 {
@@ -203,6 +235,7 @@ const FaultDoes fault_operator_does[] = {
     {FAULT_RELOAD, reload, NULL},
     {FAULT_REJOIN, rejoin, NULL},
     {FAULT_CLONE, clone, NULL},
+    {FAULT_RESOLVE, resolve, NULL},
     {FAULT_OPTIONS, options, NULL},
     {FAULTS, NULL, NULL},
 };

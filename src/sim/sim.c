@@ -29,8 +29,12 @@ static void begin(Cluster *c)
         }
     if (c->adopts)
         cluster_servers(c);
+    if (c->adopts && c->second != 0)
+        cluster_second_primary(c, 1, c->second);
     for (int no = 0; no < c->count; no++)
         cluster_start_agent(c, no);
+    for (int s = 0; c->second != 0 && s < BEGIN_MS / 5000 && !cluster_heals(c, 5000); s++)
+        fault_resolve(c, c->keeps_other && s == 0);
     if (!cluster_heals(c, BEGIN_MS))
         check_failed(c, INVARIANT_ELECTS, "the cluster does not begin: %s", cluster_lacks(c));
     cluster_run(c, SETTLE_MS);
@@ -165,6 +169,8 @@ static void heal(Sim *s)
         resume(c, ms);
         fault_fit_sync(c);
         order_failover(c, ms);
+        if (ms >= HEAL_MS / 4 && ms % 5000 == 0)
+            fault_resolve(c, c->keeps_other && ms % 10000 == 0);
         cluster_run(c, 500);
         fault_mend(s, false);
         if (is_healed(c)) {

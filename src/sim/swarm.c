@@ -108,7 +108,7 @@ int swarm_standbys(const Cluster *c)
 /* The configuration's own, and faults only: no orders that nobody there may think of. */
 static void take_members(Cluster *c, Mix *mix, const SimMembers *members)
 {
-    static const FaultId orders[] = {FAULT_FAILOVER,    FAULT_PAUSE,      FAULT_OPTIONS,
+    static const FaultId orders[] = {FAULT_FAILOVER,    FAULT_PAUSE,      FAULT_OPTIONS,      FAULT_RESOLVE,
                                      FAULT_SYNC_CHANGE, FAULT_MEMBER_ADD, FAULT_MEMBER_REMOVE};
 
     cluster_members(c, members->member, members->count);
@@ -119,6 +119,21 @@ static void take_members(Cluster *c, Mix *mix, const SimMembers *members)
     }
     if (mix->total == 0)
         mix->total = mix->weight[FAULT_HOST_KILLED] = 1;
+}
+
+/* Two primaries at the beginning, and whether an operator is asked. */
+static void draw_resolve(Cluster *c, uint64_t *rng)
+{
+    bool ask = below(rng, 3) == 0;
+    bool second = c->adopts && below(rng, 3) == 0;
+
+    c->second = second ? (uint32_t) (1 + below(rng, 3)) : 0;
+    c->keeps_other = below(rng, 2) == 0;
+    for (int no = 0; no < c->count; no++) {
+        c->node[no].options.resolve_ask = ask;
+        c->node[no].options.resolve_after_ms = 2000;
+        c->node[no].server.size = below(rng, 3) * 1000;
+    }
 }
 
 Cluster *swarm_cluster(const SimOptions *options, Mix *ret_mix)
@@ -146,5 +161,7 @@ Cluster *swarm_cluster(const SimOptions *options, Mix *ret_mix)
     c->codec_rng = rng_next(&rng);
     c->codec_every = options->code_all ? 1 : 256;
     c->adopts = below(&rng, 3) != 0;
+    if (members == NULL)
+        draw_resolve(c, &rng);
     return c;
 }

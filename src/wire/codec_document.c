@@ -100,6 +100,9 @@ static bool check_history(const Document *doc, Err *err)
         if (row->epoch <= newest || row->parent >= row->epoch)
             return err_set(err, ERR_PROTOCOL, "history: epoch %u with parent %u is out of order", row->epoch,
                            row->parent);
+        if (row->kept_from != 0 && row->parent != 0)
+            return err_set(err, ERR_PROTOCOL, "history: epoch %u was kept, and has parent %u", row->epoch,
+                           row->parent);
         newest = row->epoch;
     }
     return newest == doc->epoch ||

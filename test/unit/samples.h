@@ -86,6 +86,7 @@ static inline void sample_report(Report *ret)
     pg->lsn = sample_u64();
     pg->replay_lsn = sample_u64();
     pg->oldest_lsn = sample_u64();
+    pg->size = sample_u64();
     pg->upstream = sample_slot();
     pg->upstream_epoch = sample_u32();
     pg->replay_lag_ms = (int32_t) ((int64_t) sample_to((uint64_t) INT32_MAX + 1) - 1);
@@ -107,6 +108,12 @@ static inline void sample_report(Report *ret)
     ret->disk_failed = sample_bool();
     ret->silent = sample_bool();
     ret->rule = (RuleId) sample_to(255);
+    ret->lost.asks = sample_bool();
+    ret->lost.fork = sample_u64();
+    ret->lost.end = sample_u64();
+    ret->lost.transactions = sample_u32();
+    ret->lost.last_us = (int64_t) sample_count();
+    ret->lost.complete = sample_bool();
 }
 
 static inline void sample_member(DocMember *ret, int no)

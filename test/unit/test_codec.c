@@ -77,6 +77,7 @@ static void fill_longest(Persist *ret)
     ret->doc.system_identifier = UINT64_MAX;
     ret->doc.primary = MEMBER_MAX - 1;
     ret->doc.sync_set = 1 << (MEMBER_MAX - 1);
+    ret->doc.discard = 1 << (MEMBER_MAX - 1);
     ret->doc.synchronous = true;
     ret->doc.heartbeat_ms = 20000;
     ret->doc.pause_until_us = JSON_NUMBER_MAX;
@@ -84,7 +85,12 @@ static void fill_longest(Persist *ret)
     ret->doc.history_len = DOC_HISTORY_MAX;
     for (uint32_t i = 0; i < DOC_HISTORY_MAX; i++) {
         uint32_t epoch = UINT32_MAX - DOC_HISTORY_MAX + 1 + i;
-        ret->doc.history[i] = (DocEpoch){epoch, epoch - 1, UINT32_MAX, UINT64_MAX, true, 8};
+        ret->doc.history[i] = (DocEpoch){.epoch = epoch,
+                                         .timeline = UINT32_MAX,
+                                         .start = UINT64_MAX,
+                                         .kept_from = UINT32_MAX,
+                                         .settled = true,
+                                         .primary = 8};
     }
     for (int i = 0; i < MEMBER_MAX; i++) {
         DocMember *member = &ret->doc.member[i];
