@@ -269,7 +269,7 @@ bool resolve_step(Core *core, Document *doc)
     /* It has come back: what it may write later is another matter. */
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
         if ((doc->discard >> no & 1) != 0 && no != core->self && view_is_fresh(core, no) &&
-            core->peer[no].report.pg.streaming && !core->peer[no].report.lost.asks)
+            core->peer[no].report.pg.streaming && core->peer[no].report.wal_epoch == doc->epoch)
             doc->discard = (MemberSet) (doc->discard & ~(1u << no));
     return doc->discard != before;
 }

@@ -249,6 +249,7 @@ static void set_options(Cluster *c, int data)
         .lease_ms = 1000,
         .heartbeat_ms = 200,
         .drift_ppm = 1000,
+        .resolve_after_ms = 2000,
         .margin_ms = 30,
         .unresponsive_ms = 5000,
         .brownout_ms = 10000,

@@ -19,6 +19,7 @@ extern const Story stories_late[];
 extern const Story stories_members[];
 extern const Story stories_change[];
 extern const Story stories_fence[];
+extern const Story stories_primaries[];
 
 /* Ends the run unless the condition holds. */
 #define EXPECT(c, condition)                                                                                 \
