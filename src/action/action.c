@@ -203,6 +203,8 @@ void actions_set_options(Actions *actions, const ActionsOptions *o)
     for (size_t i = 0; i < RUNS_COUNT; i++)
         copy(s->command[i], sizeof s->command[i], o->command[i], "");
     take_secrets(actions, o);
+    s->lost_keep = o->lost_keep > 0 ? o->lost_keep : ACT_LOST_KEEP;
+    s->lost_keep_bytes = o->lost_keep_bytes > 0 ? o->lost_keep_bytes : ACT_LOST_KEEP_BYTES;
     s->start_timeout_ms = time_or(o->start_timeout_ms, ACT_START_TIMEOUT_MS);
     s->stop_timeout_ms = time_or(o->stop_timeout_ms, ACT_STOP_TIMEOUT_MS);
     s->freeze_timeout_ms = time_or(o->freeze_timeout_ms, ACT_FREEZE_TIMEOUT_MS);

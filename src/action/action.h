@@ -32,6 +32,8 @@ typedef struct ActionRequest {
     uint32_t timeline; /* PROMOTE: the number to arrive at, 0: any; INSPECT, SAVE_WAL: the one the WAL is read
                           on */
     Lsn fork;          /* INSPECT, SAVE_WAL: where the WAL leaves the cluster's */
+    bool ask_fork;     /* INSPECT: that is not known, and the server at host may tell */
+    uint32_t shared;   /* INSPECT with ask_fork: the newest timeline that both can have */
     /* synchronous_standby_names. SET_NAMES: NULL takes away what was set; START_STANDBY, PROMOTE: written
      * along, NULL leaves them as they are. */
     const char *names;
@@ -48,8 +50,14 @@ typedef struct ActionOutcome {
     bool diverged;    /* INSPECT: there is WAL past the fork */
     bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
     bool wal_missing; /* INSPECT, REWIND, SAVE_WAL: it cannot be told, or done, because WAL is gone */
+    bool fork_known;  /* INSPECT with ask_fork: the histories of timelines tell the fork, */
+    Lsn fork;         /* there (UINT64_MAX: all here is part of the other's), */
+    uint32_t fork_timeline; /* on this timeline; */
+    bool numbers_lie; /* by their numbers alone they would seem to part later */
+    bool complete;    /* SAVE_WAL: all from a known fork on was saved, and is counted */
+    int64_t last_commit_us; /* SAVE_WAL: of the last commit, wall clock; 0: none, or not known */
     Lsn lsn; /* FREEZE: position; STOP_FAST: end of the shutdown checkpoint (LSN_NONE: there is none);
-                PROMOTE: where the new timeline begins; INSPECT: the end of WAL */
+                PROMOTE: where the new timeline begins; INSPECT, SAVE_WAL: the end of WAL */
     uint32_t timeline;     /* FREEZE: of the position; PROMOTE: the new one; INSPECT: the newest with WAL */
     uint64_t bytes;        /* SAVE_WAL: of WAL past the fork */
     uint32_t transactions; /* SAVE_WAL: commits past the fork */
@@ -77,6 +85,8 @@ typedef struct ActionsOptions {
     const char *fence_file;          /* for the extension, if the server loads it; "": none */
     uint16_t port;                   /* this member's PostgreSQL port; 0: whatever the configuration says */
     bool use_slots;
+    uint32_t lost_keep;       /* copies of saved WAL at most; 0: the default below, as for bytes */
+    uint64_t lost_keep_bytes;
     int64_t start_timeout_ms; /* 0 in any of these: the default below */
     int64_t stop_timeout_ms;
     int64_t freeze_timeout_ms;
@@ -89,6 +99,8 @@ typedef struct ActionsOptions {
         member_host[ACTIONS_MEMBERS_MAX]; /* INITDB: hosts of the data members, for pg_hba.conf; NULL: none */
 } ActionsOptions;
 
+#define ACT_LOST_KEEP             10
+#define ACT_LOST_KEEP_BYTES       ((uint64_t) 1 << 30)
 #define ACT_START_TIMEOUT_MS      300000
 #define ACT_STOP_TIMEOUT_MS       60000
 #define ACT_KILL_TIMEOUT_MS       30000

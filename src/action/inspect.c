@@ -6,6 +6,8 @@
  */
 #include "action/inspect.h"
 
+#include "action/fork.h"
+
 #include "sys/file.h"
 
 #include <stdio.h>
@@ -156,7 +158,7 @@ static void on_control(Run *run)
 
 void inspect_wal(Run *run, RunStep *then)
 {
-    InspectData *data = run_alloc_data(run, sizeof *data);
+    InspectData *data = run->data != NULL ? run->data : run_alloc_data(run, sizeof *data);
 
     data->then = then;
     if (run_status(run)->postmaster != 0)
@@ -217,6 +219,10 @@ static void on_inspected(Run *run)
         o->diverged = true;
         because = "it has WAL of a later timeline";
     }
+    if (o->fork_known && o->fork_timeline != run->request.timeline) {
+        o->diverged = true;
+        because = "it has WAL of a timeline that the primary does not have";
+    }
     /* Without the fork's segment: all there is ends before it, or what was there is gone. */
     if (!data->has_fork && (data->range.count == 0 || data->range.first > fork))
         o->wal_missing = true;
@@ -228,8 +234,17 @@ static void on_inspected(Run *run)
                o->diverged ? "diverged" : "not diverged", because[0] != '\0' ? ", " : "", because);
 }
 
+static void on_fork(Run *run)
+{
+    inspect_wal(run, on_inspected);
+}
+
 void inspect_begin(Run *run)
 {
     run_set_deadline(run, WALDUMP_MS);
-    inspect_wal(run, on_inspected);
+    run_alloc_data(run, sizeof(InspectData));
+    if (run->request.ask_fork && run->host[0] != '\0' && run_status(run)->postmaster == 0)
+        fork_ask(run, on_fork);
+    else
+        on_fork(run);
 }

@@ -4,7 +4,10 @@
 #ifndef PGVIGIL_ACTION_INSPECT_H
 #define PGVIGIL_ACTION_INSPECT_H
 
+#include "action/legs.h"
+#include "action/lost.h"
 #include "action/run.h"
+#include "pg/timeline.h"
 #include "pg/wal.h"
 
 /* What was found, in run->data. */
@@ -13,6 +16,11 @@ typedef struct InspectData {
     bool has_fork;  /* the segment that holds the fork is there */
     Lsn end;        /* of the last valid record on the request's timeline; LSN_NONE: it has no segment */
     bool past_fork; /* a valid record starts at or behind the fork */
+
+    /* fork.c: the primary's timelines, its present one last */
+    TimelineEntry theirs[TIMELINE_MAX];
+    int theirs_count;
+    RunStep *then_fork;
 
     /* while a program's output is read */
     Lsn record; /* start of the last record seen */
@@ -23,9 +31,12 @@ typedef struct InspectData {
 
     /* save.c */
     char directory[DATADIR_PATH_LEN + 64], unfinished[DATADIR_PATH_LEN + 96];
-    Buf report; /* freed at the end of the action */
-    uint32_t commits;
-    bool uncounted; /* commits is not how many there are */
+    Leg leg[LEGS_MAX]; /* of the WAL behind the fork */
+    int legs, at;      /* at: the one that is being read */
+    bool complete;     /* every segment from the fork on is there */
+    LostReport *report; /* freed at the end of the action */
+    bool uncounted;     /* not every record could be read */
+    bool saved_before;  /* directory has the very same WAL */
     uint32_t copied;
 } InspectData;
 

@@ -39,6 +39,8 @@ typedef struct ActionSettings {
     char command[RUNS_COUNT][WORDS_LINE_LEN];
     uint16_t port;
     bool use_slots;
+    uint32_t lost_keep;
+    uint64_t lost_keep_bytes;
     int64_t start_timeout_ms, stop_timeout_ms, freeze_timeout_ms, promote_timeout_ms, checkpoint_timeout_ms;
     int64_t rewind_timeout_ms, clone_timeout_ms, restore_promote_ms, restore_start_ms;
     char member_host[ACTIONS_MEMBERS_MAX][ACT_HOST_LEN];

@@ -2,7 +2,8 @@
  * save.c: the WAL that the cluster does not have is copied aside, with a report of the transactions in it.
  *
  * A copy is made under another name and renamed when it is complete and on disk: a directory of the final
- * name is always whole. Older copies are removed beyond SAVE_KEEP or SAVE_KEEP_BYTES, the newest never.
+ * name is always whole. Older copies are removed beyond lost_keep or lost_keep_size, the newest never; the same
+ * WAL is not copied twice.
  */
 #include "action/inspect.h"
 #include "sys/clock.h"
@@ -16,10 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SAVE_KEEP        10
-#define SAVE_KEEP_BYTES  ((uint64_t) 1 << 30)
 #define SAVE_MS          3600000
-#define REPORT_BYTES_MAX ((size_t) 4 << 20)
+#define HEADER_MAX       4096
 #define UNFINISHED       ".unfinished"
 #define SAVED_MAX        256
 
@@ -80,11 +79,12 @@ static void remove_old(const Run *run, const char *parent)
     qsort(saved, count, sizeof saved[0], by_name);
     for (size_t i = 0; i < count; i++) {
         bytes += saved[i].bytes;
-        if (i == 0 || (i < SAVE_KEEP && bytes <= SAVE_KEEP_BYTES))
+        if (i == 0 || (i < run->settings.lost_keep && bytes <= run->settings.lost_keep_bytes))
             continue;
         snprintf(path, sizeof path, "%.1000s/%.79s", parent, saved[i].name);
-        run_log_destructive(run, "what=saved_wal path=%s reason=\"more than %d copies or %llu MB\"", path,
-                            SAVE_KEEP, (unsigned long long) (SAVE_KEEP_BYTES >> 20));
+        run_log_destructive(run, "what=saved_wal path=%s reason=\"more than %u copies or %llu MB\"", path,
+                            (unsigned) run->settings.lost_keep,
+                            (unsigned long long) (run->settings.lost_keep_bytes >> 20));
         file_remove_tree(path, NULL);
     }
 }
@@ -104,17 +104,52 @@ static bool copy_file(Run *run, const char *name, Err *err)
     return file_copy(from, to, err);
 }
 
-/* Everything that may hold a part of it: segments from the fork on, of this timeline and later ones, and
- * histories. */
+/* Segments from the fork on, of the timelines that the WAL runs along, and of later ones. */
+static bool is_wanted(const Run *run, uint32_t timeline, uint64_t segment)
+{
+    const InspectData *data = run->data;
+    uint32_t size = run->control.wal_segment_size;
+
+    if (segment < run->request.fork / size)
+        return false;
+    if (timeline >= run->request.timeline)
+        return timeline > run->request.timeline || segment <= data->range.last;
+    for (int i = 0; i < data->legs; i++)
+        if (data->leg[i].timeline == timeline && segment <= data->leg[i].to / size)
+            return true;
+    return false;
+}
+
+/* The first leg's first segment is there: nothing of it is gone. */
+static bool find_legs(Run *run, Err *err)
+{
+    InspectData *data = run->data;
+    const ActionSettings *s = &run->settings;
+    uint32_t size = run->control.wal_segment_size;
+    WalRange range;
+    bool whole;
+
+    if (run->request.fork == LSN_NONE)
+        return true;
+    if (!legs_find(s->data_directory, run->request.timeline, run->request.fork, data->leg, &data->legs, &whole,
+                   err) ||
+        !wal_range(s->data_directory, size, data->leg[0].timeline, &range, err))
+        return false;
+    uint64_t first = data->leg[0].from / size;
+    data->complete = whole && range.count > 0 && range.first <= first && first <= range.last;
+    return true;
+}
+
+/* Everything that may hold a part of it, and histories. */
 static bool copy_wal(Run *run, Err *err)
 {
     InspectData *data = run->data;
     char wal[DATADIR_PATH_LEN + 32];
     uint32_t size = run->control.wal_segment_size, timeline;
-    uint64_t segment, first = run->request.fork / size;
+    uint64_t segment;
     bool ok = true;
 
-    if (!dir_make(data->unfinished, 0700, err))
+    if (!find_legs(run, err) || !dir_make(data->unfinished, 0700, err))
         return false;
     snprintf(wal, sizeof wal, "%s/pg_wal", run->settings.data_directory);
     DIR *dir = opendir(wal);
@@ -123,9 +158,7 @@ static bool copy_wal(Run *run, Err *err)
     for (struct dirent *entry; ok && (entry = readdir(dir)) != NULL;) {
         const char *name = entry->d_name;
         bool history = strlen(name) == 16 && strcmp(name + 8, ".history") == 0;
-        bool wanted = wal_parse_name(name, size, &timeline, &segment) && segment >= first &&
-                      (timeline > run->request.timeline ||
-                       (timeline == run->request.timeline && segment <= data->range.last));
+        bool wanted = wal_parse_name(name, size, &timeline, &segment) && is_wanted(run, timeline, segment);
         if (history || wanted)
             ok = copy_file(run, name, err);
     }
@@ -135,53 +168,57 @@ static bool copy_wal(Run *run, Err *err)
 
 /* ---- The report ---- */
 
-/* "rmgr: Transaction len ..., tx: 737, lsn: 0/..., prev 0/..., desc: COMMIT 2026-11-20 21:05:11.123456 UTC;
- * ..." */
-static void on_transaction(Run *run, const char *line)
+static void on_record(Run *run, const char *line)
 {
     InspectData *data = run->data;
-    const char *tx = strstr(line, ", tx:"), *lsn = strstr(line, ", lsn: "),
-               *desc = strstr(line, "desc: COMMIT");
-    unsigned xid;
 
-    if (tx == NULL || lsn == NULL || desc == NULL || sscanf(tx, ", tx: %u", &xid) != 1)
-        return;
-    data->commits++;
-    if (data->report.len > REPORT_BYTES_MAX)
-        return;
-    desc += strlen("desc: COMMIT");
-    desc += strspn(desc, "_PREPARED ");
-    buf_printf(&data->report, "xid=%u lsn=%.*s time=\"%.*s\"\n", xid, (int) strcspn(lsn + 7, ","), lsn + 7,
-               (int) strcspn(desc, ";"), desc);
+    lost_line(data->report, line);
+}
+
+/* The lines that say what the copy is; "same" is all that tells it from another. */
+static void write_header(const Run *run, const char *same, Buf *text)
+{
+    const InspectData *data = run->data;
+    char commits[32] = "not counted", now[CLOCK_TEXT_LEN], last[CLOCK_TEXT_LEN] = "-", fork[LSN_TEXT_LEN];
+
+    if (!data->uncounted)
+        snprintf(commits, sizeof commits, "%u", (unsigned) run->outcome.transactions);
+    if (run->outcome.last_commit_us != 0)
+        clock_format_utc(run->outcome.last_commit_us, last, sizeof last);
+    lsn_format(run->request.fork, fork);
+    clock_format_utc(clock_now().wall_us, now, sizeof now);
+    buf_printf(text,
+               "WAL that the cluster does not have, saved before it was discarded\n"
+               "saved=%s member=%s epoch=%u timeline=%u system_identifier=%llu\n"
+               "%s bytes=%llu commits=%s last=%s complete=%s files=%u\n"
+               "Look into it with: pg_waldump -p . -t %u -s %s\n\n",
+               now, run->settings.name, (unsigned) run->request.epoch, (unsigned) run->request.timeline,
+               (unsigned long long) run->control.system_identifier, same, (unsigned long long) run->outcome.bytes,
+               commits, last, run->outcome.complete ? "yes" : "no", (unsigned) data->copied,
+               (unsigned) run->request.timeline, fork);
+}
+
+static void format_same(const Run *run, char *ret_text, size_t size)
+{
+    const InspectData *data = run->data;
+    char fork[LSN_TEXT_LEN], end[LSN_TEXT_LEN];
+
+    lsn_format(run->request.fork, fork);
+    lsn_format(data->end, end);
+    snprintf(ret_text, size, "fork=%s end=%s", fork, end);
 }
 
 static bool finish_copy(Run *run, Err *err)
 {
     InspectData *data = run->data;
-    char path[DATADIR_PATH_LEN + 128], parent[DATADIR_PATH_LEN + 64], fork[LSN_TEXT_LEN], end[LSN_TEXT_LEN];
-    char now[CLOCK_TEXT_LEN];
+    char path[DATADIR_PATH_LEN + 128], parent[DATADIR_PATH_LEN + 64], same[2 * LSN_TEXT_LEN + 16];
+    const Buf *report = data->report != NULL ? lost_text(data->report) : NULL;
     Buf text = {0};
 
-    char commits[32] = "not counted";
-
-    if (!data->uncounted)
-        snprintf(commits, sizeof commits, "%u", (unsigned) data->commits);
-    lsn_format(run->request.fork, fork);
-    lsn_format(data->end, end);
-    clock_format_utc(clock_now().wall_us, now, sizeof now);
-    buf_printf(&text,
-               "WAL that the cluster does not have, saved before it was discarded\n"
-               "saved=%s member=%s epoch=%u timeline=%u system_identifier=%llu\n"
-               "fork=%s end=%s bytes=%llu commits=%s files=%u\n"
-               "Look into it with: pg_waldump -p . -t %u -s %s\n\n",
-               now, run->settings.name, (unsigned) run->request.epoch, (unsigned) run->request.timeline,
-               (unsigned long long) run->control.system_identifier, fork, end,
-               (unsigned long long) run->outcome.bytes, commits, (unsigned) data->copied,
-               (unsigned) run->request.timeline, fork);
-    if (data->report.data != NULL)
-        buf_add(&text, data->report.data, data->report.len);
-    if (data->report.len > REPORT_BYTES_MAX)
-        buf_puts(&text, "... and more\n");
+    format_same(run, same, sizeof same);
+    write_header(run, same, &text);
+    if (report != NULL && report->data != NULL)
+        buf_add(&text, report->data, report->len);
     snprintf(path, sizeof path, "%s/report.txt", data->unfinished);
     snprintf(parent, sizeof parent, "%s/diverged/%s", run->settings.state_directory, run->settings.cluster);
     bool ok = file_write_atomic(path, text.data != NULL ? text.data : "", text.len, 0600, err);
@@ -198,52 +235,142 @@ static void on_finished(Run *run)
 {
     InspectData *data = run->data;
 
-    buf_done(&data->report);
+    lost_free(data->report);
+    data->report = NULL;
     if (!run->ok)
         run_end_error(run, "cannot save the WAL");
     else
         run_end_ok(run, "%.150s%s", data->directory, data->uncounted ? " (commits not counted)" : "");
 }
 
+static void dump_next(Run *run);
+
 static void on_dumped(Run *run)
 {
     InspectData *data = run->data;
 
     /* What is saved is saved, and must not be told to hold nothing. */
-    data->uncounted = !inspect_ran(run);
-    run->outcome.transactions = data->commits;
-    run_work(run, finish_copy, on_finished);
+    data->uncounted = data->uncounted || !inspect_ran(run);
+    data->at++;
+    dump_next(run);
 }
 
-static void on_copied(Run *run)
+/* One leg after the other, then the report is written. */
+static void dump_next(Run *run)
 {
     static const char *const env[] = {"LC_ALL=C", "LANGUAGE=C", "TZ=UTC", NULL};
     InspectData *data = run->data;
     char program[DATADIR_PATH_LEN + 32], start[LSN_TEXT_LEN], end[LSN_TEXT_LEN], timeline[16];
+    uint32_t size = run->control.wal_segment_size;
 
-    if (!run->ok) {
-        run_end_error(run, "cannot save the WAL");
-        return;
-    }
-    if (run->request.fork == LSN_NONE) {
-        data->uncounted = true;
+    if (data->at == data->legs) {
+        LostTotals totals = lost_totals(data->report);
+        run->outcome.transactions = totals.commits;
+        run->outcome.last_commit_us = totals.last_us;
+        run->outcome.complete = data->complete && !data->uncounted;
         run_work(run, finish_copy, on_finished);
         return;
     }
+    const Leg *leg = &data->leg[data->at];
+    bool last = data->at == data->legs - 1;
     snprintf(program, sizeof program, "%s/pg_waldump", run->bin);
-    snprintf(timeline, sizeof timeline, "%u", (unsigned) run->request.timeline);
-    lsn_format(run->request.fork, start);
-    lsn_format((data->range.last + 1) * run->control.wal_segment_size, end);
-    const char *argv[] = {program, "-p", data->unfinished, "-t", timeline, "-s", start, "-e",
-                          end,     "-r", "Transaction",    NULL};
-    run_exec(run, argv, env, SAVE_MS, false, on_transaction, on_dumped);
+    snprintf(timeline, sizeof timeline, "%u", (unsigned) leg->timeline);
+    lsn_format(leg->from, start);
+    lsn_format(last ? (data->range.last + 1) * size : leg->to, end);
+    const char *argv[] = {program, "-p", data->unfinished, "-t", timeline, "-s", start, "-e", end, NULL};
+    run_exec(run, argv, env, SAVE_MS, false, on_record, on_dumped);
 }
+
+static void on_copied(Run *run)
+{
+    InspectData *data = run->data;
+
+    if (!run->ok) {
+        run_end_error(run, "cannot save the WAL");
+    } else if (run->request.fork == LSN_NONE) {
+        data->uncounted = true;
+        run_work(run, finish_copy, on_finished);
+    } else {
+        data->report = lost_new();
+        dump_next(run);
+    }
+}
+
+/* ---- The same WAL, saved before ---- */
+
+/* What the header of that copy says, if it is of this WAL. */
+static bool read_header(Run *run, const char *path, const char *same)
+{
+    char text[HEADER_MAX], *line, *last;
+    FILE *file = fopen(path, "r");
+    unsigned commits;
+
+    if (file == NULL)
+        return false;
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = '\0';
+    line = strstr(text, same);
+    if (line == NULL || line == text || line[-1] != '\n' || line[strlen(same)] != ' ')
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    char *number = strstr(line, " commits=");
+    /* One that could not be counted then is tried again. */
+    if (number == NULL || sscanf(number, " commits=%u", &commits) != 1)
+        return false;
+    last = strstr(line, " last=");
+    run->outcome.transactions = commits;
+    run->outcome.last_commit_us = last != NULL ? lost_parse_time(last + strlen(" last=")) : 0;
+    run->outcome.complete = strstr(line, " complete=yes") != NULL;
+    return true;
+}
+
+/* An agent that is started again inspects again: no reason for another copy, which might push out an older one. */
+static bool look_for_same(Run *run, Err *err)
+{
+    InspectData *data = run->data;
+    char parent[DATADIR_PATH_LEN + 64], path[DATADIR_PATH_LEN + 400], same[2 * LSN_TEXT_LEN + 16], suffix[40];
+
+    (void) err;
+    format_same(run, same, sizeof same);
+    snprintf(suffix, sizeof suffix, "Z_e%u_t%u", (unsigned) run->request.epoch, (unsigned) run->request.timeline);
+    snprintf(parent, sizeof parent, "%s/diverged/%s", run->settings.state_directory, run->settings.cluster);
+    DIR *dir = opendir(parent);
+    if (dir == NULL)
+        return true;
+    for (struct dirent *entry; !data->saved_before && (entry = readdir(dir)) != NULL;) {
+        const char *end = strstr(entry->d_name, suffix);
+        if (end == NULL || end[strlen(suffix)] != '\0')
+            continue;
+        snprintf(path, sizeof path, "%.1100s/%.255s/report.txt", parent, entry->d_name);
+        data->saved_before = read_header(run, path, same);
+        if (data->saved_before)
+            snprintf(data->directory, sizeof data->directory, "%.1020s/%.79s", parent, entry->d_name);
+    }
+    closedir(dir);
+    return true;
+}
+
+static void begin_copy(Run *run);
+
+static void on_looked(Run *run)
+{
+    const InspectData *data = run->data;
+
+    if (data->saved_before)
+        run_end_ok(run, "%.150s (saved before)", data->directory);
+    else
+        begin_copy(run);
+}
+
+/* ---- The action ---- */
 
 static void on_stopped(Run *run)
 {
     InspectData *data = run->data;
 
-    buf_done(&data->report);
+    lost_free(data->report);
+    data->report = NULL;
     run_end_failed(run, "not done within its time");
 }
 
@@ -273,10 +400,11 @@ static void on_inspected(Run *run)
     if (!data->has_fork && run->outcome.bytes > 0)
         run->outcome.wal_missing = true;
     if (run->outcome.bytes == 0 && data->range.highest_timeline <= run->request.timeline) {
+        run->outcome.complete = true;
         run_end_ok(run, "nothing to save");
         return;
     }
-    begin_copy(run);
+    run_work(run, look_for_same, on_looked);
 }
 
 static void on_control(Run *run)

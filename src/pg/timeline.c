@@ -69,6 +69,19 @@ bool timeline_read(const char *data_directory, uint32_t timeline, TimelineEntry 
     return true;
 }
 
+int timeline_common(const TimelineEntry *a, int a_count, const TimelineEntry *b, int b_count, uint32_t newest)
+{
+    int common = -1;
+
+    for (int i = 0; i < a_count && i < b_count; i++) {
+        bool same_begin = i == 0 || a[i - 1].end == b[i - 1].end;
+        if (a[i].timeline != b[i].timeline || !same_begin || a[i].timeline > newest)
+            break;
+        common = i;
+    }
+    return common;
+}
+
 bool timeline_start(const char *data_directory, uint32_t timeline, Lsn *ret_start, Err *err)
 {
     TimelineEntry entries[TIMELINE_MAX];
