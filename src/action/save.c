@@ -345,7 +345,7 @@ static bool look_for_same(Run *run, Err *err)
         snprintf(path, sizeof path, "%.1100s/%.255s/report.txt", parent, entry->d_name);
         data->saved_before = read_header(run, path, same);
         if (data->saved_before)
-            snprintf(data->directory, sizeof data->directory, "%.1020s/%.79s", parent, entry->d_name);
+            snprintf(data->directory, sizeof data->directory, "%.1000s/%.60s", parent, entry->d_name);
     }
     closedir(dir);
     return true;

@@ -49,6 +49,8 @@ CoreOptions start_core_options(const Config *config)
         .sync_k = (uint8_t) config->cluster.standbys_per_commit,
         .sync_timeout_ms = config->cluster.sync_timeout_ms != 0 ? config->cluster.sync_timeout_ms
                                                                 : 3 * config->cluster.lease_ms,
+        .resolve_ask = config->cluster.resolve == RESOLVE_ASK,
+        .resolve_after_ms = config->cluster.resolve_after_ms,
         .rejoin_rewind = config->postgresql.rewind,
         .rejoin_clone = config->postgresql.clone,
         .config_hash = config_hash(config),
@@ -116,6 +118,8 @@ ActionsOptions start_actions_options(const Config *config)
             .secret = secret_text(config, secret, sizeof secret),
         .port = (uint16_t) config_self(config)->port,
         .use_slots = config->postgresql.use_slots,
+        .lost_keep = (uint32_t) config->node.lost_keep,
+        .lost_keep_bytes = config->node.lost_keep_size_bytes,
         .start_timeout_ms = config->postgresql.start_timeout_ms,
         .stop_timeout_ms = config->postgresql.stop_timeout_ms,
         .restore_timeout_ms = config->postgresql.restore_timeout_ms,

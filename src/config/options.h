@@ -16,6 +16,7 @@
 
 typedef enum Synchronous { SYNCHRONOUS_OFF, SYNCHRONOUS_ON, SYNCHRONOUS_STRICT } Synchronous;
 typedef enum Failover { FAILOVER_AUTOMATIC, FAILOVER_ORDERED } Failover;
+typedef enum Resolve { RESOLVE_AUTOMATIC, RESOLVE_ASK } Resolve;
 typedef enum OnCrash { ON_CRASH_FAILOVER, ON_CRASH_RESTART } OnCrash;
 typedef enum NetworkPeers { NETWORK_PEERS_OFF, NETWORK_PEERS_ANY } NetworkPeers;
 typedef enum MemberRole { MEMBER_ROLE_DATA, MEMBER_ROLE_WITNESS } MemberRole;
