@@ -94,6 +94,7 @@ static void add_server(const Agent *agent, Buf *out, MemberNo no, const Report *
     json_add_bool(out, "fenced", report->pg.fenced);
     json_add_bool(out, "pending_restart", report->pg.pending_restart);
     json_add_number(out, "version", report->pg.server_version);
+    api_primaries_add(out, report);
 }
 
 static void add_member(const Agent *agent, Buf *out, MemberNo no)

@@ -25,6 +25,7 @@ static const FlagInfo flag_table[FLAGS] = {
     [FLAG_WIDE] = {"wide", NULL, "also what each member alone knows: sizes, slots, network, conninfo"},
     [FLAG_CONNINFO] = {"conninfo", NULL, "print a libpq connection string instead of the name"},
     [FLAG_TO] = {"to", "NAME", "the member that takes over"},
+    [FLAG_KEEP] = {"keep", "NAME", "the member whose side is kept"},
     [FLAG_FOR] = {"for", "TIME", "how long, for example 30min or 2h; without it until resumed"},
     [FLAG_REASON] = {"reason", "TEXT", "why; shown by status and kept in the history"},
     [FLAG_PENDING] = {"pending", NULL, "only where a changed setting waits for a restart"},

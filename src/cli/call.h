@@ -30,6 +30,7 @@ typedef enum Flag {
     FLAG_WIDE,
     FLAG_CONNINFO,
     FLAG_TO,
+    FLAG_KEEP,
     FLAG_FOR,
     FLAG_REASON,
     FLAG_PENDING,

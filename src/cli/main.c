@@ -72,6 +72,19 @@ const Verb verb_table[] = {
      "replace a standby's data by a copy of the primary's",
      "Empties the data directory of that member and copies the primary's. WAL that only this member has is saved first. "
      "Asks before it begins. Refused for the primary.", 24 * HOUR_MS},
+    {"resolve", "", 0, 0, FOLLOWS | WITH(KEEP) | WITH(YES), false, false, verb_resolve,
+     "show several primaries, or WAL that only one member has, and decide which side is kept",
+     "Without --keep: both sides with timeline, LSN, WAL and transactions behind the fork, and the last transaction's time. Ends "
+     "with 1 while something waits for a decision.\n\n"
+     "With --keep: that member's side is kept; says what is lost by it and asks before it begins. If it is the primary's, the "
+     "others are rewound or cloned. If it is another's, the present primary is stopped, that member takes over with what it "
+     "has, and all others are rewound or cloned. Where no primary was chosen yet, that member begins. What is discarded is "
+     "saved before (pgvigil lost).", MINUTE_MS},
+    {"lost", "[NUMBER]", 0, 1, WITH(CONFIG) | WITH(NODE) | WITH(JSON), false, false, verb_lost,
+     "list the WAL that was saved on this machine before it was discarded, or show the transactions in it",
+     "Without a number: all copies, newest first. With the number of one: its transactions, with commit time, XID, position, size "
+     "and the relations that they touched. Reads files only, so it works without the daemon; run it as the user that pgvigil "
+     "runs as."},
     {"member", "add|remove NAME", 2, 2, FOLLOWS | WITH(YES), false, false, verb_membership,
      "change who belongs to the cluster, one member at a time",
      "add: the member of that name, which [members] names by now on all members (copy the file, then pgvigil reload). A data "

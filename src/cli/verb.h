@@ -22,6 +22,8 @@ int verb_rejoin(const Call *call);
 int verb_clone(const Call *call);
 int verb_membership(const Call *call);
 int verb_history(const Call *call);
+int verb_resolve(const Call *call);
+int verb_lost(const Call *call);
 int verb_explain(const Call *call);
 int verb_check(const Call *call);
 int verb_notify(const Call *call);

@@ -496,6 +496,10 @@ MemberNo core_primary(const Core *core);
 /* The members that run as a primary, as far as is known; with fewer than two of them: none. */
 MemberSet core_primaries(const Core *core);
 
+/* Before there is a document: which of several primaries is kept; MEMBER_NONE, and the reason, while that is
+ * not decided. */
+const char *core_choice(const Core *core, MemberNo *ret_choice);
+
 /* A member that answers has another configuration file. */
 bool core_disagrees(const Core *core);
 

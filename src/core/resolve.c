@@ -67,6 +67,14 @@ MemberSet core_primaries(const Core *core)
     return sure ? core->twice : 0;
 }
 
+const char *core_choice(const Core *core, MemberNo *ret_choice)
+{
+    const char *why;
+
+    *ret_choice = resolve_choice(core, &why);
+    return why;
+}
+
 /* ---- The choice, while there is no document ---- */
 
 /* What stands against a choice whoever is ahead; NULL: nothing. */
