@@ -71,7 +71,7 @@ static bool read_report(const char *parent, const Copy *copy, bool whole, Buf *r
 {
     char path[1200];
 
-    snprintf(path, sizeof path, "%.1000s/%s/report.txt", parent, copy->name);
+    snprintf(path, sizeof path, "%.1000s/%.79s/report.txt", parent, copy->name);
     if (!file_read(path, REPORT_MAX, ret, err))
         return false;
     if (!whole && ret->len > HEAD_MAX) {
@@ -94,7 +94,7 @@ static json_t *describe(const char *parent, const Copy *copy, int number, const 
         bool counted = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
         json_object_set_new(row, keys[i], counted ? json_integer(atoll(text)) : json_string(text));
     }
-    snprintf(path, sizeof path, "%.1000s/%s", parent, copy->name);
+    snprintf(path, sizeof path, "%.1000s/%.79s", parent, copy->name);
     json_object_set_new(row, "directory", json_string(path));
     return row;
 }
