@@ -223,9 +223,29 @@ static void test_fill(void **state)
     assert_true(timeline_fill(directory, 1, NULL));
 }
 
+/* Where two histories part, as pg_rewind finds it; and no further than numbers can be relied upon. */
+static void common_ancestors(void **state)
+{
+    const TimelineEntry root[] = {{1, UINT64_MAX}};
+    const TimelineEntry left[] = {{1, 100}, {2, UINT64_MAX}};
+    const TimelineEntry right[] = {{1, 200}, {3, UINT64_MAX}};
+    const TimelineEntry later[] = {{1, 100}, {2, 300}, {4, UINT64_MAX}};
+    const TimelineEntry twin[] = {{1, 200}, {2, UINT64_MAX}};
+    (void) state;
+
+    assert_int_equal(timeline_common(root, 1, left, 2, UINT32_MAX), 0);
+    assert_int_equal(timeline_common(left, 2, right, 2, UINT32_MAX), 0);
+    assert_int_equal(timeline_common(left, 2, later, 3, UINT32_MAX), 1);
+    assert_int_equal(timeline_common(left, 2, later, 3, 1), 0);
+    assert_int_equal(timeline_common(left, 2, later, 3, 0), -1);
+    assert_int_equal(timeline_common(left, 2, twin, 2, UINT32_MAX), 0); /* one number, two beginnings */
+    assert_int_equal(timeline_common(left, 2, left, 2, UINT32_MAX), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(common_ancestors),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_record_end),
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
