@@ -55,6 +55,7 @@ typedef struct ActionOutcome {
     uint32_t fork_timeline; /* on this timeline; */
     bool numbers_lie; /* by their numbers alone they would seem to part later */
     bool complete;    /* SAVE_WAL: all from a known fork on was saved, and is counted */
+    bool saved_before; /* SAVE_WAL: it was there already */
     int64_t last_commit_us; /* SAVE_WAL: of the last commit, wall clock; 0: none, or not known */
     Lsn lsn; /* FREEZE: position; STOP_FAST: end of the shutdown checkpoint (LSN_NONE: there is none);
                 PROMOTE: where the new timeline begins; INSPECT, SAVE_WAL: the end of WAL */

@@ -46,8 +46,10 @@ static bool compare(Run *run, Err *err)
     o->fork_known = true;
     o->fork_timeline = mine[common].timeline;
     o->fork = mine[common].end < data->theirs[common].end ? mine[common].end : data->theirs[common].end;
+    /* It looks at the two newest numbers first, and believes that they are one timeline. */
+    bool same_number = common + 1 < count && mine[count - 1].timeline == data->theirs[data->theirs_count - 1].timeline;
     o->numbers_lie =
-        timeline_common(mine, count, data->theirs, data->theirs_count, UINT32_MAX) != common;
+        same_number || timeline_common(mine, count, data->theirs, data->theirs_count, UINT32_MAX) != common;
     return true;
 }
 

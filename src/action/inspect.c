@@ -190,6 +190,19 @@ static bool was_primary(const Run *run)
     return false;
 }
 
+/* What a rewind, or a stream, brought along of the primary's: by epochs this member may have it. */
+static bool is_theirs(const Run *run, uint32_t timeline)
+{
+    const InspectData *data = run->data;
+
+    if (!run->outcome.fork_known || timeline > run->request.shared || run->request.shared == UINT32_MAX)
+        return false;
+    for (int i = 0; i < data->theirs_count; i++)
+        if (data->theirs[i].timeline == timeline)
+            return true;
+    return false;
+}
+
 static void on_inspected(Run *run)
 {
     const InspectData *data = run->data;
@@ -215,7 +228,7 @@ static void on_inspected(Run *run)
         o->diverged = true;
         because = "it has replayed WAL behind the fork";
     }
-    if (o->timeline > run->request.timeline) {
+    if (o->timeline > run->request.timeline && !is_theirs(run, o->timeline)) {
         o->diverged = true;
         because = "it has WAL of a later timeline";
     }

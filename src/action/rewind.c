@@ -1,9 +1,9 @@
 /*
  * rewind.c: pg_rewind, and everything around it that makes its result a standby of this member.
  *
- * Three traps: right after its promotion a source without a checkpoint looks as if nothing had to be rewound;
- * a server that was not shut down in order has to recover first, alone and without standby.signal; and the
- * source's configuration comes along.
+ * Four traps: right after its promotion a source without a checkpoint looks as if nothing had to be rewound;
+ * a server that was not shut down in order has to recover first, alone and without standby.signal; the
+ * source's configuration comes along; and WAL of a timeline above the source's stays.
  */
 #include "action/command.h"
 #include "action/keep.h"
@@ -26,6 +26,7 @@ typedef struct RewindData {
     char source[DATADIR_PATH_LEN * 3];
     bool restore_command, restore_hangs;
     uint32_t major;
+    uint32_t source_timeline;
     bool same_timeline; /* pg_rewind said so */
     bool not_needed;
     bool wal_missing;
@@ -38,9 +39,14 @@ typedef struct RewindData {
 static bool make_own_again(Run *run, Err *err)
 {
     const char *directory = run->settings.data_directory;
+    const RewindData *data = run->data;
     RoleSettings role;
     bool any;
 
+    /* Its own WAL was of a later timeline, by number: that would be taken for what this server has. */
+    if (!data->failed && !data->not_needed &&
+        !timeline_trim_later(directory, run->control.wal_segment_size, data->source_timeline, err))
+        return false;
     if (!keep_restore(run, directory, &any, err))
         return false;
     role_settings(run, true, &role);
@@ -270,6 +276,8 @@ static void on_source(Run *run)
         return;
     }
     const PGresult *result = run->reply->result;
+    RewindData *data = run->data;
+    data->source_timeline = (uint32_t) strtoul(conn_value(result, 3), NULL, 16);
     if (strcmp(conn_value(result, 0), "f") != 0)
         run_end_failed(run, "the source %s:%u is no primary", run->host, (unsigned) run->request.port);
     else if (strtoull(conn_value(result, 1), NULL, 10) != run->control.system_identifier)

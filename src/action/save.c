@@ -357,6 +357,7 @@ static void on_looked(Run *run)
 {
     const InspectData *data = run->data;
 
+    run->outcome.saved_before = data->saved_before;
     if (data->saved_before)
         run_end_ok(run, "%.150s (saved before)", data->directory);
     else

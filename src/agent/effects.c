@@ -117,6 +117,7 @@ static void on_outcome(void *arg, const ActionOutcome *outcome)
         .fork = outcome->fork,
         .numbers_lie = outcome->numbers_lie,
         .complete = outcome->complete,
+        .saved_before = outcome->saved_before,
         .last_commit_us = outcome->last_commit_us,
         .lsn = outcome->lsn,
         .timeline = outcome->timeline,

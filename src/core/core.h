@@ -85,6 +85,7 @@ typedef struct ActionResult {
     Lsn fork;        /* there; UINT64_MAX: it does not */
     bool numbers_lie;       /* and pg_rewind would find it later, since numbers of timelines are the same */
     bool complete;          /* SAVE_WAL: all of it past a known fork was saved, and what is in it counted */
+    bool saved_before; /* SAVE_WAL: the very same was saved once already, and told */
     uint32_t timeline;      /* FREEZE: of the position */
     uint64_t bytes;         /* SAVE_WAL */
     uint32_t transactions;  /* SAVE_WAL: commits past the fork */

@@ -58,9 +58,11 @@ static void fill_fork(const Core *core, Action *action)
     Lsn fork;
 
     action->timeline = core->pg.timeline;
-    if (document_fork(doc, epoch != 0 ? epoch : core->persist.wal_epoch, &fork))
+    bool told = document_fork(doc, epoch != 0 ? epoch : core->persist.wal_epoch, &fork);
+    if (told)
         action->fork = fork;
-    else
+    /* A timeline that no epoch has: somebody's promotion, or an ancestor that the document knows nothing of. */
+    if (!told || epoch == 0)
         action->shared = server_shared_timeline(core);
     action->ask_fork = action->kind == ACTION_INSPECT && action->shared != 0 && action->target != MEMBER_NONE;
     /* A timeline that no epoch has left the cluster's WAL where it began, or before. */
@@ -243,7 +245,8 @@ static void after_save(Core *core, Effects *out, const ActionResult *done)
         .last_us = done->last_commit_us,
         .complete = done->complete,
     };
-    core_history(core, out, &history, "%.200s", done->text);
+    if (!done->saved_before)
+        core_history(core, out, &history, "%.200s", done->text);
 }
 
 /* The epoch that the timeline's number and begin stand for in the cluster, whoever wrote on it here. */

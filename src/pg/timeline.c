@@ -206,3 +206,28 @@ bool timeline_trim_claims(const char *data_directory, uint32_t segment_size, Err
     }
     return ok && (!removed || file_sync(wal, err));
 }
+
+bool timeline_trim_later(const char *data_directory, uint32_t segment_size, uint32_t newest, Err *err)
+{
+    char path[4096], wal[4000];
+    bool removed = false, ok = true;
+
+    snprintf(wal, sizeof wal, "%s/pg_wal", data_directory);
+    DIR *dir = opendir(wal);
+    if (dir == NULL)
+        return err_set_errno(err, ERR_IO, errno, "cannot read %s", wal);
+    for (struct dirent *entry; ok && (entry = readdir(dir)) != NULL;) {
+        uint32_t number = history_number(entry->d_name);
+        uint64_t segment;
+        if (number == 0 && !wal_parse_name(entry->d_name, segment_size, &number, &segment))
+            continue;
+        if (number <= newest)
+            continue;
+        snprintf(path, sizeof path, "%s/%.80s", wal, entry->d_name);
+        if (unlink(path) != 0 && errno != ENOENT)
+            ok = err_set_errno(err, ERR_IO, errno, "cannot remove %s", path);
+        removed = true;
+    }
+    closedir(dir);
+    return ok && (!removed || file_sync(wal, err));
+}

@@ -52,6 +52,12 @@ bool timeline_claim(const char *data_directory, uint32_t timeline, uint32_t pare
 bool timeline_fill(const char *data_directory, uint32_t timeline, Err *err);
 
 /*
+ * Removes segments and history files of timelines above `newest`: what pg_rewind leaves of a server's own WAL
+ * when the source's timeline has the lower number. Only behind a rewind that succeeded.
+ */
+bool timeline_trim_later(const char *data_directory, uint32_t segment_size, uint32_t newest, Err *err);
+
+/*
  * Removes claims that are newer than every true history file and segment: a promotion that did not come
  * about, or a follower cut off while it fetched them. A server that starts with such a one refuses to.
  */

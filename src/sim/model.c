@@ -336,7 +336,8 @@ static void ask_fork(Cluster *c, int no, ActionResult *result)
     Lsn leaves = common + 1 < others ? c->branch[theirs[common + 1]].start : UINT64_MAX;
     result->fork_known = true;
     result->fork = left < leaves ? left : leaves;
-    result->numbers_lie = common != common_of(c, mine, count, theirs, others, UINT32_MAX);
+    bool same_number = common + 1 < count && model_timeline(c, server) == model_timeline(c, source);
+    result->numbers_lie = same_number || common != common_of(c, mine, count, theirs, others, UINT32_MAX);
     result->diverged = common + 1 < count || server->lsn > result->fork;
 }
 

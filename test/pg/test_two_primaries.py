@@ -119,6 +119,12 @@ def come_back_with_loss(cluster):
     return old, new
 
 
+def order(node, keep):
+    """What is said to it."""
+    done = node.pgvigil("resolve", "--keep", keep.name, "--yes", check=False)
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("other", [False, True], ids=["primary", "loser"])
 def test_asked_beside_a_primary(make_cluster, other):
     """A deposed primary that was written to: it is stopped and waits; both answers."""
@@ -129,12 +135,14 @@ def test_asked_beside_a_primary(make_cluster, other):
     assert shown.returncode == 1 and old.name in shown.stdout and new.name in shown.stdout
     # It waits as well after its agent was started again, and has not saved the same twice.
     cluster.restart_agent(old)
-    wait_for(lambda: asks(new, old.name), 60, "it to wait again")
-    assert len(lost(old)) == 1
+    wait_for(lambda: asks(old, old.name), 60, "it to wait again")
+    assert len(lost(old)) == 1 and [e["kind"] for e in old.history()].count("lost") == 1
     keep = old if other else new
     with pytest.raises(Failure):
         new.pgvigil("resolve", "--keep", keep.name)  # nobody can be asked
-    new.pgvigil("resolve", "--keep", keep.name, "--yes")
+    # The primary hears with the next heartbeat that it waits again.
+    wait_for(lambda: "does not wait" not in (out := order(new, keep)) and "no other member waits" not in out, 20,
+             "the order to be taken", interval=0.5)
     assert cluster.wait_whole(90) is keep
     for node in cluster.data_nodes():
         wait_for(lambda n=node: marks(n) == {"common", "old" if other else "new"}, 30, "the rows that were kept")
@@ -149,7 +157,7 @@ def test_clone_that_finds_the_disk_full(make_cluster):
     pg1, pg2 = cluster["pg1"], cluster["pg2"]
     pg1.initdb({"max_wal_size": "'256MB'", "min_wal_size": "'80MB'"})
     pg1.start_postgres()
-    pg2.machine.run(["sh", "-c", "mkdir -p {0} && mount -t tmpfs -o size=300m,mode=0700 tmpfs {0} && chown postgres: {0}"
+    pg2.machine.run(["sh", "-c", "mkdir -p {0} && mount -t tmpfs -o size=170m,mode=0700 tmpfs {0} && chown postgres: {0}"
                      .format(pg2.seen + "/data")])
     pg2.basebackup(pg1)
     pg2.start_postgres()
