@@ -446,12 +446,28 @@ const char *exec_last_line(const ExecResult *result, char *ret_text, size_t size
     return ret_text;
 }
 
+/* The last line that has the word; false if none has. */
+static bool last_line_with(const ExecResult *result, const char *word, char *ret_text, size_t size)
+{
+    const char *found = NULL;
+
+    for (const char *at = result->output; (at = strstr(at, word)) != NULL; at++)
+        found = at;
+    if (found == NULL)
+        return false;
+    while (found > result->output && found[-1] != '\n' && found[-1] != '\r')
+        found--;
+    snprintf(ret_text, size, "%.*s", (int) strcspn(found, "\r\n"), found);
+    return true;
+}
+
 void exec_error(const ExecResult *result, const char *program, Err *err)
 {
     char how[80], line[300];
 
     exec_describe(result, how, sizeof how);
-    exec_last_line(result, line, sizeof line);
+    if (!last_line_with(result, ": error: ", line, sizeof line))
+        exec_last_line(result, line, sizeof line);
     err_set(err, result->timed_out ? ERR_TIMEOUT : ERR_PG, "%s: %s%s%s", program, how,
             line[0] != '\0' ? ": " : "", line);
 }

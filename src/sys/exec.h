@@ -65,7 +65,10 @@ void exec_detach(Exec *exec);
 /* One line for logs and errors: "exit status 1", "killed by signal 9 (Killed)", "no end within 5000 ms". */
 void exec_describe(const ExecResult *result, char *ret_text, size_t size);
 
-/* An error of a program that did not do what it should: its name, how it ended, and its last line. */
+/*
+ * An error of a program that did not do what it should: its name, how it ended, and its last line with an error
+ * (as PostgreSQL's programs write it: pg_basebackup goes on to say that it cleans up), else its last line.
+ */
 void exec_error(const ExecResult *result, const char *program, Err *err);
 
 /* The last line of the output that is not empty: usually the error. Never NULL; "" if there is none. */
