@@ -46,16 +46,16 @@ typedef struct ActionOutcome {
     uint32_t id;
     ActionKind kind;
     bool ok;
-    bool cancelled;   /* not ok because FREEZE or STOP_IMMEDIATE ended it */
-    bool diverged;    /* INSPECT: there is WAL past the fork */
-    bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
-    bool wal_missing; /* INSPECT, REWIND, SAVE_WAL: it cannot be told, or done, because WAL is gone */
-    bool fork_known;  /* INSPECT with ask_fork: the histories of timelines tell the fork, */
-    Lsn fork;         /* there (UINT64_MAX: all here is part of the other's), */
+    bool cancelled;         /* not ok because FREEZE or STOP_IMMEDIATE ended it */
+    bool diverged;          /* INSPECT: there is WAL past the fork */
+    bool was_primary;       /* INSPECT: it ran as a primary last, by its control file */
+    bool wal_missing;       /* INSPECT, REWIND, SAVE_WAL: it cannot be told, or done, because WAL is gone */
+    bool fork_known;        /* INSPECT with ask_fork: the histories of timelines tell the fork, */
+    Lsn fork;               /* there (UINT64_MAX: all here is part of the other's), */
     uint32_t fork_timeline; /* on this timeline; */
-    bool numbers_lie; /* by their numbers alone they would seem to part later */
-    bool complete;    /* SAVE_WAL: all from a known fork on was saved, and is counted */
-    bool saved_before; /* SAVE_WAL: it was there already */
+    bool numbers_lie;       /* by their numbers alone they would seem to part later */
+    bool complete;          /* SAVE_WAL: all from a known fork on was saved, and is counted */
+    bool saved_before;      /* SAVE_WAL: it was there already */
     int64_t last_commit_us; /* SAVE_WAL: of the last commit, wall clock; 0: none, or not known */
     Lsn lsn; /* FREEZE: position; STOP_FAST: end of the shutdown checkpoint (LSN_NONE: there is none);
                 PROMOTE: where the new timeline begins; INSPECT, SAVE_WAL: the end of WAL */
@@ -86,7 +86,7 @@ typedef struct ActionsOptions {
     const char *fence_file;          /* for the extension, if the server loads it; "": none */
     uint16_t port;                   /* this member's PostgreSQL port; 0: whatever the configuration says */
     bool use_slots;
-    uint32_t lost_keep;       /* copies of saved WAL at most; 0: the default below, as for bytes */
+    uint32_t lost_keep; /* copies of saved WAL at most; 0: the default below, as for bytes */
     uint64_t lost_keep_bytes;
     int64_t start_timeout_ms; /* 0 in any of these: the default below */
     int64_t stop_timeout_ms;

@@ -14,9 +14,9 @@
 #include <string.h>
 
 /* The timeline's number as in names of files, and its history; NULL: it has none. encode() cannot fail. */
-#define HISTORY_QUERY                                                                                        \
-    "SELECT tli, pg_catalog.encode(pg_catalog.pg_read_binary_file('pg_wal/' || tli || '.history', 0, 65536, "   \
-    "true), 'escape') FROM (SELECT pg_catalog.substr(pg_catalog.pg_walfile_name("                            \
+#define HISTORY_QUERY                                                                                         \
+    "SELECT tli, pg_catalog.encode(pg_catalog.pg_read_binary_file('pg_wal/' || tli || '.history', 0, 65536, " \
+    "true), 'escape') FROM (SELECT pg_catalog.substr(pg_catalog.pg_walfile_name("                             \
     "pg_catalog.pg_current_wal_insert_lsn()), 1, 8) AS tli) AS t"
 #define HISTORY_MAX 65536
 
@@ -33,7 +33,8 @@ static bool compare(Run *run, Err *err)
     TimelineEntry mine[TIMELINE_MAX];
     int count;
 
-    if (!timeline_read(run->settings.data_directory, run->request.timeline, mine, TIMELINE_MAX - 1, &count, err))
+    if (!timeline_read(run->settings.data_directory, run->request.timeline, mine, TIMELINE_MAX - 1, &count,
+                       err))
         return false;
     /* One that is missing, or too long to be whole, proves nothing. */
     if (count < 0 || count == TIMELINE_MAX - 1)
@@ -47,7 +48,8 @@ static bool compare(Run *run, Err *err)
     o->fork_timeline = mine[common].timeline;
     o->fork = mine[common].end < data->theirs[common].end ? mine[common].end : data->theirs[common].end;
     /* It looks at the two newest numbers first, and believes that they are one timeline. */
-    bool same_number = common + 1 < count && mine[count - 1].timeline == data->theirs[data->theirs_count - 1].timeline;
+    bool same_number =
+        common + 1 < count && mine[count - 1].timeline == data->theirs[data->theirs_count - 1].timeline;
     o->numbers_lie =
         same_number || timeline_common(mine, count, data->theirs, data->theirs_count, UINT32_MAX) != common;
     return true;

@@ -8,10 +8,10 @@
 #include "pg/timeline.h"
 
 /*
- * Asks the primary (the request's host) for the history of its timeline, compares it with the one here, of the
- * request's timeline, up to the timeline `shared`, and goes on: with outcome.fork_known, fork, fork_timeline
- * and numbers_lie set if it could be told, and request.fork set to the fork. The primary's user needs what
- * pg_rewind's does: to read files in pg_wal (a superuser, or EXECUTE on pg_read_binary_file).
+ * Asks the primary (the request's host) for the history of its timeline, compares it with the one here, of
+ * the request's timeline, up to the timeline `shared`, and goes on: with outcome.fork_known, fork,
+ * fork_timeline and numbers_lie set if it could be told, and request.fork set to the fork. The primary's user
+ * needs what pg_rewind's does: to read files in pg_wal (a superuser, or EXECUTE on pg_read_binary_file).
  */
 void fork_ask(Run *run, RunStep *then);
 

@@ -17,7 +17,8 @@ bool legs_find(const char *data_directory, uint32_t timeline, Lsn fork, Leg *ret
     if (count < 0)
         count = 0;
     entry[count++] = (TimelineEntry){timeline, UINT64_MAX};
-    /* Each begins where the one before it ends; the last that begins at the fork or before it has the fork. */
+    /* Each begins where the one before it ends; the last that begins at the fork or before it has the fork.
+     */
     for (first = count - 1; first > 0 && entry[first - 1].end > fork;)
         first--;
     if (count - first > LEGS_MAX) {

@@ -63,8 +63,8 @@ LostTotals lost_totals(const LostReport *report)
 
 /* ---- Transactions under way ---- */
 
-/* NULL: it is not there; with make, there is no place near its own. A place is never moved, so that all of the
- * probes are looked at. */
+/* NULL: it is not there; with make, there is no place near its own. A place is never moved, so that all of
+ * the probes are looked at. */
 static Open *find(LostReport *report, uint32_t xid, bool make)
 {
     Open *empty = NULL;
@@ -135,8 +135,8 @@ int64_t lost_parse_time(const char *text)
     struct tm tm = {0};
     unsigned micro = 0;
 
-    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d.%6u", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
-               &tm.tm_sec, &micro) < 6)
+    if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d.%6u", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &micro) < 6)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
@@ -166,8 +166,8 @@ static void on_commit(LostReport *report, uint32_t xid, const char *lsn, const c
     if (at_us > report->totals.last_us)
         report->totals.last_us = at_us;
     if (text->len <= TEXT_BYTES_MAX) {
-        buf_printf(text, "time=\"%.*s\" xid=%u lsn=%.*s bytes=%llu relations=", (int) strcspn(desc, ";"), desc,
-                   (unsigned) xid, (int) strcspn(lsn, ","), lsn, (unsigned long long) open->bytes);
+        buf_printf(text, "time=\"%.*s\" xid=%u lsn=%.*s bytes=%llu relations=", (int) strcspn(desc, ";"),
+                   desc, (unsigned) xid, (int) strcspn(lsn, ","), lsn, (unsigned long long) open->bytes);
         write_relations(text, open);
         buf_puts(text, text->len > TEXT_BYTES_MAX ? "\n... and more\n" : "\n");
     }
@@ -202,11 +202,12 @@ static void on_end(LostReport *report, uint32_t xid, const char *lsn, const char
         on_abort(report, xid, rest);
 }
 
-/* "rmgr: Heap  len (rec/tot):  59/  59, tx:  735, lsn: 0/0155F2A8, prev 0/..., desc: INSERT ..., blkref #0: ..." */
+/* "rmgr: Heap  len (rec/tot):  59/  59, tx:  735, lsn: 0/0155F2A8, prev 0/..., desc: INSERT ..., blkref #0:
+ * ..." */
 void lost_line(LostReport *report, const char *line)
 {
-    const char *len = strstr(line, "len (rec/tot):"), *tx = strstr(line, ", tx:"), *lsn = strstr(line, ", lsn: "),
-               *desc = strstr(line, ", desc: ");
+    const char *len = strstr(line, "len (rec/tot):"), *tx = strstr(line, ", tx:"),
+               *lsn = strstr(line, ", lsn: "), *desc = strstr(line, ", desc: ");
     unsigned record, total, xid;
 
     if (strncmp(line, "rmgr: ", 6) != 0 || len == NULL || tx == NULL || lsn == NULL || desc == NULL ||

@@ -2,8 +2,8 @@
  * save.c: the WAL that the cluster does not have is copied aside, with a report of the transactions in it.
  *
  * A copy is made under another name and renamed when it is complete and on disk: a directory of the final
- * name is always whole. Older copies are removed beyond lost_keep or lost_keep_size, the newest never; the same
- * WAL is not copied twice.
+ * name is always whole. Older copies are removed beyond lost_keep or lost_keep_size, the newest never; the
+ * same WAL is not copied twice.
  */
 #include "action/inspect.h"
 #include "sys/clock.h"
@@ -17,10 +17,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SAVE_MS          3600000
-#define HEADER_MAX       4096
-#define UNFINISHED       ".unfinished"
-#define SAVED_MAX        256
+#define SAVE_MS    3600000
+#define HEADER_MAX 4096
+#define UNFINISHED ".unfinished"
+#define SAVED_MAX  256
 
 /* ---- Old copies ---- */
 
@@ -131,8 +131,8 @@ static bool find_legs(Run *run, Err *err)
 
     if (run->request.fork == LSN_NONE)
         return true;
-    if (!legs_find(s->data_directory, run->request.timeline, run->request.fork, data->leg, &data->legs, &whole,
-                   err) ||
+    if (!legs_find(s->data_directory, run->request.timeline, run->request.fork, data->leg, &data->legs,
+                   &whole, err) ||
         !wal_range(s->data_directory, size, data->leg[0].timeline, &range, err))
         return false;
     uint64_t first = data->leg[0].from / size;
@@ -193,9 +193,9 @@ static void write_header(const Run *run, const char *same, Buf *text)
                "%s bytes=%llu commits=%s last=%s complete=%s files=%u\n"
                "Look into it with: pg_waldump -p . -t %u -s %s\n\n",
                now, run->settings.name, (unsigned) run->request.epoch, (unsigned) run->request.timeline,
-               (unsigned long long) run->control.system_identifier, same, (unsigned long long) run->outcome.bytes,
-               commits, last, run->outcome.complete ? "yes" : "no", (unsigned) data->copied,
-               (unsigned) run->request.timeline, fork);
+               (unsigned long long) run->control.system_identifier, same,
+               (unsigned long long) run->outcome.bytes, commits, last, run->outcome.complete ? "yes" : "no",
+               (unsigned) data->copied, (unsigned) run->request.timeline, fork);
 }
 
 static void format_same(const Run *run, char *ret_text, size_t size)
@@ -325,7 +325,8 @@ static bool read_header(Run *run, const char *path, const char *same)
     return true;
 }
 
-/* An agent that is started again inspects again: no reason for another copy, which might push out an older one. */
+/* An agent that is started again inspects again: no reason for another copy, which might push out an older
+ * one. */
 static bool look_for_same(Run *run, Err *err)
 {
     InspectData *data = run->data;
@@ -333,7 +334,8 @@ static bool look_for_same(Run *run, Err *err)
 
     (void) err;
     format_same(run, same, sizeof same);
-    snprintf(suffix, sizeof suffix, "Z_e%u_t%u", (unsigned) run->request.epoch, (unsigned) run->request.timeline);
+    snprintf(suffix, sizeof suffix, "Z_e%u_t%u", (unsigned) run->request.epoch,
+             (unsigned) run->request.timeline);
     snprintf(parent, sizeof parent, "%s/diverged/%s", run->settings.state_directory, run->settings.cluster);
     DIR *dir = opendir(parent);
     if (dir == NULL)

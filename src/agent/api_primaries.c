@@ -36,7 +36,8 @@ void api_primaries_add(Buf *out, const Report *report)
     add_lsn(out, "fork", lost->fork);
     add_lsn(out, "end", lost->end);
     json_add_number(out, "bytes",
-                    lost->fork != LSN_NONE && lost->end > lost->fork ? (int64_t) (lost->end - lost->fork) : 0);
+                    lost->fork != LSN_NONE && lost->end > lost->fork ? (int64_t) (lost->end - lost->fork)
+                                                                     : 0);
     json_add_number(out, "transactions", lost->transactions);
     json_add_time(out, "last", lost->last_us);
     json_add_bool(out, "complete", lost->complete);
@@ -61,7 +62,10 @@ static void list(const Core *core, MemberSet set, char *ret_text, size_t size)
     for (MemberNo no = 0; no < MEMBER_MAX && used < size; no++) {
         bool last = (set >> no) == 1;
         if ((set >> no & 1) != 0)
-            used += (size_t) snprintf(ret_text + used, size - used, "%s%s", used == 0 ? "" : last ? " and " : ", ",
+            used += (size_t) snprintf(ret_text + used, size - used, "%s%s",
+                                      used == 0 ? ""
+                                      : last    ? " and "
+                                                : ", ",
                                       core->persist.doc.member[no].name);
     }
 }
@@ -91,7 +95,8 @@ static int twice_alarm(const Core *core, Buf *out, MemberSet set)
     const char *why = core_choice(core, &choice);
     if (core->persist.doc.epoch > 0)
         say(out, "%s primaries: %s; the cluster's is %s, and what another writes is not the cluster's",
-            count(set) == 2 ? "two" : number, names, core->persist.doc.member[core->persist.doc.primary].name);
+            count(set) == 2 ? "two" : number, names,
+            core->persist.doc.member[core->persist.doc.primary].name);
     else if (choice != MEMBER_NONE)
         say(out, "%s primaries: %s; %s is the one to be kept", count(set) == 2 ? "two" : number, names,
             core->persist.doc.member[choice].name);

@@ -1,8 +1,8 @@
 /*
  * verb_lost.c: WAL that was saved on this machine before it was discarded, and the transactions in it.
  *
- * Reads the copies below the state directory, as src/action/save.c writes them: each has a report.txt of a few
- * lines of key=value, then one line for each transaction.
+ * Reads the copies below the state directory, as src/action/save.c writes them: each has a report.txt of a
+ * few lines of key=value, then one line for each transaction.
  */
 #include "cli/call.h"
 #include "cli/field.h"
@@ -38,7 +38,8 @@ static bool list_copies(const char *parent, Copy *ret_copies, int *ret_count, Er
     DIR *dir = opendir(parent);
     if (dir == NULL)
         return errno == ENOENT ||
-               err_set_errno(err, ERR_IO, errno, "cannot read %s: run it as the user that pgvigil runs as", parent);
+               err_set_errno(err, ERR_IO, errno, "cannot read %s: run it as the user that pgvigil runs as",
+                             parent);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL && *ret_count < COPIES_MAX;)
         if (entry->d_name[0] != '.' && strstr(entry->d_name, ".unfinished") == NULL &&
             str_copy(ret_copies[*ret_count].name, sizeof ret_copies->name, entry->d_name))
@@ -121,8 +122,8 @@ static void add_row(const json_t *row, ShowTable *table)
 
 static void print_list(const json_t *rows)
 {
-    static const char *const heads[] = {">No",    "Saved",         ">TL",            ">Fork", ">End",
-                                        ">Bytes", ">Transactions", "Last committed", "Place", NULL};
+    static const char *const heads[] = {">No",           "Saved",          ">TL",   ">Fork", ">End", ">Bytes",
+                                        ">Transactions", "Last committed", "Place", NULL};
     ShowStyle style = show_style(stdout);
     ShowTable table;
     Buf out = {0};
@@ -204,7 +205,8 @@ static int run(const Call *call, const Config *config)
     char *end;
     long number = strtol(call->argument[0], &end, 10);
     if (*end != '\0' || number < 1 || number > count) {
-        err_set(&err, ERR_CONFIG, "lost: there is no copy %s; pgvigil lost lists %d", call->argument[0], count);
+        err_set(&err, ERR_CONFIG, "lost: there is no copy %s; pgvigil lost lists %d", call->argument[0],
+                count);
         return call_fail(&err);
     }
     return show_one(call, parent, &copies[number - 1], (int) number);

@@ -72,9 +72,11 @@ static void add_side(const json_t *cluster, const json_t *member, ShowTable *tab
     show_table_add(table, waits ? TONE_WARN : TONE_PLAIN, waits ? "stopped, waits" : "primary");
     show_table_addf(table, TONE_PLAIN, "%" PRId64, field_number(member, "timeline", 0));
     show_table_add(table, TONE_PLAIN, field_text(member, "timeline_start", NULL));
-    show_table_add(table, TONE_PLAIN, waits ? field_text(lost, "end", NULL) : field_text(member, "lsn", NULL));
+    show_table_add(table, TONE_PLAIN,
+                   waits ? field_text(lost, "end", NULL) : field_text(member, "lsn", NULL));
     show_table_add(table, TONE_PLAIN, field_text(lost, "fork", NULL));
-    add_bytes(table, waits ? complete : behind > 0, waits ? (uint64_t) field_number(lost, "bytes", 0) : behind);
+    add_bytes(table, waits ? complete : behind > 0,
+              waits ? (uint64_t) field_number(lost, "bytes", 0) : behind);
     if (waits && complete)
         show_table_addf(table, TONE_WARN, "%" PRId64, field_number(lost, "transactions", 0));
     else
@@ -102,7 +104,8 @@ static void add_alarms(const json_t *cluster, const ShowStyle *style, Buf *out)
 
     for (size_t i = 0; i < json_array_size(alarms); i++) {
         const char *alarm = json_string_value(json_array_get(alarms, i));
-        if (alarm == NULL || (strstr(alarm, "primaries: ") == NULL && strstr(alarm, "waits for a decision") == NULL))
+        if (alarm == NULL ||
+            (strstr(alarm, "primaries: ") == NULL && strstr(alarm, "waits for a decision") == NULL))
             continue;
         show_text(out, style, TONE_BAD, alarm);
         buf_puts(out, "\n");
@@ -111,9 +114,9 @@ static void add_alarms(const json_t *cluster, const ShowStyle *style, Buf *out)
 
 static int show(Client *client, const Call *call)
 {
-    static const char *const heads[] = {"Member",         "State",        ">TL",               ">Begins",
-                                      ">LSN",           ">Fork",        ">Behind the fork",  ">Transactions",
-                                      "Last committed", ">Database",    NULL};
+    static const char *const heads[] = {
+        "Member",        "State",          ">TL",       ">Begins", ">LSN", ">Fork", ">Behind the fork",
+        ">Transactions", "Last committed", ">Database", NULL};
     const json_t *members;
     ShowStyle style = show_style(stdout);
     ShowTable table;
@@ -190,7 +193,8 @@ static bool agrees(const Client *client, const Call *call, const char *keep)
     else
         buf_printf(&question, "%s is stopped, and %s takes over with what it has.", primary, keep);
     say_losses(client->cluster, keep, &question);
-    buf_puts(&question, " It is saved first, and can be looked at with pgvigil lost; it does not come back by itself.");
+    buf_puts(&question,
+             " It is saved first, and can be looked at with pgvigil lost; it does not come back by itself.");
     bool yes = !question.failed && operation_confirm(call, question.data);
     buf_done(&question);
     return yes;

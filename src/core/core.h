@@ -1,5 +1,5 @@
 /*
- * core.h: the decision core, its whole public face (with the four headers that it includes).
+ * core.h: the decision core, its whole public face (with the five headers that it includes).
  *
  * The core is one fixed-size struct without pointers and one function: core_step() takes an event with the
  * time in it and answers with effects. It reads no clock, does no I/O and allocates nothing, so that the
@@ -12,6 +12,7 @@
 #include "core/document.h"
 #include "core/facts.h"
 #include "core/message.h"
+#include "core/order.h"
 #include "core/syncset.h"
 
 /* ---- Options, events, effects ---- */
@@ -46,32 +47,6 @@ typedef struct CoreOptions {
     uint64_t config_hash;
 } CoreOptions;
 
-typedef enum CommandKind {
-    COMMAND_SWITCHOVER = 1,
-    COMMAND_FAILOVER,
-    COMMAND_PAUSE,
-    COMMAND_RESUME,
-    COMMAND_RESTART,
-    COMMAND_RELOAD,
-    COMMAND_REJOIN,
-    COMMAND_CLONE,
-    COMMAND_MEMBER_ADD,
-    COMMAND_MEMBER_REMOVE,
-    COMMAND_RESOLVE, /* keep what target has */
-    COMMAND_KINDS
-} CommandKind;
-
-typedef struct Command {
-    uint32_t token; /* names the one to answer */
-    CommandKind kind;
-    MemberNo target;
-    char name[MEMBER_NAME_LEN]; /* MEMBER_ADD, MEMBER_REMOVE: of whom; it need not have a slot */
-    MemberKind member_kind;     /* MEMBER_ADD */
-    bool accept_loss;           /* FAILOVER in synchronous mode: what only others hold may be lost */
-    int64_t pause_until_us;     /* wall clock; 0: until resumed */
-    char reason[PAUSE_TEXT_LEN];
-} Command;
-
 #define ACTION_TEXT_LEN 200
 
 typedef struct ActionResult {
@@ -85,7 +60,7 @@ typedef struct ActionResult {
     Lsn fork;        /* there; UINT64_MAX: it does not */
     bool numbers_lie;       /* and pg_rewind would find it later, since numbers of timelines are the same */
     bool complete;          /* SAVE_WAL: all of it past a known fork was saved, and what is in it counted */
-    bool saved_before; /* SAVE_WAL: the very same was saved once already, and told */
+    bool saved_before;      /* SAVE_WAL: the very same was saved once already, and told */
     uint32_t timeline;      /* FREEZE: of the position */
     uint64_t bytes;         /* SAVE_WAL */
     uint32_t transactions;  /* SAVE_WAL: commits past the fork */
@@ -180,8 +155,6 @@ typedef struct History {
 
 typedef enum AnswerState { ANSWER_STARTED, ANSWER_DONE, ANSWER_REFUSED } AnswerState;
 
-#define CORE_TEXT_LEN 256
-
 typedef struct Effect {
     EffectKind kind;
     uint32_t after_persist;   /* SEND, ACTION: not before this one is on disk; 0: at once */
@@ -256,40 +229,6 @@ typedef struct Promise {
     uint32_t lease_ms;
     Clock since;
 } Promise;
-
-typedef enum PlanKind { PLAN_NONE = 0, PLAN_SWITCHOVER, PLAN_FAILOVER, PLAN_RESOLVE } PlanKind;
-
-typedef enum PlanStep {
-    STEP_NONE = 0,
-    STEP_VOTERS, /* enough members vote for the successor, and it stands */
-    STEP_CHECKPOINT,
-    STEP_STOP,
-    STEP_CONFIRM, /* the successor has flushed the shutdown checkpoint */
-    STEP_RELEASE, /* given up; waiting for the successor */
-} PlanStep;
-
-typedef struct Plan {
-    PlanKind kind;
-    PlanStep step;
-    MemberNo target;
-    Clock step_at;
-    Lsn lsn; /* what the successor must have */
-    bool accept_loss;
-} Plan;
-
-typedef enum OpState { OP_NONE = 0, OP_RUNNING, OP_DONE, OP_FAILED } OpState;
-
-/* An operator's command that takes time, so that its end can be asked for. */
-typedef struct Op {
-    uint32_t id; /* the token of the command */
-    CommandKind kind;
-    OpState state;
-    MemberNo target;
-    char name[MEMBER_NAME_LEN]; /* MEMBER_ADD, MEMBER_REMOVE */
-    Clock begun_at;
-    int32_t duration_ms;
-    char text[CORE_TEXT_LEN]; /* the present step, or the outcome */
-} Op;
 
 typedef struct Core {
     CoreOptions options;

@@ -179,7 +179,7 @@ static uint32_t next_timeline(const Core *core)
 static uint32_t kept_from(const Core *core)
 {
     const DocEpoch *last = document_last(&core->persist.doc);
-    uint32_t shared = server_shared_timeline(core);
+    uint32_t shared = fork_shared_timeline(core);
 
     if (!core->keep && last->kept_from != 0)
         return last->kept_from; /* chosen before, and not promoted yet */

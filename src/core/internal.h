@@ -256,6 +256,13 @@ RuleId rules_match(FactSet facts);
 const char *rules_move_name(const Rule *rule);
 void rules_decide(Core *core, Effects *out);
 
+/* ---- fork.c: where the own WAL leaves the cluster's ---- */
+/* The newest timeline here that can be the cluster's as well, by epochs; 0: none, or it cannot be told. */
+uint32_t fork_shared_timeline(const Core *core);
+/* What INSPECT and SAVE_WAL are told: the timeline, the fork as far as it is known, whom to ask. */
+void fork_fill(const Core *core, Action *action);
+void fork_on_inspected(Core *core, Effects *out, const ActionResult *done);
+
 /* ---- server.c: actions on the own server and what became of them ---- */
 void server_act(Core *core, Effects *out, ActionKind kind);
 void server_on_done(Core *core, Effects *out, const ActionResult *done);
@@ -267,9 +274,6 @@ void server_on_observed(Core *core, Effects *out, const Event *event);
  * At each step: the document may come after the server was seen.
  */
 void server_notice_stray(Core *core, Effects *out);
-
-/* The newest timeline here that can be the cluster's as well, by epochs; 0: none, or it cannot be told. */
-uint32_t server_shared_timeline(const Core *core);
 
 bool server_is_stopping(const Core *core);
 /* Processes that were told to end at once have not, for longer than the kernel needs for that. */

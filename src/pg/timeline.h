@@ -27,10 +27,12 @@ bool timeline_read(const char *data_directory, uint32_t timeline, TimelineEntry 
 
 /*
  * The last entry that two histories have in common, each oldest first and with its own timeline as the last
- * entry (end UINT64_MAX): the same number and the same beginning, and no number above `newest`. -1: none. Both
- * go on from there; the earlier of the two ends is where they part (pg_rewind's findCommonAncestorTimeline).
+ * entry (end UINT64_MAX): the same number and the same beginning, and no number above `newest`. -1: none.
+ * Both go on from there; the earlier of the two ends is where they part (pg_rewind's
+ * findCommonAncestorTimeline).
  */
-int timeline_common(const TimelineEntry *a, int a_count, const TimelineEntry *b, int b_count, uint32_t newest);
+int timeline_common(const TimelineEntry *a, int a_count, const TimelineEntry *b, int b_count,
+                    uint32_t newest);
 
 /* Where the timeline left its parent; LSN_NONE for timeline 1 or without a history file. */
 bool timeline_start(const char *data_directory, uint32_t timeline, Lsn *ret_start, Err *err);

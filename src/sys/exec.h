@@ -66,8 +66,9 @@ void exec_detach(Exec *exec);
 void exec_describe(const ExecResult *result, char *ret_text, size_t size);
 
 /*
- * An error of a program that did not do what it should: its name, how it ended, and its last line with an error
- * (as PostgreSQL's programs write it: pg_basebackup goes on to say that it cleans up), else its last line.
+ * An error of a program that did not do what it should: its name, how it ended, and its last line with an
+ * error (as PostgreSQL's programs write it: pg_basebackup goes on to say that it cleans up), else its last
+ * line.
  */
 void exec_error(const ExecResult *result, const char *program, Err *err);
 

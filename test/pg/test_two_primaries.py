@@ -46,109 +46,105 @@ def asks(node, name):
     return (member.get("lost") or {}).get("asks")
 
 
-@pytest.mark.parametrize("left,right,kept", [(1, 2000, "pg2"), (2000, 1, "pg1")], ids=["later", "older"])
-def test_the_one_with_more_wal_is_kept(make_cluster, left, right, kept):
-    """Whichever timeline it is on; the loser's transactions are reported, and it comes back by a rewind."""
-    cluster = make_cluster(3, agents=False, options=AFTER, settings=HINTS)
-    split(cluster, left, right)
-    cluster["pg3"].start_agent()
-    cluster["pg1"].start_agent()
-    cluster["pg2"].start_agent()
-    wait_for(lambda: "two primaries: pg1 and pg2" in alarms(cluster["pg3"]), 30, "the alarm")
-    assert cluster.wait_whole(90).name == kept
-    loser = cluster["pg2" if kept == "pg1" else "pg1"]
-    assert marks(cluster[kept]) == marks(loser) == {"common", "right" if kept == "pg2" else "left"}
-    assert "two primaries" not in alarms(cluster[kept])
+def reported(loser, kept):
+    """The three transactions of the loser, each with its size and the table's file."""
     copies = lost(loser)
     assert len(copies) == 1 and copies[0]["commits"] == 3 and copies[0]["complete"] == "yes"
-    report = loser.pgvigil("lost", "1").stdout
-    filenode = cluster[kept].value("select pg_relation_filenode('sides')::text")
-    lines = [line for line in report.split("\n") if line.startswith("time=")]
+    filenode = kept.value("select pg_relation_filenode('sides')::text")
+    lines = [line for line in loser.pgvigil("lost", "1").stdout.split("\n") if line.startswith("time=")]
     assert len(lines) == 3 and all("/" + filenode in line and "bytes=0 " not in line for line in lines)
     assert [e["reason"] for e in loser.history() if e["kind"] == "rejoin"] == ["by rewind"]
-    # pg3 followed pg1: with the later timeline it had what pg1 wrote, else nothing to give up.
-    assert len(lost(cluster["pg3"])) == (1 if kept == "pg2" else 0)
 
 
-def test_who_does_not_answer_is_not_passed_over(make_cluster):
-    """Two of three are primaries and the third is silent: it could be one, too, so that nobody begins."""
+def test_the_later_timeline_is_kept(make_cluster):
+    """
+    It has more WAL. Nobody begins while the third member is silent, which could be a primary, too; and that one, a
+    standby of the loser, is rewound as well.
+    """
     cluster = make_cluster(3, agents=False, options=AFTER, settings=HINTS)
+    pg1, pg2, pg3 = cluster.nodes
     split(cluster, 1, 2000)
-    cluster["pg1"].start_agent()
-    cluster["pg2"].start_agent()
-    wait_for(lambda: "pgvigil resolve --keep NAME" in alarms(cluster["pg1"]), 30, "the reason to wait")
-    for name in ("pg1", "pg2"):
-        assert cluster[name].view()["primary"] is None and cluster[name].is_writable()
-    cluster["pg3"].start_agent()
-    assert cluster.wait_whole(90).name == "pg2"
+    pg1.start_agent()
+    pg2.start_agent()
+    wait_for(lambda: "pgvigil resolve --keep NAME" in alarms(pg1), 30, "the reason to wait")
+    assert "two primaries: pg1 and pg2" in alarms(pg2)
+    for node in (pg1, pg2):
+        assert node.view()["primary"] is None and node.is_writable()
+    pg3.start_agent()
+    assert cluster.wait_whole(90) is pg2
+    assert marks(pg1) == marks(pg2) == marks(pg3) == {"common", "right"}
+    assert "two primaries" not in alarms(pg2)
+    reported(pg1, pg2)
+    assert len(lost(pg3)) == 1
 
 
-@pytest.mark.parametrize("keep", ["pg1", "pg2"])
-def test_nobody_begins_until_it_is_said_who(make_cluster, keep):
-    cluster = make_cluster(2, witness=True, agents=False, options=ASK, settings=HINTS)
-    split(cluster, 1, 2000)
+def test_the_older_timeline_is_kept(make_cluster):
+    """It has more WAL; the loser is rewound to a timeline of a lower number."""
+    cluster = make_cluster(2, witness=True, agents=False, options=AFTER, settings=HINTS)
+    pg1, pg2, _ = cluster.nodes
+    split(cluster, 2000, 1)
     for node in cluster.nodes:
         node.start_agent()
-    wait_for(lambda: "resolve = ask" in alarms(cluster["w1"]), 30, "the alarm")
-    shown = cluster["w1"].pgvigil("resolve", check=False)
-    assert shown.returncode == 1 and "pg1" in shown.stdout and "pg2" in shown.stdout
-    assert all(cluster[name].view()["primary"] is None for name in ("pg1", "pg2"))
-    cluster["w1"].pgvigil("resolve", "--keep", keep, "--yes")
-    assert cluster.wait_whole(90).name == keep
-    other = "pg2" if keep == "pg1" else "pg1"
-    assert marks(cluster[other]) == {"common", "left" if keep == "pg1" else "right"}
-    assert lost(cluster[other])[0]["commits"] == 3
-    assert cluster["w1"].pgvigil("resolve").returncode == 0
+    assert cluster.wait_whole(90) is pg1
+    assert marks(pg1) == marks(pg2) == {"common", "left"}
+    reported(pg2, pg1)
 
 
-def come_back_with_loss(cluster):
-    """The primary dies with its agent, somebody else takes over, and the dead one is started by hand and written to."""
+def come_back_with_loss(cluster, mark):
+    """The primary dies with its agent, the other takes over, and the dead one is started by hand and written to."""
     old = cluster.wait_whole(60)
-    old.sql("create table sides (t text)")
-    fill(old, 1, "common")
-    cluster.wait_streaming(30)
     old.kill()
     new = cluster.wait_primary(30, unlike=old)
-    fill(new, 10, "new")
+    fill(new, 10, "new" + mark)
     old.start_postgres()
     for _ in range(3):
-        fill(old, 10, "old")
+        fill(old, 10, "old" + mark)
     old.start_agent()
     wait_for(lambda: asks(new, old.name), 60, "the old primary to wait for a decision")
     assert not old.postmaster()
     return old, new
 
 
-def order(node, keep):
-    """What is said to it."""
-    done = node.pgvigil("resolve", "--keep", keep.name, "--yes", check=False)
-    return done.stdout + done.stderr
+def test_an_operator_decides(make_cluster):
+    """Three times: nobody leads yet, beside a primary that is to go on, and beside one that is to give way."""
+    cluster = make_cluster(2, witness=True, agents=False, options=ASK, settings=HINTS)
+    pg1, pg2, witness = cluster.nodes
+    split(cluster, 1, 2000)
+    for node in cluster.nodes:
+        node.start_agent()
+    wait_for(lambda: "resolve = ask" in alarms(witness), 30, "the alarm")
+    shown = witness.pgvigil("resolve", check=False)
+    assert shown.returncode == 1 and "pg1" in shown.stdout and "pg2" in shown.stdout
+    assert pg1.view()["primary"] is pg2.view()["primary"] is None
+    with pytest.raises(Failure):
+        witness.pgvigil("resolve", "--keep", "pg1")  # nobody can be asked whether it is meant
+    witness.pgvigil("resolve", "--keep", "pg1", "--yes")
+    assert cluster.wait_whole(90) is pg1
+    assert marks(pg2) == {"common", "left"}
+    reported(pg2, pg1)
+    assert witness.pgvigil("resolve").returncode == 0
 
-
-@pytest.mark.parametrize("other", [False, True], ids=["primary", "loser"])
-def test_asked_beside_a_primary(make_cluster, other):
-    """A deposed primary that was written to: it is stopped and waits; both answers."""
-    cluster = make_cluster(3, options=ASK, settings=HINTS)
-    old, new = come_back_with_loss(cluster)
-    assert "%s waits for a decision: it has 3 transactions" % old.name in alarms(new)
-    shown = new.pgvigil("resolve", check=False)
-    assert shown.returncode == 1 and old.name in shown.stdout and new.name in shown.stdout
+    old, new = come_back_with_loss(cluster, "1")
+    assert (old, new) == (pg1, pg2)
+    assert "pg1 waits for a decision: it has 3 transactions" in alarms(new)
+    shown = new.pgvigil("status", check=False).stdout
+    assert "stopped, waits" in shown and "Behind the fork" in shown
     # It waits as well after its agent was started again, and has not saved the same twice.
     cluster.restart_agent(old)
-    wait_for(lambda: asks(old, old.name), 60, "it to wait again")
+    wait_for(lambda: asks(old, "pg1"), 60, "it to wait again")
     assert len(lost(old)) == 1 and [e["kind"] for e in old.history()].count("lost") == 1
-    keep = old if other else new
-    with pytest.raises(Failure):
-        new.pgvigil("resolve", "--keep", keep.name)  # nobody can be asked
     # The primary hears with the next heartbeat that it waits again.
-    wait_for(lambda: "does not wait" not in (out := order(new, keep)) and "no other member waits" not in out, 20,
+    wait_for(lambda: "no other member waits" not in new.pgvigil("resolve", "--keep", "pg2", "--yes").stdout, 20,
              "the order to be taken", interval=0.5)
-    assert cluster.wait_whole(90) is keep
-    for node in cluster.data_nodes():
-        wait_for(lambda n=node: marks(n) == {"common", "old" if other else "new"}, 30, "the rows that were kept")
-    if other:
-        assert lost(new)[0]["commits"] == 1
-        assert "resolve" in [e["kind"] for e in old.history()]
+    assert cluster.wait_whole(90) is pg2
+    assert marks(pg1) == marks(pg2) == {"common", "left", "new1"}
+
+    old, new = come_back_with_loss(cluster, "2")
+    new.pgvigil("resolve", "--keep", old.name, "--yes")
+    assert cluster.wait_whole(90) is old
+    assert marks(pg1) == marks(pg2) == {"common", "left", "new1", "old2"}
+    assert lost(new)[0]["commits"] == 1
+    assert "resolve" in [e["kind"] for e in old.history()]
 
 
 def test_clone_that_finds_the_disk_full(make_cluster):

@@ -104,7 +104,8 @@ static void voters_agree(void **state)
     assert_true(resolve_needs_all(&core));
 }
 
-/* Nothing goes that was not saved whole, where somebody's first document discards it; and nothing at all with ask. */
+/* Nothing goes that was not saved whole, where somebody's first document discards it; and nothing at all with
+ * ask. */
 static void what_is_asked(void **state)
 {
     Core core = fixture_core(B);
@@ -143,19 +144,19 @@ static void shared_timelines(void **state)
     fixture_epoch(doc, 2, 1, 2, 3000);
     core.persist.wal_epoch = 1;
     core.pg.timeline = 2; /* promoted by somebody, at another place or the same */
-    assert_int_equal(server_shared_timeline(&core), 1);
+    assert_int_equal(fork_shared_timeline(&core), 1);
     core.persist.wal_epoch = 0;
     core.pg.timeline = 1;
     core.persist.stray_timeline = 2;
-    assert_int_equal(server_shared_timeline(&core), 1);
+    assert_int_equal(fork_shared_timeline(&core), 1);
     core.persist.stray_timeline = 0;
     core.pg.timeline = 9; /* no number of the document's: as the histories say */
-    assert_true(server_shared_timeline(&core) == UINT32_MAX);
+    assert_true(fork_shared_timeline(&core) == UINT32_MAX);
     fixture_epoch(doc, 3, 0, 10, 4000);
     doc->history[2].kept_from = 2;
-    assert_int_equal(server_shared_timeline(&core), 1);
+    assert_int_equal(fork_shared_timeline(&core), 1);
     core.persist.wal_epoch = 7; /* too long ago */
-    assert_int_equal(server_shared_timeline(&core), 0);
+    assert_int_equal(fork_shared_timeline(&core), 0);
 }
 
 /* What this member began and no majority accepted is none of the cluster's when another has begun it. */
@@ -180,9 +181,12 @@ static void a_claim_that_came_to_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(more_wal_then_size_then_order), cmocka_unit_test(not_before_all_is_known),
-        cmocka_unit_test(silent_and_ordered),            cmocka_unit_test(voters_agree),
-        cmocka_unit_test(what_is_asked),                 cmocka_unit_test(shared_timelines),
+        cmocka_unit_test(more_wal_then_size_then_order),
+        cmocka_unit_test(not_before_all_is_known),
+        cmocka_unit_test(silent_and_ordered),
+        cmocka_unit_test(voters_agree),
+        cmocka_unit_test(what_is_asked),
+        cmocka_unit_test(shared_timelines),
         cmocka_unit_test(a_claim_that_came_to_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
