@@ -7,6 +7,7 @@
 #include "cli/status.h"
 
 #include "cli/field.h"
+#include "cli/sides.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -401,6 +402,8 @@ void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
     add_operation(operation, style, out);
     add_held(cluster, style, "gates", "Gates", "open", out);
     add_held(cluster, style, "virtual_addresses", "Virtual addresses", "held", out);
+    if (sides_is_open(cluster))
+        sides_render(cluster, style, out);
     for (size_t i = 0; i < json_array_size(alarms); i++) {
         const char *alarm = json_string_value(json_array_get(alarms, i));
         buf_puts(out, "Alarm: ");

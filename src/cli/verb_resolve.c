@@ -7,96 +7,12 @@
 #include "cli/field.h"
 #include "cli/operation.h"
 #include "cli/show.h"
+#include "cli/sides.h"
 #include "cli/verb.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool is_primary(const json_t *member)
-{
-    return strcmp(field_text(member, "kind", ""), "primary") == 0;
-}
-
-static const json_t *lost_of(const json_t *member)
-{
-    return json_object_get(member, "lost");
-}
-
-static bool asks(const json_t *member)
-{
-    return field_true(lost_of(member), "asks");
-}
-
-/* "1/2A000000" as a number; 0: not known. */
-static uint64_t lsn_of(const json_t *object, const char *key)
-{
-    unsigned high = 0, low = 0;
-    const char *text = field_text(object, key, "");
-
-    return sscanf(text, "%X/%X", &high, &low) == 2 ? (uint64_t) high << 32 | low : 0;
-}
-
-/* Of the primary: what it has behind the first of the forks. */
-static uint64_t behind_fork(const json_t *cluster, const json_t *member)
-{
-    const json_t *members = json_object_get(cluster, "members");
-    uint64_t fork = 0;
-
-    for (size_t i = 0; i < json_array_size(members); i++) {
-        const json_t *lost = lost_of(json_array_get(members, i));
-        uint64_t one = lsn_of(lost, "fork");
-        if (field_true(lost, "asks") && one != 0 && (fork == 0 || one < fork))
-            fork = one;
-    }
-    uint64_t lsn = lsn_of(member, "lsn");
-    return fork != 0 && lsn > fork ? lsn - fork : 0;
-}
-
-static void add_bytes(ShowTable *table, bool known, uint64_t bytes)
-{
-    char text[SHOW_NUMBER_LEN] = "";
-
-    if (known)
-        show_bytes(bytes, text);
-    show_table_add(table, TONE_PLAIN, text);
-}
-
-static void add_side(const json_t *cluster, const json_t *member, ShowTable *table)
-{
-    const json_t *lost = lost_of(member);
-    bool waits = asks(member), complete = field_true(lost, "complete");
-    uint64_t behind = behind_fork(cluster, member);
-
-    show_table_add(table, TONE_BOLD, field_text(member, "name", "?"));
-    show_table_add(table, waits ? TONE_WARN : TONE_PLAIN, waits ? "stopped, waits" : "primary");
-    show_table_addf(table, TONE_PLAIN, "%" PRId64, field_number(member, "timeline", 0));
-    show_table_add(table, TONE_PLAIN, field_text(member, "timeline_start", NULL));
-    show_table_add(table, TONE_PLAIN,
-                   waits ? field_text(lost, "end", NULL) : field_text(member, "lsn", NULL));
-    show_table_add(table, TONE_PLAIN, field_text(lost, "fork", NULL));
-    add_bytes(table, waits ? complete : behind > 0,
-              waits ? (uint64_t) field_number(lost, "bytes", 0) : behind);
-    if (waits && complete)
-        show_table_addf(table, TONE_WARN, "%" PRId64, field_number(lost, "transactions", 0));
-    else
-        show_table_add(table, TONE_PLAIN, waits ? "unknown" : NULL);
-    show_table_add(table, TONE_PLAIN, field_text(lost, "last", NULL));
-    add_bytes(table, field_number(member, "size", 0) > 0, (uint64_t) field_number(member, "size", 0));
-}
-
-/* True if there is something to decide. */
-static bool is_open(const json_t *cluster)
-{
-    const json_t *members = json_object_get(cluster, "members");
-    int primaries = 0, waiting = 0;
-
-    for (size_t i = 0; i < json_array_size(members); i++) {
-        primaries += is_primary(json_array_get(members, i));
-        waiting += asks(json_array_get(members, i));
-    }
-    return waiting > 0 || (primaries > 1 && field_number(cluster, "epoch", 0) == 0);
-}
 
 static void add_alarms(const json_t *cluster, const ShowStyle *style, Buf *out)
 {
@@ -114,23 +30,19 @@ static void add_alarms(const json_t *cluster, const ShowStyle *style, Buf *out)
 
 static int show(Client *client, const Call *call)
 {
-    static const char *const heads[] = {
-        "Member",        "State",          ">TL",       ">Begins", ">LSN", ">Fork", ">Behind the fork",
-        ">Transactions", "Last committed", ">Database", NULL};
     const json_t *members;
     ShowStyle style = show_style(stdout);
-    ShowTable table;
     Buf out = {0};
     Err err = {0};
 
     if (!client_ask_cluster(client, &err))
         return call_fail(&err);
-    bool open = is_open(client->cluster);
+    bool open = sides_is_open(client->cluster);
     members = json_object_get(client->cluster, "members");
     if (call_has(call, FLAG_JSON)) {
         json_t *sides = json_array();
         for (size_t i = 0; i < json_array_size(members); i++)
-            if (is_primary(json_array_get(members, i)) || asks(json_array_get(members, i)))
+            if (sides_is_primary(json_array_get(members, i)) || sides_ask(json_array_get(members, i)))
                 json_array_append(sides, json_array_get(members, i));
         field_print(sides, false);
         json_decref(sides);
@@ -140,12 +52,7 @@ static int show(Client *client, const Call *call)
         puts("There is nothing to decide.");
         return EXIT_DONE;
     }
-    show_table_init(&table, heads);
-    for (size_t i = 0; i < json_array_size(members); i++)
-        if (is_primary(json_array_get(members, i)) || asks(json_array_get(members, i)))
-            add_side(client->cluster, json_array_get(members, i), &table);
-    show_table_render(&table, &style, &out);
-    show_table_done(&table);
+    sides_render(client->cluster, &style, &out);
     add_alarms(client->cluster, &style, &out);
     buf_puts(&out, "pgvigil resolve --keep NAME keeps one side; what is discarded has been saved before.\n");
     show_print(&out, stdout);
@@ -160,20 +67,20 @@ static void say_losses(const json_t *cluster, const char *keep, Buf *out)
     const json_t *members = json_object_get(cluster, "members");
 
     for (size_t i = 0; i < json_array_size(members); i++) {
-        const json_t *member = json_array_get(members, i), *lost = lost_of(member);
+        const json_t *member = json_array_get(members, i), *lost = sides_lost(member);
         const char *name = field_text(member, "name", "?");
         char bytes[SHOW_NUMBER_LEN];
-        if (strcmp(name, keep) == 0 || (!is_primary(member) && !asks(member)))
+        if (strcmp(name, keep) == 0 || (!sides_is_primary(member) && !sides_ask(member)))
             continue;
-        if (asks(member) && field_true(lost, "complete")) {
+        if (sides_ask(member) && field_true(lost, "complete")) {
             show_bytes((uint64_t) field_number(lost, "bytes", 0), bytes);
             buf_printf(out, " Lost are %" PRId64 " transactions of %s (%s of WAL behind %s, the last of %s).",
                        field_number(lost, "transactions", 0), name, bytes, field_text(lost, "fork", "?"),
                        field_text(lost, "last", "an unknown time"));
-        } else if (asks(member)) {
+        } else if (sides_ask(member)) {
             buf_printf(out, " Lost is what only %s has, and how much that is cannot be told.", name);
-        } else if (behind_fork(cluster, member) > 0) {
-            show_bytes(behind_fork(cluster, member), bytes);
+        } else if (sides_behind(cluster, member) > 0) {
+            show_bytes(sides_behind(cluster, member), bytes);
             buf_printf(out, " Lost is what %s has written since the fork: %s of WAL.", name, bytes);
         } else {
             buf_printf(out, " Lost is what only %s has written.", name);
