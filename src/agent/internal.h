@@ -124,8 +124,11 @@ typedef struct Agent {
     Tell tell;
 
     Publisher publisher;
-    struct Beside *beside; /* files being written */
-    size_t beside_history; /* what of the history is in them */
+    struct Beside *beside;  /* files being written */
+    size_t beside_history;  /* what of the history is in them */
+    struct Conn *size_conn; /* size.c; NULL until used */
+    uint64_t size;          /* 0: not known */
+    int64_t size_asked_us;  /* boot_us; 0: never */
     struct Streaming *streaming;
     Clock published_at;
     int exit_code;
@@ -165,6 +168,11 @@ void inbox_answer(Agent *agent, uint32_t id, AnswerState state, const char *text
 /* ---- observe.c ---- */
 void observe_on_status(void *arg, const PgStatus *status);
 void observe_slots(void *arg);
+
+/* ---- size.c: the databases' size ---- */
+/* Bytes, 0 while not known; asks for it now and then while it may matter. */
+uint64_t size_observe(Agent *agent, const PgStatus *status);
+void size_done(Agent *agent);
 
 /* ---- beside.c: files for the extension's views ---- */
 typedef struct Beside Beside;

@@ -157,6 +157,7 @@ static Observation observation_of(Agent *agent, const PgStatus *status)
         .fenced = is_fenced(agent, &status->fence),
         .names = names_of(agent, status),
         .names_effective = names_are_effective(agent, status),
+        .size = size_observe(agent, status),
     };
 
     fill_confirmed(agent, status, &pg);
