@@ -159,6 +159,23 @@ static void shared_timelines(void **state)
     assert_int_equal(fork_shared_timeline(&core), 0);
 }
 
+/* While paused no stopped server is started: the primary must not be stopped for one. */
+static void not_while_paused(void **state)
+{
+    Core core = fixture_core(B);
+    Command command = {.token = 1, .kind = COMMAND_RESOLVE, .target = C};
+    (void) state;
+
+    core.leader = MEMBER_NONE;
+    core.role = ROLE_FOLLOWER;
+    core.persist.doc.paused = true;
+    fixture_out.count = 0;
+    resolve_on_command(&core, &fixture_out, &command);
+    assert_int_equal(fixture_out.count, 1);
+    assert_int_equal(fixture_out.effect[0].answer, ANSWER_REFUSED);
+    assert_non_null(strstr(fixture_out.effect[0].text, "paused"));
+}
+
 /* What this member began and no majority accepted is none of the cluster's when another has begun it. */
 static void a_claim_that_came_to_nothing(void **state)
 {
@@ -187,7 +204,7 @@ int main(void)
         cmocka_unit_test(voters_agree),
         cmocka_unit_test(what_is_asked),
         cmocka_unit_test(shared_timelines),
-        cmocka_unit_test(a_claim_that_came_to_nothing),
+        cmocka_unit_test(a_claim_that_came_to_nothing),  cmocka_unit_test(not_while_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
