@@ -101,7 +101,7 @@ const char *election_obstacle(const Core *core)
     if (is_paused(core) && core->persist.doc.primary != core->self && !is_ordered(core))
         return "the cluster is paused; pgvigil failover --to NAME goes on all the same";
     if (core->options.failover_by_order && core->persist.doc.epoch > 0 && !is_ordered(core) &&
-        !candidate_incumbent(core))
+        !candidate_incumbent(core) && !candidate_is_kept(core))
         return "[cluster] failover = ordered: it waits for pgvigil failover --to NAME";
     return candidate_obstacle(core);
 }

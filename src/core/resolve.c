@@ -326,7 +326,8 @@ void resolve_on_command(Core *core, Effects *out, const Command *command)
         plan_answer(out, command, ANSWER_REFUSED, "another order is under way; see pgvigil status");
     else if (leads && command->target == core->self)
         keep_own(core, out, command);
-    else if (core->persist.doc.paused) /* a server that is stopped would not be started: nobody would be primary */
+    else if (core->persist.doc
+                 .paused) /* a server that is stopped would not be started: nobody would be primary */
         plan_answer(out, command, ANSWER_REFUSED, "the cluster is paused: pgvigil resume first");
     else if (leads)
         keep_other(core, out, command);

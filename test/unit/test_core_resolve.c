@@ -204,7 +204,8 @@ int main(void)
         cmocka_unit_test(voters_agree),
         cmocka_unit_test(what_is_asked),
         cmocka_unit_test(shared_timelines),
-        cmocka_unit_test(a_claim_that_came_to_nothing),  cmocka_unit_test(not_while_paused),
+        cmocka_unit_test(a_claim_that_came_to_nothing),
+        cmocka_unit_test(not_while_paused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

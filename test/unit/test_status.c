@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include "cli/sides.h"
 #include "cli/status.h"
 
 #include <string.h>
@@ -216,6 +217,35 @@ static void counts_votes_by_name(void **state)
     json_decref(cluster);
 }
 
+/* Both sides with what each has behind the fork, as long as somebody has to decide. */
+static void shows_both_sides(void **state)
+{
+    static const ShowStyle plain = {0};
+    json_t *cluster = healthy();
+    Buf out = {0};
+    (void) state;
+
+    status_render(cluster, &plain, &out);
+    assert_null(strstr(out.data, "Behind the fork"));
+    buf_done(&out);
+    json_object_set_new(member(cluster, 1), "lost",
+                        json_pack("{s:b,s:s,s:s,s:i,s:i,s:s,s:b}", "asks", 1, "fork", "0/3000000", "end",
+                                  "0/3000200", "bytes", 512, "transactions", 3, "last",
+                                  "2026-11-20T20:59:31.123Z", "complete", 1));
+    assert_true(sides_is_open(cluster));
+    assert_int_equal(sides_behind(cluster, member(cluster, 0)), 0x60);
+    status_render(cluster, &plain, &out);
+    assert_non_null(strstr(out.data, "stopped, waits"));
+    assert_non_null(strstr(out.data, "0/3000000"));
+    assert_non_null(strstr(out.data, "2026-11-20T20:59:31.123Z"));
+    buf_done(&out);
+    json_object_set_new(json_object_get(member(cluster, 1), "lost"), "complete", json_false());
+    sides_render(cluster, &plain, &out);
+    assert_non_null(strstr(out.data, "unknown"));
+    buf_done(&out);
+    json_decref(cluster);
+}
+
 static void survives_answers_of_another_kind(void **state)
 {
     static const ShowStyle plain;
@@ -243,6 +273,7 @@ int main(void)
         cmocka_unit_test(shows_an_operation_while_it_is_news),
         cmocka_unit_test(shows_no_cluster_of_one_that_was_removed),
         cmocka_unit_test(counts_votes_by_name),
+        cmocka_unit_test(shows_both_sides),
         cmocka_unit_test(survives_answers_of_another_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
