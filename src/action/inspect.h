@@ -6,6 +6,7 @@
 
 #include "action/legs.h"
 #include "action/lost.h"
+#include "action/relations.h"
 #include "action/run.h"
 #include "pg/timeline.h"
 #include "pg/wal.h"
@@ -31,9 +32,10 @@ typedef struct InspectData {
 
     /* save.c */
     char directory[DATADIR_PATH_LEN + 64], unfinished[DATADIR_PATH_LEN + 96];
-    Leg leg[LEGS_MAX];  /* of the WAL behind the fork */
-    int legs, at;       /* at: the one that is being read */
-    bool complete;      /* every segment from the fork on is there */
+    Leg leg[LEGS_MAX]; /* of the WAL behind the fork */
+    int legs, at;      /* at: the one that is being read */
+    bool complete;     /* every segment from the fork on is there */
+    RelationsData relations;
     LostReport *report; /* freed at the end of the action */
     bool uncounted;     /* not every record could be read */
     bool saved_before;  /* directory has the very same WAL */

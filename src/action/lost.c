@@ -17,22 +17,20 @@
 #define RELATIONS_MAX  8
 #define TEXT_BYTES_MAX ((size_t) 4 << 20)
 
-typedef struct Relation {
-    uint32_t tablespace, database, node;
-} Relation;
-
 typedef struct Open {
     uint32_t xid; /* 0: a free place */
     uint8_t relations;
     bool more; /* relations than these */
     uint64_t bytes;
-    Relation relation[RELATIONS_MAX];
+    LostRelation relation[RELATIONS_MAX];
 } Open;
 
 struct LostReport {
     Open open[OPEN_MAX];
     Buf text;
     LostTotals totals;
+    LostRelation relation[LOST_RELATIONS_MAX];
+    size_t relations;
 };
 
 LostReport *lost_new(void)
@@ -61,6 +59,12 @@ LostTotals lost_totals(const LostReport *report)
     return report->totals;
 }
 
+size_t lost_relations(const LostReport *report, LostRelation *ret_relations)
+{
+    memcpy(ret_relations, report->relation, report->relations * sizeof *ret_relations);
+    return report->relations;
+}
+
 /* ---- Transactions under way ---- */
 
 /* NULL: it is not there; with make, there is no place near its own. A place is never moved, so that all of
@@ -82,7 +86,7 @@ static Open *find(LostReport *report, uint32_t xid, bool make)
     return empty;
 }
 
-static void touch(Open *open, Relation relation)
+static void touch(Open *open, LostRelation relation)
 {
     for (int i = 0; i < open->relations; i++)
         if (memcmp(&open->relation[i], &relation, sizeof relation) == 0)
@@ -99,7 +103,7 @@ static void touch_all(Open *open, const char *line)
     for (const char *at = line; (at = strstr(at, " rel ")) != NULL; at += 5) {
         unsigned tablespace, database, node;
         if (sscanf(at, " rel %u/%u/%u", &tablespace, &database, &node) == 3)
-            touch(open, (Relation){tablespace, database, node});
+            touch(open, (LostRelation){tablespace, database, node});
     }
 }
 
@@ -143,6 +147,15 @@ int64_t lost_parse_time(const char *text)
     return (int64_t) timegm(&tm) * 1000000 + micro;
 }
 
+static void remember(LostReport *report, LostRelation relation)
+{
+    for (size_t i = 0; i < report->relations; i++)
+        if (memcmp(&report->relation[i], &relation, sizeof relation) == 0)
+            return;
+    if (report->relations < LOST_RELATIONS_MAX)
+        report->relation[report->relations++] = relation;
+}
+
 static void write_relations(Buf *text, const Open *open)
 {
     for (int i = 0; i < open->relations; i++)
@@ -162,6 +175,8 @@ static void on_commit(LostReport *report, uint32_t xid, const char *lsn, const c
         open = &none;
     join_subtransactions(report, open, desc);
     report->totals.commits++;
+    for (int i = 0; i < open->relations; i++)
+        remember(report, open->relation[i]);
     int64_t at_us = lost_parse_time(desc);
     if (at_us > report->totals.last_us)
         report->totals.last_us = at_us;

@@ -10,6 +10,12 @@
 
 typedef struct LostReport LostReport;
 
+#define LOST_RELATIONS_MAX 64
+
+typedef struct LostRelation {
+    uint32_t tablespace, database, node; /* node: its file's, as PostgreSQL's relfilenode */
+} LostRelation;
+
 typedef struct LostTotals {
     uint32_t commits;
     int64_t last_us; /* when the last commit was made, wall clock; 0: none */
@@ -31,5 +37,9 @@ void lost_line(LostReport *report, const char *line);
  */
 const Buf *lost_text(const LostReport *report);
 LostTotals lost_totals(const LostReport *report);
+
+/* The relations that committed transactions touched, in the order of the WAL: the first LOST_RELATIONS_MAX.
+ */
+size_t lost_relations(const LostReport *report, LostRelation *ret_relations);
 
 #endif

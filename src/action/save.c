@@ -219,6 +219,8 @@ static bool finish_copy(Run *run, Err *err)
     write_header(run, same, &text);
     if (report != NULL && report->data != NULL)
         buf_add(&text, report->data, report->len);
+    if (data->relations.text.data != NULL)
+        buf_printf(&text, "\n%s", data->relations.text.data);
     snprintf(path, sizeof path, "%s/report.txt", data->unfinished);
     snprintf(parent, sizeof parent, "%s/diverged/%s", run->settings.state_directory, run->settings.cluster);
     bool ok = file_write_atomic(path, text.data != NULL ? text.data : "", text.len, 0600, err);
@@ -237,6 +239,7 @@ static void on_finished(Run *run)
 
     lost_free(data->report);
     data->report = NULL;
+    buf_done(&data->relations.text);
     if (!run->ok)
         run_end_error(run, "cannot save the WAL");
     else
@@ -244,6 +247,11 @@ static void on_finished(Run *run)
 }
 
 static void dump_next(Run *run);
+
+static void on_named(Run *run)
+{
+    run_work(run, finish_copy, on_finished);
+}
 
 static void on_dumped(Run *run)
 {
@@ -268,7 +276,7 @@ static void dump_next(Run *run)
         run->outcome.transactions = totals.commits;
         run->outcome.last_commit_us = totals.last_us;
         run->outcome.complete = data->complete && !data->uncounted;
-        run_work(run, finish_copy, on_finished);
+        relations_name(run, &data->relations, data->report, on_named);
         return;
     }
     const Leg *leg = &data->leg[data->at];
@@ -374,6 +382,7 @@ static void on_stopped(Run *run)
 
     lost_free(data->report);
     data->report = NULL;
+    buf_done(&data->relations.text);
     run_end_failed(run, "not done within its time");
 }
 

@@ -51,7 +51,9 @@ def reported(loser, kept):
     copies = lost(loser)
     assert len(copies) == 1 and copies[0]["commits"] == 3 and copies[0]["complete"] == "yes"
     filenode = kept.value("select pg_relation_filenode('sides')::text")
-    lines = [line for line in loser.pgvigil("lost", "1").stdout.split("\n") if line.startswith("time=")]
+    report = loser.pgvigil("lost", "1").stdout
+    assert "database=postgres name=public.sides\n" in report
+    lines = [line for line in report.split("\n") if line.startswith("time=")]
     assert len(lines) == 3 and all("/" + filenode in line and "bytes=0 " not in line for line in lines)
     assert [e["reason"] for e in loser.history() if e["kind"] == "rejoin"] == ["by rewind"]
 
