@@ -106,7 +106,7 @@ static void server_alarms(const Agent *agent, Alarms *alarms, MemberNo no, const
     lag_alarm(agent, alarms, no);
 }
 
-static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, int *primaries)
+static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, MemberSet *primaries)
 {
     const Core *core = &agent->core;
     const char *name = core->persist.doc.member[no].name;
@@ -123,8 +123,9 @@ static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, int *
     if (core->persist.doc.member[no].kind == MEMBER_WITNESS)
         return;
     /* A report from before a crash is no second primary. */
-    *primaries += report.pg.state == PG_PRIMARY &&
-                  (no == core->persist.doc.primary || api_seen_ms(core, no) < TWICE_SEEN_MS);
+    if (report.pg.state == PG_PRIMARY &&
+        (no == core->persist.doc.primary || api_seen_ms(core, no) < TWICE_SEEN_MS))
+        *primaries = (MemberSet) (*primaries | 1u << no);
     server_alarms(agent, alarms, no, &report);
 }
 
@@ -151,7 +152,7 @@ static void successor_alarm(const Agent *agent, Alarms *alarms)
 static void cluster_alarms(const Agent *agent, Alarms *alarms)
 {
     const Core *core = &agent->core;
-    int primaries = 0;
+    MemberSet primaries = 0;
 
     if (core->leader == MEMBER_NONE)
         alarms_add(alarms, NOTIFY_EVENT_no_leader, core->self,
@@ -167,8 +168,7 @@ static void cluster_alarms(const Agent *agent, Alarms *alarms)
             member_alarms(agent, alarms, no, &primaries);
     successor_alarm(agent, alarms);
     api_sync_alarm(agent, alarms);
-    if (primaries > 1)
-        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE, "%d servers run as a primary", primaries);
+    api_primaries_alarm(agent, alarms, primaries);
 }
 
 void alarms_find(const Agent *agent, Alarms *ret_alarms)

@@ -166,6 +166,10 @@ void api_metrics(const Agent *agent, Buf *out)
                    "How long the lease held here is still good, 0 without one.", left_us / US_PER_MS);
     one(agent, out, "leader_known", "gauge", "1 if this member knows a leader.", core->leader != MEMBER_NONE);
     one(agent, out, "paused", "gauge", "1 while the cluster is paused.", core->persist.doc.paused);
+    one(agent, out, "primaries_doubled", "gauge", "1 while more than one server runs as a primary.",
+        core_primaries(core) != 0);
+    one(agent, out, "resolve_waiting", "gauge",
+        "Members whose own WAL is not discarded before pgvigil resolve --keep.", api_primaries_waiting(core));
     one(agent, out, "alarms", "gauge", "What pgvigil status shows as alarms.", agent->alarms.count);
     one(agent, out, "operation_running", "gauge", "1 while an operator's order is being carried out.",
         core->op.id != 0 && core->op.state == OP_RUNNING);

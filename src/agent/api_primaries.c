@@ -70,42 +70,31 @@ static void list(const Core *core, MemberSet set, char *ret_text, size_t size)
     }
 }
 
-static void say(Buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(Buf *out, const char *format, ...)
-{
-    char text[700];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    json_add_text(out, NULL, text);
-}
-
-static int twice_alarm(const Core *core, Buf *out, MemberSet set)
+static void twice_alarm(const Core *core, Alarms *alarms, MemberSet set)
 {
     char names[MEMBER_MAX * (MEMBER_NAME_LEN + 5)], number[16];
     MemberNo choice;
 
     if (count(set) < 2)
-        return 0;
+        return;
     list(core, set, names, sizeof names);
     snprintf(number, sizeof number, "%d", count(set));
     const char *why = core_choice(core, &choice);
     if (core->persist.doc.epoch > 0)
-        say(out, "%s primaries: %s; the cluster's is %s, and what another writes is not the cluster's",
-            count(set) == 2 ? "two" : number, names,
-            core->persist.doc.member[core->persist.doc.primary].name);
+        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE,
+                   "%s primaries: %s; the cluster's is %s, and what another writes is not the cluster's",
+                   count(set) == 2 ? "two" : number, names,
+                   core->persist.doc.member[core->persist.doc.primary].name);
     else if (choice != MEMBER_NONE)
-        say(out, "%s primaries: %s; %s is the one to be kept", count(set) == 2 ? "two" : number, names,
-            core->persist.doc.member[choice].name);
+        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE,
+                   "%s primaries: %s; %s is the one to be kept", count(set) == 2 ? "two" : number, names,
+                   core->persist.doc.member[choice].name);
     else
-        say(out, "%s primaries: %s; %s", count(set) == 2 ? "two" : number, names, why);
-    return 1;
+        alarms_add(alarms, NOTIFY_EVENT_two_primaries, MEMBER_NONE, "%s primaries: %s; %s",
+                   count(set) == 2 ? "two" : number, names, why);
 }
 
-static int asks_alarm(const Core *core, Buf *out, MemberNo no)
+static void asks_alarm(const Core *core, Alarms *alarms, MemberNo no)
 {
     Report report = api_report(core, no);
     const Lost *lost = &report.lost;
@@ -113,29 +102,29 @@ static int asks_alarm(const Core *core, Buf *out, MemberNo no)
     char fork[LSN_TEXT_LEN];
 
     if (core->persist.doc.member[no].kind != MEMBER_DATA || !lost->asks || !api_is_reachable(core, no))
-        return 0;
+        return;
     lsn_format(lost->fork, fork);
     if (lost->complete)
-        say(out,
+        alarms_add(
+            alarms, NOTIFY_EVENT_decision, no,
             "%s waits for a decision: it has %u transaction%s behind %s that the cluster does not have; pgvigil resolve "
             "shows both sides",
             name, (unsigned) lost->transactions, lost->transactions == 1 ? "" : "s", fork);
     else
-        say(out,
+        alarms_add(
+            alarms, NOTIFY_EVENT_decision, no,
             "%s waits for a decision: it has WAL that the cluster does not have, and how much cannot be told; pgvigil "
             "resolve shows both sides",
             name);
-    return 1;
 }
 
-int api_primaries_alarm(const Agent *agent, Buf *out, MemberSet seen)
+void api_primaries_alarm(const Agent *agent, Alarms *alarms, MemberSet seen)
 {
     const Core *core = &agent->core;
-    int alarms = twice_alarm(core, out, (MemberSet) (seen | core_primaries(core)));
 
+    twice_alarm(core, alarms, (MemberSet) (seen | core_primaries(core)));
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        alarms += asks_alarm(core, out, no);
-    return alarms;
+        asks_alarm(core, alarms, no);
 }
 
 int api_primaries_waiting(const Core *core)

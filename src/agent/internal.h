@@ -169,6 +169,13 @@ void inbox_answer(Agent *agent, uint32_t id, AnswerState state, const char *text
 void observe_on_status(void *arg, const PgStatus *status);
 void observe_slots(void *arg);
 
+/* ---- api_primaries.c ---- */
+/* A member's size, and what only it has. */
+void api_primaries_add(Buf *out, const Report *report);
+/* Alarms of several primaries (seen: those that were), and of members that wait for a decision. */
+void api_primaries_alarm(const Agent *agent, Alarms *alarms, MemberSet seen);
+int api_primaries_waiting(const Core *core);
+
 /* ---- size.c: the databases' size ---- */
 /* Bytes, 0 while not known; asks for it now and then while it may matter. */
 uint64_t size_observe(Agent *agent, const PgStatus *status);

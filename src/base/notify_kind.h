@@ -43,11 +43,13 @@ typedef enum NotifySyslogForm { NOTIFY_FORM_AUTO, NOTIFY_FORM_3164, NOTIFY_FORM_
     X(sync, INFO, false, "commits wait for other standbys, or for more or fewer")                            \
     X(member_add, INFO, false, "a member was added")                                                         \
     X(member_remove, INFO, false, "a member was removed")                                                    \
+    X(resolve, CRITICAL, false, "an operator chose what a member has, and not the cluster's")                \
     X(state, INFO, false, "the server of the member that tells it has another state")                        \
     X(no_primary, CRITICAL, true, "there has been no primary for longer than alarms.no_primary")             \
     X(no_leader, CRITICAL, true, "the member that tells it knows no leader")                                 \
     X(lease, WARNING, true, "the leader's lease is confirmed by no majority")                                \
     X(two_primaries, CRITICAL, true, "more than one server runs as a primary")                               \
+    X(decision, CRITICAL, true, "a member has WAL that nobody else has, and waits for pgvigil resolve")      \
     X(no_successor, WARNING, true, "no other member could take over")                                        \
     X(unreachable, WARNING, true, "a member does not answer")                                                \
     X(server, WARNING, true, "a member's server does not run, or does not answer")                           \
