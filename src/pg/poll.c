@@ -409,11 +409,8 @@ static void on_fresh_time(void *arg)
 
 void poll_now(PgPoll *poll)
 {
-    /* What is in pg_wal may have changed without the control file, as behind a rewind. */
-    unsigned wal = poll->facts_known && poll->next.wal_segment_size != 0 ? LOOK_WAL : 0;
-
     if (poll->next.postmaster == 0)
-        poll_want_look(poll, LOOK_DIRECTORY | LOOK_PROCESSES | wal);
+        poll_want_look(poll, LOOK_DIRECTORY | LOOK_PROCESSES | (poll->facts_known ? LOOK_WAL : 0u));
     else
         ask_now(poll);
 }

@@ -37,8 +37,8 @@ PgPoll *poll_new(uv_loop_t *loop, const PollOptions *options, PollFn *on_status,
 void poll_set_options(PgPoll *poll, const PollOptions *options);
 
 /*
- * Asks now: at once if nothing is under way, else once more when that has ended; on_status follows. Also
- * looks at the data directory again where that is what there is to look at.
+ * Asks now: at once if nothing is under way, else once more when that has ended; on_status follows. While no
+ * server runs it looks at the data directory, and at pg_wal: a rewind changes that after the control file.
  */
 void poll_now(PgPoll *poll);
 
