@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define REWIND_CONNECT_MS 10000
+#define SETTLE_MS         3000
 
 typedef struct RewindData {
     char source[DATADIR_PATH_LEN * 3];
@@ -56,6 +57,20 @@ static bool make_own_again(Run *run, Err *err)
            datadir_set_standby(directory, true, err) && keep_discard(run, err);
 }
 
+/* The control file is read anew, and no WAL of a later timeline is taken for what the server has. */
+static bool is_seen(const Run *run, const PgStatus *status)
+{
+    const RewindData *data = run->data;
+
+    return status->postmaster == 0 && status->checkpoint_timeline <= data->source_timeline &&
+           status->timeline <= data->source_timeline;
+}
+
+static void end_settled(Run *run)
+{
+    run_end_ok(run, "%s", "");
+}
+
 static void on_own_again(Run *run)
 {
     const RewindData *data = run->data;
@@ -65,8 +80,10 @@ static void on_own_again(Run *run)
         run_end_failed(run, "%s", data->message);
     else if (!run->ok)
         run_end_error(run, "rewound, but its own settings could not be written");
-    else
+    else if (data->not_needed || data->source_timeline == 0)
         run_end_ok(run, "%s", data->not_needed ? "no rewind was required" : "");
+    else
+        run_settle(run, is_seen, SETTLE_MS, end_settled);
 }
 
 /* Also after a failure: whatever starts this server must find a standby. */
