@@ -318,6 +318,14 @@ static void record_vote(Cluster *c, int no, uint64_t term, const Uuid *voted_for
     c->seen.vote[no][term].voted_for = *voted_for;
 }
 
+void check_asked(Cluster *c, int no)
+{
+    const Persist *persist = &c->node[no].core.persist;
+
+    if (!uuid_is_zero(&persist->voted_for))
+        c->seen.asked[no][persist->term % TERM_MAX] = persist->voted_for;
+}
+
 void check_written(Cluster *c, int no)
 {
     const Persist *disk = &c->node[no].disk;
@@ -372,12 +380,11 @@ static void check_vote(Cluster *c, int no, const Effect *effect)
     if (node->disk.term < msg->term || (node->disk.term == msg->term && uuid_is_zero(&node->disk.voted_for)))
         check_failed(c, INVARIANT_VOTE_ONCE, "%s grants a vote that is not on its disk", name_of(c, no));
     check_silence(c, no);
-    /* A record of a later term, which came before this one was written, keeps the vote as well. The candidate
-     * may be another identity by now. */
-    if (node->disk.term == msg->term)
-        record_vote(c, no, msg->term, &node->disk.voted_for);
-    else if (node->core.ballot.term == msg->term)
-        record_vote(c, no, msg->term, &node->core.ballot.uuid);
+    /* A record of a later term, which came before this one was written, keeps the vote as well: for whom, was
+     * noted when it was asked for. */
+    record_vote(c, no, msg->term,
+                node->disk.term == msg->term ? &node->disk.voted_for
+                                             : &c->seen.asked[no][msg->term % TERM_MAX]);
     if (!msg->frozen)
         return;
     looked_at(c, INVARIANT_FROZEN_VOTE);

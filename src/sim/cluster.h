@@ -226,7 +226,8 @@ typedef struct Cluster {
         struct {
             Uuid voter, voted_for;
         } vote[NODE_MAX][TERM_MAX];
-        MemberNo primary[TERM_MAX]; /* by epoch */
+        Uuid asked[NODE_MAX][TERM_MAX]; /* whom the record says that is to be written */
+        MemberNo primary[TERM_MAX];     /* by epoch */
         uint32_t timeline[TERM_MAX];
         struct {
             DocId id;
@@ -404,6 +405,8 @@ void check_now(Cluster *c);
 /* A server is about to write something that it may acknowledge. */
 void check_ack(Cluster *c, int no);
 void check_send(Cluster *c, int no, const Effect *effect);
+/* A record is to be written; one of a later term may come before it is. */
+void check_asked(Cluster *c, int no);
 void check_written(Cluster *c, int no);
 void check_action(Cluster *c, int no, const Action *action);
 

@@ -35,6 +35,7 @@ static void persist(Cluster *c, int no, uint32_t seq)
 {
     Node *node = &c->node[no];
 
+    check_asked(c, no);
     node->next = node->core.persist;
     node->next_seq = seq;
     node->again = true;
