@@ -44,7 +44,7 @@ Lsn api_primary_lsn(const Core *core)
 {
     MemberNo no = core->persist.doc.primary;
 
-    if (no == MEMBER_NONE)
+    if (no == MEMBER_NONE || core->leader == MEMBER_NONE || !api_is_reachable(core, no))
         return LSN_NONE;
     Report report = api_report(core, no);
     return report.pg.state == PG_PRIMARY ? report.pg.lsn : LSN_NONE;
@@ -284,10 +284,8 @@ void api_positions(Agent *agent)
     const Core *core = &agent->core;
     const PgStatus *server = agent->poll != NULL ? poll_status(agent->poll) : NULL;
     Publisher *publisher = &agent->publisher;
-    MemberNo no = core->persist.doc.primary;
-    bool heard = no != MEMBER_NONE && core->leader != MEMBER_NONE && api_is_reachable(core, no);
 
-    atomic_store(&publisher->primary_lsn, heard ? api_primary_lsn(core) : LSN_NONE);
+    atomic_store(&publisher->primary_lsn, api_primary_lsn(core));
     atomic_store(&publisher->received_lsn, server != NULL ? server->lsn : LSN_NONE);
     atomic_store(&publisher->replayed_lsn, server != NULL ? server->replay_lsn : LSN_NONE);
 }

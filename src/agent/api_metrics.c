@@ -76,8 +76,10 @@ static void add_server(const Agent *agent, Buf *out)
     one(agent, out, "server_timeline", "gauge", "Timeline of the newest WAL.", core->pg.timeline);
     one(agent, out, "server_lsn_bytes", "gauge",
         "WAL position: flushed, or the larger of received and replayed.", (int64_t) core->pg.lsn);
-    one(agent, out, "server_lag_bytes", "gauge", "WAL that the primary has and this server has not.",
-        (int64_t) (primary > core->pg.lsn && core->pg.lsn != LSN_NONE ? primary - core->pg.lsn : 0));
+    if (primary != LSN_NONE && core->pg.lsn != LSN_NONE)
+        one(agent, out, "server_lag_bytes", "gauge",
+            "WAL that the primary has and this server has not; not there while no primary is heard of.",
+            (int64_t) (primary > core->pg.lsn ? primary - core->pg.lsn : 0));
     one(agent, out, "server_replayed_bytes", "gauge", "Position up to which this standby has replayed.",
         (int64_t) core->pg.replay_lsn);
     one_in_seconds(

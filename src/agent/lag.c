@@ -76,9 +76,7 @@ static void look_at(Agent *agent, MemberNo no, Lsn primary)
 void lag_look(Agent *agent)
 {
     const Core *core = &agent->core;
-    MemberNo no = core->persist.doc.primary;
-    bool heard = no != MEMBER_NONE && core->leader != MEMBER_NONE && api_is_reachable(core, no);
-    Lsn primary = heard ? api_primary_lsn(core) : LSN_NONE, least = primary;
+    Lsn primary = api_primary_lsn(core), least = primary;
 
     if (agent->lag.epoch != core->persist.doc.epoch) {
         agent->lag.epoch = core->persist.doc.epoch;

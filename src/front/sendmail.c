@@ -162,7 +162,7 @@ bool mail_read(int argc, char **argv, Mail *ret_mail, bool *ret_help, Err *err)
     *ret_mail = (Mail){0};
     *ret_help = false;
     for (int i = 0; i < argc; i++) {
-        if (i > 0 && argv[i][0] == '@' && strncmp(argv[i - 1], "--", 2) != 0) {
+        if (i > 0 && argv[i][0] == '@' && !args_wants_value(sendmail_options, argv[i - 1])) {
             if (file != NULL)
                 return err_set(err, ERR_CONFIG, "@%s: a second file of arguments; one is enough",
                                argv[i] + 1);
