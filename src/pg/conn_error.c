@@ -37,7 +37,10 @@ void conn_error_set(ConnReply *reply, ErrCode code, const char *message)
         if (p == sqlstate)
             p += 7; /* "57P03: " */
         if (*p == '\n') {
-            if (p[1] == '\0' || strncmp(p + 1, "LOCATION:", 9) == 0)
+            /* "\tIs the server running there?" is no news. */
+            while (p[1] == '\t')
+                p += 1 + strcspn(p + 1, "\n");
+            if (*p == '\0' || p[1] == '\0' || strncmp(p + 1, "LOCATION:", 9) == 0)
                 break;
             line[n++] = ' ';
         } else if (*p != '\t') {
