@@ -24,6 +24,7 @@ typedef struct CoreOptions {
     bool no_sync;           /* no commit waits for this member */
     bool no_load_balance;   /* only told to others */
     bool failover_by_order; /* nobody takes over by itself */
+    bool observers_agree;   /* nobody stands at once while an observer sees the primary */
     bool initdb;            /* I may create the cluster: first data member of the file */
     bool restart_on_crash;  /* restart in place rather than fail over */
     uint32_t crash_restart_limit_ms;
@@ -92,6 +93,7 @@ typedef enum EventKind {
     EVENT_ACTION_DONE,
     EVENT_COMMAND,
     EVENT_OPTIONS,
+    EVENT_OPINION,
 } EventKind;
 
 typedef struct Event {
@@ -109,6 +111,8 @@ typedef struct Event {
     const ActionResult *done;   /* ACTION_DONE */
     const Command *command;     /* COMMAND */
     const CoreOptions *options; /* OPTIONS */
+    MemberNo seen;         /* OPINION: which member an observer sees as primary; MEMBER_NONE: none does */
+    int64_t seen_until_us; /* OPINION: until when that counts as new (boot_us) */
 } Event;
 
 typedef enum EffectKind {
@@ -399,6 +403,9 @@ typedef struct Core {
     uint32_t obstacle_told; /* a hash of the reason not to stand that was logged last */
     uint32_t told_epoch;    /* the takeover of this epoch is in the history */
     Command pending;        /* pause or resume that waits for the document; token 0: none */
+    MemberNo seen;          /* which member an observer sees as primary, until seen_until_us */
+    int64_t seen_until_us;  /* boot_us */
+    int64_t leader_lost_us; /* boot_us: when the leader's promise ran out last; 0: never */
     Clock takeover_at;      /* when this member began to stand */
     Clock bereft_at;        /* when it knew a leader last, and no other since: the duration in history */
 
