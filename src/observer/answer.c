@@ -12,18 +12,27 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define JSON_TYPE      "application/json"
 #define METRICS_TYPE   "text/plain; version=0.0.4"
 #define CLUSTERS_PATH  "/v1/clusters"
 #define CHECK_LEAST_US (200 * US_PER_MS) /* between two rounds that somebody asked for */
 
+/* With the Date, by which pglookout's nodes see how old the answer is (RFC 9110, 5.6.7). */
 static void respond(HttpRequest *request, int status, const char *type, Buf *body)
 {
+    char date[40] = "";
+    struct tm when;
+    time_t now = (time_t) (clock_now().wall_us / US_PER_SEC);
+    const HttpHeader headers[] = {{"Date", date}, {NULL, NULL}};
+
+    if (gmtime_r(&now, &when) != NULL)
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &when);
     if (body->failed)
-        http_respond(request, 500, NULL, NULL, 0, NULL);
+        http_respond(request, 500, NULL, NULL, 0, headers);
     else
-        http_respond(request, status, type, body->data, body->len, NULL);
+        http_respond(request, status, type, body->data, body->len, headers);
     buf_done(body);
 }
 
@@ -260,12 +269,13 @@ static void answer_state(const Observer *observer, HttpRequest *request)
 static void answer_check(Observer *observer, HttpRequest *request)
 {
     int64_t now_us = clock_now().boot_us;
+    Buf nothing = {0};
 
     if (now_us - observer->checked_us >= CHECK_LEAST_US) {
         observer->checked_us = now_us;
         monitor_now(observer->monitor, -1);
     }
-    http_respond(request, 204, NULL, NULL, 0, NULL);
+    respond(request, 204, NULL, &nothing);
 }
 
 static const struct {
