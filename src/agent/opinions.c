@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#define FRESH_US   (25 * US_PER_SEC) /* observers say the same again every 10 s; an older one is forgotten */
+#define FRESH_US   (12 * US_PER_SEC) /* observers say the same again every 5 s; an older one is forgotten */
 #define SINCE_MOST ((int64_t) 365 * 86400 * 1000)
 
 static bool is_fresh(const Opinion *opinion, int64_t now_us)

@@ -141,7 +141,7 @@ def test_members_show_what_it_sees(cluster, observer):
     cluster.heal()
     wait_for(lambda: opinions(standby)["o1"]["sees_primary"], WAIT, "it to see the primary again")
     observer.stop()
-    wait_for(lambda: not opinions(standby), 3 * WAIT, "an observer that is silent to be forgotten")
+    wait_for(lambda: not opinions(standby), 2 * WAIT, "an observer that is silent to be forgotten")
 
 
 def test_a_silent_server_delays_nobody(cluster, observer):
