@@ -16,11 +16,14 @@
 #include <sys/random.h>
 
 #define TIMEOUT_MS 2000
+#define DOUBLINGS  4
 
 static void on_told(void *arg, bool ok, const char *body, size_t len)
 {
-    (void) arg; /* peer.c has logged it; it is told again soon */
-    (void) ok;
+    Cluster *cluster = arg;
+
+    if (ok)
+        cluster->deaf = 0; /* a failure peer.c has logged */
     (void) body;
     (void) len;
 }
@@ -85,6 +88,7 @@ void agents_tell(Cluster *cluster)
     for (int i = 0; i < cluster->config->member_count; i++)
         all = peer_send(cluster->peers, i, body.data, body.len, TIMEOUT_MS, on_told, cluster) && all;
     buf_done(&body);
+    cluster->deaf++;
     cluster->told_us = all ? now_us : 0;
 }
 
@@ -131,6 +135,7 @@ static void on_answer(void *arg, const HttpAnswer *answer)
     }
     if (read_view(answer, &cluster->agents)) {
         cluster->asked_us = clock_now().boot_us;
+        cluster->mute = 0;
         take_primary(cluster);
         return;
     }
@@ -139,6 +144,7 @@ static void on_answer(void *arg, const HttpAnswer *answer)
     if (cluster->asked_member >= cluster->config->member_count) {
         cluster->asked_member = 0;
         cluster->asked_us = clock_now().boot_us;
+        cluster->mute++;
         cluster->agents.known = false;
     }
 }
@@ -158,6 +164,12 @@ static void ask(Cluster *cluster)
     cluster->asking = http_client_send(cluster->observer->client, &call, NULL);
 }
 
+/* Where no agent answers there may be none: a cluster of servers alone can be observed, too. */
+static int64_t later(int64_t usual_us, unsigned failures)
+{
+    return usual_us << (failures < DOUBLINGS ? failures : DOUBLINGS);
+}
+
 void agents_tick(void *arg)
 {
     Observer *observer = arg;
@@ -167,10 +179,10 @@ void agents_tick(void *arg)
         Cluster *cluster = observer->cluster[i];
         if (cluster->config == NULL)
             continue;
-        if (cluster->told_us == 0 || now_us - cluster->told_us >= OBSERVER_TELL_US)
+        if (cluster->told_us == 0 || now_us - cluster->told_us >= later(OBSERVER_TELL_US, cluster->deaf))
             agents_tell(cluster);
         bool due = cluster->asked_us == 0 || cluster->asked_member > 0 ||
-                   now_us - cluster->asked_us >= OBSERVER_ASK_US;
+                   now_us - cluster->asked_us >= later(OBSERVER_ASK_US, cluster->mute);
         if (due && !cluster->asking && cluster->config->http.tls_certificate == NULL)
             ask(cluster);
     }

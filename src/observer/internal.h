@@ -57,6 +57,8 @@ struct Cluster {
     bool sees;             /* it answers, and is primary */
     int64_t sees_since_us; /* boot clock */
     PeerNet *peers;        /* NULL: opinions are not told */
+    unsigned deaf;         /* tellings since one was answered; 0: the newest was */
+    unsigned mute;         /* questions to all members in a row that nobody answered */
     int64_t told_us;       /* 0: never, or there is news */
     AgentView agents;
     int asked_member; /* of the question under way or to come */
