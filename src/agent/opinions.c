@@ -69,8 +69,7 @@ static void tell_core(Agent *agent)
     Queued *queued = agent_enqueue(agent, EVENT_OPINION);
     if (queued == NULL)
         return;
-    queued->event.seen = seen;
-    queued->event.seen_until_us = until_us;
+    queued->event.seen = (ObserverWord){.member = seen, .until_us = until_us};
     agent_turn(agent);
 }
 

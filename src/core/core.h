@@ -111,8 +111,7 @@ typedef struct Event {
     const ActionResult *done;   /* ACTION_DONE */
     const Command *command;     /* COMMAND */
     const CoreOptions *options; /* OPTIONS */
-    MemberNo seen;         /* OPINION: which member an observer sees as primary; MEMBER_NONE: none does */
-    int64_t seen_until_us; /* OPINION: until when that counts as new (boot_us) */
+    ObserverWord seen;          /* OPINION */
 } Event;
 
 typedef enum EffectKind {
@@ -403,9 +402,7 @@ typedef struct Core {
     uint32_t obstacle_told; /* a hash of the reason not to stand that was logged last */
     uint32_t told_epoch;    /* the takeover of this epoch is in the history */
     Command pending;        /* pause or resume that waits for the document; token 0: none */
-    MemberNo seen;          /* which member an observer sees as primary, until seen_until_us */
-    int64_t seen_until_us;  /* boot_us */
-    int64_t leader_lost_us; /* boot_us: when the leader's promise ran out last; 0: never */
+    ObserverWord seen;      /* what observers said last */
     Clock takeover_at;      /* when this member began to stand */
     Clock bereft_at;        /* when it knew a leader last, and no other since: the duration in history */
 

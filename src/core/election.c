@@ -95,8 +95,8 @@ static bool is_ordered(const Core *core)
 static bool is_held_by_observer(const Core *core)
 {
     return core->options.observers_agree && view_observer_sees_primary(core) &&
-           core->persist.doc.primary != core->self && !is_ordered(core) && core->leader_lost_us != 0 &&
-           core->now.boot_us - core->leader_lost_us < OBSERVER_HOLD_US;
+           core->persist.doc.primary != core->self && !is_ordered(core) && core->bereft_at.boot_us != 0 &&
+           core_since(core, &core->bereft_at) < OBSERVER_HOLD_US;
 }
 
 /* The reason why I do not stand although I would be able to, or NULL. */
@@ -419,7 +419,6 @@ void election_tick(Core *core, Effects *out)
     if (core->leader != MEMBER_NONE && lease_promise_left_us(core) <= 0) {
         core_log(core, out, LOG_LEVEL_WARN, "leader_lost name=%s", names_member(core, core->leader));
         core->leader = MEMBER_NONE;
-        core->leader_lost_us = core->now.boot_us;
         core->takeover_at = core->bereft_at = core->now;
         election_stand_in(core, candidate_rank(core) * RANK_STEP_US + core_jitter(core));
     }

@@ -77,6 +77,13 @@ typedef enum Fact {
         FACTS
 } Fact;
 
+/* Which member an observer sees as the primary, and until when that counts as new (boot_us); MEMBER_NONE:
+ * none. */
+typedef struct ObserverWord {
+    MemberNo member;
+    int64_t until_us;
+} ObserverWord;
+
 #define FACT_BIT(id) ((FactSet) 1 << FACT_##id)
 
 typedef uint8_t RuleId; /* the row's place in the table, from 0 */

@@ -44,8 +44,8 @@ bool view_observer_sees_primary(const Core *core)
 {
     const Document *doc = &core->persist.doc;
 
-    return doc->epoch > 0 && doc->primary != MEMBER_NONE && core->seen == doc->primary &&
-           core->now.boot_us < core->seen_until_us;
+    return doc->epoch > 0 && doc->primary != MEMBER_NONE && core->seen.member == doc->primary &&
+           core->now.boot_us < core->seen.until_us;
 }
 
 Lsn view_primary_reached(const Core *core)

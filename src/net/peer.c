@@ -264,10 +264,10 @@ static bool set_up(PeerNet *net, uv_loop_t *loop, const PeerNetOptions *options,
                            .cluster = net->cluster,
                            .self = net->self,
                            .inc = options->inc};
-    net->auth = auth_new(&net->keys);
-    if (net->auth == NULL)
-        return err_set(err, ERR_MEMORY, "no memory for the peer network");
     net->shares_client = options->client != NULL;
+    /* Whoever hears nobody has nothing to remember of senders. */
+    if (!net->shares_client && (net->auth = auth_new(&net->keys)) == NULL)
+        return err_set(err, ERR_MEMORY, "no memory for the peer network");
     net->send_path = net->shares_client ? PEER_OPINION_PATH : PEER_MESSAGE_PATH;
     net->client = net->shares_client ? options->client
                                      : http_client_new(loop, MEMBER_MAX * PEER_SENDS_MAX, PEER_BODY_MAX, err);
