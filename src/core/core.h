@@ -21,12 +21,11 @@ typedef struct CoreOptions {
     char name[MEMBER_NAME_LEN];   /* mine */
     MemberKind kind;              /* mine */
     bool no_failover;
-    bool no_sync;           /* no commit waits for this member */
-    bool no_load_balance;   /* only told to others */
-    bool failover_by_order; /* nobody takes over by itself */
-    bool observers_agree;   /* nobody stands at once while an observer sees the primary */
-    bool initdb;            /* I may create the cluster: first data member of the file */
-    bool restart_on_crash;  /* restart in place rather than fail over */
+    bool no_sync;                            /* no commit waits for this member */
+    bool no_load_balance;                    /* only told to others */
+    bool failover_by_order, observers_agree; /* never by itself; not while an observer sees the primary */
+    bool initdb;                             /* I may create the cluster: first data member of the file */
+    bool restart_on_crash;                   /* restart in place rather than fail over */
     uint32_t crash_restart_limit_ms;
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
@@ -438,8 +437,7 @@ typedef struct Core {
 void core_init(Core *core, const CoreOptions *options, const Persist *persist, uint64_t inc, uint64_t seed,
                const Clock *now, const Clock *grace_until);
 
-/* One step. *ret_effects is overwritten; its effects are to be run in order. Never fails: wire rejects bad
- * input. */
+/* One step. *ret_effects is overwritten, and to be run in order. Never fails: wire rejects bad input. */
 void core_step(Core *core, const Event *event, Effects *ret_effects);
 
 /* Microseconds from core->now until a tick is due; 0: now. */
