@@ -214,6 +214,7 @@ static void make_cluster(const Agent *agent, Buf *out)
         if (doc->member[no].kind != MEMBER_FREE)
             add_member(agent, out, no);
     json_add_close(out, ']');
+    opinions_add(agent, out);
     add_operation(agent, out, "operation");
     gates_add(agent, out);
     add_alarms(agent, out);

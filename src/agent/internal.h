@@ -62,6 +62,21 @@ typedef struct Waiting {
     size_t len;
 } Waiting;
 
+#define OPINIONS_MAX 8
+
+/* What an observer said last. */
+typedef struct Opinion {
+    char observer[MEMBER_NAME_LEN];
+    char primary[MEMBER_NAME_LEN]; /* whom it is about */
+    bool sees;
+    int64_t since_us, heard_us; /* boot clock */
+} Opinion;
+
+typedef struct Opinions {
+    Opinion opinion[OPINIONS_MAX];
+    int count;
+} Opinions;
+
 typedef struct Agent {
     uv_loop_t loop;
     const Config *config; /* the one in force */
@@ -122,7 +137,7 @@ typedef struct Agent {
     Alarms alarms; /* as they were published last */
     Lag lag;
     Tell tell;
-
+    Opinions opinions;
     Publisher publisher;
     struct Beside *beside; /* files being written */
     size_t beside_history; /* what of the history is in them */
@@ -161,6 +176,11 @@ void inbox_on_answer(void *arg, bool ok, const char *body, size_t len);
 void inbox_on_command(void *arg, const char *body, size_t len, uint32_t token);
 /* Answers the operator who gave the command of that id. */
 void inbox_answer(Agent *agent, uint32_t id, AnswerState state, const char *text);
+
+/* ---- opinions.c: what observers say ---- */
+void opinions_on_message(void *arg, const char *observer, const char *body, size_t len, uint32_t token);
+/* The list of them for /v1/cluster. */
+void opinions_add(const Agent *agent, Buf *out);
 
 /* ---- observe.c ---- */
 void observe_on_status(void *arg, const PgStatus *status);

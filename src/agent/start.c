@@ -33,6 +33,7 @@ CoreOptions start_core_options(const Config *config)
         .no_sync = tags_is_set(&config->node.tags, "nosync"),
         .no_load_balance = tags_is_set(&config->node.tags, "noloadbalance"),
         .initdb = config->postgresql.initdb && is_first_data_member(config),
+        .observers_agree = config->cluster.observers_agree,
         .failover_by_order = config->cluster.failover == FAILOVER_ORDERED,
         .restart_on_crash = config->postgresql.on_crash == ON_CRASH_RESTART,
         .crash_restart_limit_ms = config->postgresql.crash_restart_limit_ms,

@@ -36,7 +36,7 @@ static void print_check_json(const Config *config, const char *errors, const cha
     json_add_open(&out, NULL, '{');
     json_add_bool(&out, "valid", config != NULL);
     json_add_text(&out, "path", config != NULL ? config->path : NULL);
-    json_add_text(&out, "member", config != NULL ? config_self(config)->name : NULL);
+    json_add_text(&out, "member", config != NULL && config->self >= 0 ? config_self(config)->name : NULL);
     add_lines(&out, "errors", errors);
     add_lines(&out, "warnings", warnings);
     json_add_close(&out, '}');
@@ -89,7 +89,10 @@ static int check(const Call *call)
     } else {
         print_lines("warning", TONE_WARN, warnings.data);
         print_lines("error", TONE_BAD, errors.data);
-        if (config != NULL)
+        if (config != NULL && config_is_observer(config))
+            printf("%s is in order. It is an observer's, of the clusters in %s.\n", config->path,
+                   config->observer.clusters);
+        else if (config != NULL)
             printf("%s is in order. This machine is %s, by its %s.\n", config->path,
                    config_self(config)->name, config->self_found);
         else

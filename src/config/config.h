@@ -93,6 +93,9 @@ Config *config_load(const char *path, const char *node_name, Err *err);
 /* Loads for asking; see ConfigUse. */
 Config *config_load_client(const char *path, const char *node_name, Err *err);
 
+/* Loads a member's file or an observer's (see config_is_observer): for the verbs that know both. */
+Config *config_load_either(const char *path, const char *node_name, ConfigUse use, Err *err);
+
 /*
  * Loads and tells everything: one line for each error in ret_errors, and for each warning in ret_warnings.
  * NULL if there were errors. For `config check`.
@@ -105,6 +108,9 @@ bool config_load_secret(Config *config, Err *err);
 
 /* NULL: nothing. The secret's bytes are wiped. */
 void config_free(Config *config);
+
+/* It is an observer's own file (or folder): [observer] clusters is set, and there are no members. */
+bool config_is_observer(const Config *config);
 
 /* Own member; only with self >= 0. */
 const ConfigMember *config_self(const Config *config);

@@ -135,7 +135,7 @@ void core_init(Core *core, const CoreOptions *options, const Persist *persist, u
     core->inc = inc;
     core->rng = seed;
     core->now = core->started_at = *now;
-    core->leader = MEMBER_NONE;
+    core->leader = core->seen.member = MEMBER_NONE;
     core->rule_told = UINT8_MAX;
     core->pg.upstream = MEMBER_NONE;
     core->led_at = core->pg_answered = core->pg_changed = core->stream_at = core->down_at = *now;
@@ -312,6 +312,7 @@ static void on_event(Core *core, Effects *out, const Event *event)
     case EVENT_ACTION_DONE: server_on_done(core, out, event->done); break;
     case EVENT_COMMAND: plan_on_command(core, out, event->command); break;
     case EVENT_OPTIONS: core->options = *event->options; break;
+    case EVENT_OPINION: core->seen = event->seen; break;
     }
 }
 

@@ -21,11 +21,11 @@ typedef struct CoreOptions {
     char name[MEMBER_NAME_LEN];   /* mine */
     MemberKind kind;              /* mine */
     bool no_failover;
-    bool no_sync;           /* no commit waits for this member */
-    bool no_load_balance;   /* only told to others */
-    bool failover_by_order; /* nobody takes over by itself */
-    bool initdb;            /* I may create the cluster: first data member of the file */
-    bool restart_on_crash;  /* restart in place rather than fail over */
+    bool no_sync;                            /* no commit waits for this member */
+    bool no_load_balance;                    /* only told to others */
+    bool failover_by_order, observers_agree; /* never by itself; not while an observer sees the primary */
+    bool initdb;                             /* I may create the cluster: first data member of the file */
+    bool restart_on_crash;                   /* restart in place rather than fail over */
     uint32_t crash_restart_limit_ms;
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
@@ -92,6 +92,7 @@ typedef enum EventKind {
     EVENT_ACTION_DONE,
     EVENT_COMMAND,
     EVENT_OPTIONS,
+    EVENT_OPINION,
 } EventKind;
 
 typedef struct Event {
@@ -109,6 +110,7 @@ typedef struct Event {
     const ActionResult *done;   /* ACTION_DONE */
     const Command *command;     /* COMMAND */
     const CoreOptions *options; /* OPTIONS */
+    ObserverWord seen;          /* OPINION */
 } Event;
 
 typedef enum EffectKind {
@@ -399,6 +401,7 @@ typedef struct Core {
     uint32_t obstacle_told; /* a hash of the reason not to stand that was logged last */
     uint32_t told_epoch;    /* the takeover of this epoch is in the history */
     Command pending;        /* pause or resume that waits for the document; token 0: none */
+    ObserverWord seen;      /* what observers said last */
     Clock takeover_at;      /* when this member began to stand */
     Clock bereft_at;        /* when it knew a leader last, and no other since: the duration in history */
 
@@ -434,8 +437,7 @@ typedef struct Core {
 void core_init(Core *core, const CoreOptions *options, const Persist *persist, uint64_t inc, uint64_t seed,
                const Clock *now, const Clock *grace_until);
 
-/* One step. *ret_effects is overwritten; its effects are to be run in order. Never fails: wire rejects bad
- * input. */
+/* One step. *ret_effects is overwritten, and to be run in order. Never fails: wire rejects bad input. */
 void core_step(Core *core, const Event *event, Effects *ret_effects);
 
 /* Microseconds from core->now until a tick is due; 0: now. */
