@@ -53,6 +53,7 @@ CoreOptions start_core_options(const Config *config)
         .rejoin_rewind = config->postgresql.rewind,
         .rejoin_clone = config->postgresql.clone,
         .config_hash = config_hash(config),
+        .settings_hash = config_settings_hash(config),
     };
 
     str_copy(options.name, sizeof options.name, config_self(config)->name);

@@ -1,6 +1,7 @@
 /*
  * verb_config.c: the configuration as the daemon would read it, without a daemon.
  */
+#include "cli/check.h"
 #include "cli/client.h"
 #include "cli/field.h"
 #include "cli/show.h"
@@ -83,7 +84,12 @@ static int check(const Call *call)
     Config *config =
         config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_RUN, &errors, &warnings);
     int code = config != NULL ? EXIT_DONE : EXIT_WRONG;
+    int64_t expires_s;
+    Err err = {0};
 
+    /* As whoever asks: the daemon's user may be able to read what this one is not. */
+    if (config != NULL && !check_tls_usable(config, &expires_s, &err))
+        buf_printf(&warnings, "%s: [http] TLS: %s\n", config->path, err.text);
     if (call_has(call, FLAG_JSON)) {
         print_check_json(config, errors.data, warnings.data);
     } else {

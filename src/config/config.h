@@ -129,6 +129,9 @@ int config_named_count(const Config *config, const OptionKind *kind);
  */
 uint64_t config_hash(const Config *config);
 
+/* Of the settings of [cluster] that have to be the same on all members, the reloadable ones too. Never 0. */
+uint64_t config_settings_hash(const Config *config);
+
 /* Names of options that differ, as "section.key", separated by ", "; each may be NULL. */
 typedef struct ConfigDiff {
     Buf *applied; /* reloadable */

@@ -202,15 +202,19 @@ Report core_report(const Core *core)
         .silent = election_silent(core),
         .rule = core->rule,
         .failures = core->failures,
+        .settings_hash = core->options.settings_hash,
     };
 }
 
 bool core_disagrees(const Core *core)
 {
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && view_is_fresh(core, no) && core->peer[no].config_hash != 0 &&
-            core->peer[no].config_hash != core->options.config_hash)
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        uint64_t members = core->peer[no].config_hash, settings = core->peer[no].report.settings_hash;
+        if (no != core->self && view_is_fresh(core, no) &&
+            ((members != 0 && members != core->options.config_hash) ||
+             (settings != 0 && settings != core->options.settings_hash)))
             return true;
+    }
     return false;
 }
 
