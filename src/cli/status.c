@@ -353,7 +353,7 @@ static void add_operation(const json_t *operation, const ShowStyle *style, Buf *
         show_duration(ended_ms, ago);
         buf_puts(out, ", ");
         show_text(out, style, strcmp(state, "done") == 0 ? TONE_GOOD : TONE_BAD, state);
-        buf_printf(out, " after %s, %s ago: ", took, ago);
+        buf_printf(out, " after %s, %s ago; at its end: ", took, ago);
     }
     show_text(out, style, TONE_PLAIN, field_text(operation, "step", "?"));
     buf_puts(out, "\n");

@@ -235,8 +235,8 @@ static void on_socket(uv_poll_t *handle, int status, int events)
         connect_step(conn);
         return;
     }
-    if (status < 0) {
-        fail(conn, ERR_NET, uv_strerror(status));
+    if (status < 0) { /* EBADF is how libuv tells that the socket has an error */
+        fail(conn, ERR_NET, status == UV_EBADF ? "the connection was lost" : uv_strerror(status));
         return;
     }
     if ((events & UV_WRITABLE) != 0) {

@@ -64,7 +64,7 @@ def test_no_primary_without_a_majority(make_cluster):
 def test_status_tells_what_was_done_lately(cluster):
     node = cluster.standbys()[0]
     node.pgvigil("reload", node.name)
-    assert re.search(r"(?m)^Operation \d+, reload, done after .* ago: ",
+    assert re.search(r"(?m)^Operation \d+, reload, done after .* ago; at its end: ",
                      node.pgvigil("status", "--member", node.name, check=False).stdout)
 
 
