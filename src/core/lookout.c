@@ -135,7 +135,7 @@ static void count(const LookoutFacts *facts, LookoutVerdict *verdict)
                 verdict->primary = i;
             continue;
         }
-        standbys++;
+        standbys += server->known;
         if (!server->connected || !is_within(server->polled_us, facts->now_us, LOOKOUT_POSITION_US) ||
             position(server) == LSN_NONE)
             continue;

@@ -254,7 +254,7 @@ static bool start(Lookout *lookout, Err *err)
     loop_timer_init(&lookout->state_timer, &lookout->loop, lookout_act_write_state, lookout);
     loop_timer_init(&lookout->sleep_timer, &lookout->loop, lookout_act_on_slept, lookout);
     lookout->follow = lookout_follow_new(lookout);
-    lookout->monitor = monitor_new(&lookout->loop, NULL, lookout_poll_on_sample, lookout);
+    lookout->monitor = monitor_new(&lookout->loop, &(MonitorOptions){0}, lookout_poll_on_sample, lookout);
     lookout->client = http_client_new(&lookout->loop, 2 * LOOKOUT_CONFIG_OBSERVERS, ANSWER_MAX, err);
     for (int i = 0; i < 3; i++) {
         uv_signal_init(&lookout->loop, &lookout->signals[i]);

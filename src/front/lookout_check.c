@@ -187,8 +187,8 @@ void lookout_check(Lookout *lookout, bool confirmed)
     LookoutVerdict verdict;
 
     lookout_decide(&facts, &verdict);
-    tell(lookout, &facts, &verdict);
     take_primary(lookout, &verdict);
+    tell(lookout, &facts, &verdict);
     alert(lookout, &verdict);
     check_health(lookout);
     if (verdict.move == LOOKOUT_LOOK_AGAIN)

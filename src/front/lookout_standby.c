@@ -207,10 +207,13 @@ static bool may_touch(LookoutStandby *standby, bool *ret_running, Err *err)
 void lookout_standby_look(LookoutStandby *standby)
 {
     bool running;
+    Err err = {0};
 
     standby->todo = LOOKOUT_STANDBY_NOTHING;
-    if (!may_touch(standby, &running, &standby->err))
+    if (!may_touch(standby, &running, &err)) {
+        standby->err = err;
         return;
+    }
     bool is_marked = has(standby, standby->major < SIGNAL_SINCE ? "recovery.conf" : "standby.signal");
     if (standby->state == LOOKOUT_OWN_STANDBY) {
         /* A standby whose mark was removed would come back writable from its next restart. */
@@ -230,9 +233,12 @@ void lookout_standby_write(LookoutStandby *standby)
 {
     PidFile pidfile;
     bool running = false;
+    Err err = {0}; /* a file that is not there leaves a text in it and is no failure */
 
-    if (!datadir_read_pidfile(standby->directory, &pidfile, &running, &standby->err))
+    if (!datadir_read_pidfile(standby->directory, &pidfile, &running, &err)) {
+        standby->err = err;
         return;
+    }
     if (standby->todo == LOOKOUT_STANDBY_RESTART && running) {
         err_set(&standby->err, ERR_PG, "after pg_stop_command the server still runs (process %d)",
                 (int) pidfile.pid);
