@@ -37,8 +37,10 @@ typedef struct LookoutNode {
 
 typedef struct LookoutWatch {
     Lookout *lookout;
+    const LookoutObserver *observer; /* of the configuration in force */
     char *name;
     bool busy, gone; /* a question is under way; gone: nobody waits for its answer */
+    bool again;      /* that question is older than the look: another one has to follow */
     bool connected;
     int64_t answered_us, asked_wall_us; /* boot and wall clock */
     char sees[256]; /* the primary of ours that it saw connected in its newest answer, or "" */

@@ -216,6 +216,8 @@ void lookout_check_begin_look(Lookout *lookout, bool confirming)
         return;
     lookout->looking = true;
     lookout->look_us = clock_now().boot_us;
+    for (int i = 0; i < lookout->watch_count; i++)
+        lookout->watch[i]->again = lookout->watch[i]->busy;
     loop_timer_start(&lookout->look_timer, LOOKOUT_LOOK_US, 0);
     lookout_poll_now(lookout);
 }

@@ -5,6 +5,7 @@
 #include "front/lookout_config.h"
 
 #include "config/suggest.h"
+#include "core/lookout.h"
 #include "front/lookout_values.h"
 #include "pg/dsn.h"
 #include "sys/file.h"
@@ -296,6 +297,9 @@ static void warn(const LookoutConfig *config, const json_t *root, Buf *warnings)
         buf_puts(warnings,
                  "warning_replication_time_lag is above max_failover_replication_time_lag: a failover comes "
                  "without a warning before it\n");
+    if (config->own >= 0 && config->db_poll_us >= LOOKOUT_POSITION_US)
+        buf_puts(warnings,
+                 "db_poll_interval is 20 s or more: a position that old is none, so nobody is promoted\n");
     if (config->own >= 0 && config->failover_command.argv[0] == NULL)
         buf_puts(warnings, "failover_command is empty: this node will never be promoted\n");
 }

@@ -97,6 +97,7 @@ static void configure_watches(Lookout *lookout)
     for (int i = 0; i < config->observer_count; i++) {
         lookout->watch[i] = need(calloc(1, sizeof **lookout->watch));
         lookout->watch[i]->lookout = lookout;
+        lookout->watch[i]->observer = &config->observer[i];
         lookout->watch[i]->name = need(strdup(config->observer[i].name));
     }
     loop_timer_start(&lookout->watch_timer, 0, config->db_poll_us);
@@ -179,6 +180,8 @@ static void take(LookoutWatch *watch, const HttpAnswer *answer)
     str_copy(watch->sees, sizeof watch->sees, sees != NULL ? sees : "");
 }
 
+static void ask(LookoutWatch *watch);
+
 static void on_answer(void *arg, const HttpAnswer *answer)
 {
     LookoutWatch *watch = arg;
@@ -189,29 +192,31 @@ static void on_answer(void *arg, const HttpAnswer *answer)
         return;
     }
     take(watch, answer);
+    if (watch->again)
+        ask(watch);
     lookout_check_answered(watch->lookout);
 }
 
-static void ask(Lookout *lookout)
+static void ask(LookoutWatch *watch)
 {
-    for (int i = 0; i < lookout->watch_count; i++) {
-        const LookoutObserver *observer = &lookout->config->observer[i];
-        LookoutWatch *watch = lookout->watch[i];
-        HttpCall call = {.method = "GET",
-                         .host = observer->host,
-                         .port = observer->port,
-                         .path = observer->path,
-                         .timeout_ms = LOOKOUT_POLL_TIMEOUT_MS,
-                         .on_answer = on_answer,
-                         .arg = watch};
-        Err err = {0};
-        if (watch->busy)
-            continue;
-        watch->asked_wall_us = clock_now().wall_us;
-        watch->busy = http_client_send(lookout->client, &call, &err);
-        if (!watch->busy)
-            watch->connected = false;
-    }
+    Lookout *lookout = watch->lookout;
+    const LookoutObserver *observer = watch->observer;
+    HttpCall call = {.method = "GET",
+                     .host = observer->host,
+                     .port = observer->port,
+                     .path = observer->path,
+                     .timeout_ms = LOOKOUT_POLL_TIMEOUT_MS,
+                     .on_answer = on_answer,
+                     .arg = watch};
+    Err err = {0};
+
+    if (watch->busy)
+        return;
+    watch->again = false;
+    watch->asked_wall_us = clock_now().wall_us;
+    watch->busy = http_client_send(lookout->client, &call, &err);
+    if (!watch->busy)
+        watch->connected = false;
 }
 
 /* With poll_observers_on_warning_only they are asked while something is wrong: else nobody is there to ask.
@@ -226,7 +231,8 @@ void lookout_poll_watches(void *arg)
         has_primary =
             has_primary || (lookout->node[i]->seen.connected && !lookout->node[i]->seen.in_recovery);
     if (!lookout->config->poll_observers_on_warning_only || !is_calm || !has_primary)
-        ask(lookout);
+        for (int i = 0; i < lookout->watch_count; i++)
+            ask(lookout->watch[i]);
 }
 
 void lookout_poll_now(Lookout *lookout)

@@ -16,7 +16,7 @@ from harness import Cluster, base, wait_for
 from harness.base import pg_bin
 
 PORT = 15000
-MOMENT = 20  # seconds; everything here usually takes less than three
+MOMENT = 40  # seconds; everything here usually takes less than three
 RECORDED = os.path.join(base.REPO, "test", "data", "lookout")
 
 
@@ -72,6 +72,8 @@ class Lookout:
         if kind is not None:
             print("---- %s\n%s" % (self.folder, self.log()[-6000:]))
         self.destroy()
+        if kind is None:  # a sanitizer's report at the end is another code
+            assert self.process.returncode == 0, self.log()[-6000:]
 
     def pid(self):
         if self.hub is not None:
@@ -445,7 +447,7 @@ def test_failover_on_disconnect_off(servers):
 
 def test_missing_and_known_gone(servers):
     """missing_master_from_config_timeout and known_gone_nodes: the lag is small, and the primary taken out."""
-    first, second, third = servers.nodes
+    first, _, third = servers.nodes
     without = conns(servers)
     del without["pg1"]
     with Lookout(third, remote_conns=conns(servers), missing_master_from_config_timeout=3600) as lookout:
@@ -460,7 +462,7 @@ def test_missing_and_known_gone(servers):
     with Lookout(third, remote_conns=conns(servers), missing_master_from_config_timeout=1) as lookout:
         lookout.wait_rule("primary_connected")
         lookout.reload(remote_conns=without)
-        lookout.wait_rule("standby_streams" if second else "")  # it is only out of the file: WAL still comes
+        lookout.wait_rule("standby_streams")  # it is only out of the file: WAL still comes
         first.pg_ctl("stop", "-m", "immediate")
         lookout.wait_log("failover_command_ended")
 

@@ -243,6 +243,9 @@ static void known_gone(void **state)
     c.facts.seen_by = "o1";
     expect(&c, "primary_seen");
     c.facts.seen_by = NULL;
+    c.facts.started_us = NOW - S;
+    c.server[1].known = c.server[1].connected = false; /* it may have been promoted */
+    expect(&c, "known_gone_undecided");
     c.server[0].connected = true;
     expect(&c, "primary_connected");
 }

@@ -2,9 +2,12 @@
  * test_lookout_config.c: pglookout's file, state and connection strings: what is read, refused and never
  * shown.
  */
+#include "folder.h"
 #include "front/lookout_config.h"
 #include "front/lookout_follow.h"
+#include "front/lookout_standby.h"
 #include "front/lookout_state.h"
+#include "pg/autoconf.h"
 #include "unit.h"
 
 #include <string.h>
@@ -245,6 +248,59 @@ static void follow(void **state)
     assert_false(lookout_follow_conninfo("user=r password", "host=x", text, sizeof text, &err));
 }
 
+static void assert_file(const char *name, const char *wanted)
+{
+    Buf text = {0};
+    Err err = {0};
+
+    if (!file_read(folder_path(name), 4096, &text, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(text.data, wanted);
+    buf_done(&text);
+}
+
+/* Before PostgreSQL 12 recovery.conf, whose other lines stay; then standby.signal and postgresql.auto.conf.
+ */
+static void files_of_a_standby(void **state)
+{
+    LookoutStandby standby = {.conninfo = "host=new user=r", .todo = LOOKOUT_STANDBY_RESTART, .major = 11};
+    (void) state;
+
+    str_copy(standby.directory, sizeof standby.directory, folder);
+    folder_write("recovery.conf", "restore_command = 'cp x y'\nprimary_conninfo = 'host=old user=r'\n");
+    lookout_standby_write(&standby);
+    assert_int_equal(standby.err.code, ERR_NONE);
+    assert_file("recovery.conf",
+                "restore_command = 'cp x y'\nstandby_mode = 'on'\nprimary_conninfo = 'host=new user=r'\n"
+                "recovery_target_timeline = 'latest'\n");
+    assert_false(file_exists(folder_path("standby.signal")));
+
+    standby.major = 12;
+    lookout_standby_write(&standby);
+    assert_int_equal(standby.err.code, ERR_NONE);
+    assert_true(file_exists(folder_path("standby.signal")));
+    assert_file(AUTOCONF_NAME, "primary_conninfo = 'host=new user=r'\nrecovery_target_timeline = 'latest'\n");
+
+    standby.todo = LOOKOUT_STANDBY_RELOAD; /* nobody runs who could */
+    lookout_standby_write(&standby);
+    assert_int_equal(standby.err.code, ERR_PG);
+}
+
+/* What is no data directory is not touched. */
+static void foreign_folder(void **state)
+{
+    LookoutStandby standby = {.conninfo = "host=new", .state = LOOKOUT_OWN_DOWN};
+    (void) state;
+
+    str_copy(standby.directory, sizeof standby.directory, folder);
+    folder_write("letter.txt", "dear\n");
+    lookout_standby_look(&standby);
+    assert_int_equal(standby.err.code, ERR_REFUSED);
+    assert_has(standby.err.text, "no database cluster");
+    assert_int_equal(standby.todo, LOOKOUT_STANDBY_NOTHING);
+    assert_false(file_exists(folder_path("standby.signal")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +311,8 @@ int main(void)
         cmocka_unit_test(standby_and_primary),
         cmocka_unit_test(what_an_observer_sees),
         cmocka_unit_test(follow),
+        cmocka_unit_test_setup_teardown(files_of_a_standby, folder_setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(foreign_folder, folder_setup, folder_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
