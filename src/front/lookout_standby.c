@@ -214,19 +214,24 @@ void lookout_standby_look(LookoutStandby *standby)
         standby->err = err;
         return;
     }
+    err = (Err){0};
     bool is_marked = has(standby, standby->major < SIGNAL_SINCE ? "recovery.conf" : "standby.signal");
     if (standby->state == LOOKOUT_OWN_STANDBY) {
         /* A standby whose mark was removed would come back writable from its next restart. */
-        if (!is_marked && !secure(standby, &standby->err))
+        if (!is_marked && !secure(standby, &err)) {
+            standby->err = err;
             return;
+        }
         if (!is_followed(standby))
             standby->todo = standby->major >= RELOAD_SINCE ? LOOKOUT_STANDBY_RELOAD : LOOKOUT_STANDBY_RESTART;
         return;
     }
     if (standby->state == LOOKOUT_OWN_DOWN && is_marked && is_followed(standby))
         return; /* somebody stopped a standby, which is theirs to start */
-    if (secure(standby, &standby->err))
+    if (secure(standby, &err))
         standby->todo = LOOKOUT_STANDBY_RESTART;
+    else
+        standby->err = err;
 }
 
 void lookout_standby_write(LookoutStandby *standby)
@@ -249,5 +254,7 @@ void lookout_standby_write(LookoutStandby *standby)
         return;
     }
     standby->postmaster = pidfile.pid;
-    write_settings(standby, &standby->err);
+    err = (Err){0};
+    if (!write_settings(standby, &err))
+        standby->err = err;
 }
