@@ -66,6 +66,7 @@ struct Lookout {
     int64_t started_us, changed_us, polled_us, health_us, asked_us; /* boot clock */
 
     char primary[256]; /* the current one's name, "" before the first */
+    bool own_held;     /* the own server was the one primary, and answered ever since */
     char told_rule[40];
     bool was_warning;
     bool looking, confirming; /* a look at all is under way; confirming: before failover_command */

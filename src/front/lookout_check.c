@@ -117,7 +117,12 @@ static void take_primary(Lookout *lookout, const LookoutVerdict *verdict)
         lookout->primary[0] = '\0'; /* an observer of several clusters has no one primary */
         return;
     }
-    if (primary == NULL || strcmp(primary->name, lookout->primary) == 0)
+    if (primary == NULL)
+        return;
+    if (verdict->primaries == 1 && primary->seen.connected &&
+        strcmp(primary->name, lookout->config->own_db) == 0)
+        lookout->own_held = true;
+    if (strcmp(primary->name, lookout->primary) == 0 || (verdict->primaries > 1 && lookout->own_held))
         return;
     lookout_log(lookout, LOG_LEVEL_INFO, "primary", "db=%s before=%s", primary->name,
                 lookout->primary[0] != '\0' ? lookout->primary : "-");

@@ -182,8 +182,9 @@ static const LookoutNode *find_other(const Lookout *lookout)
 }
 
 /* False: it must not be touched, or cannot be judged. */
-static bool judge(const LookoutSeen *own, const LookoutSeen *other, LookoutOwn *ret_state, Err *err)
+static bool judge(const Lookout *lookout, const LookoutSeen *other, LookoutOwn *ret_state, Err *err)
 {
+    const LookoutSeen *own = &lookout->node[lookout->config->own]->seen;
     bool is_foreign = own->system_identifier != 0 && other->system_identifier != 0 &&
                       own->system_identifier != other->system_identifier;
 
@@ -193,6 +194,11 @@ static bool judge(const LookoutSeen *own, const LookoutSeen *other, LookoutOwn *
         *ret_state = LOOKOUT_OWN_STANDBY;
     } else if (own->connected) {
         *ret_state = LOOKOUT_OWN_PRIMARY;
+        /* Somebody promoted a standby beside it, by mistake perhaps: people have to say which one is right.
+         */
+        if (lookout->own_held)
+            return err_set(err, ERR_REFUSED,
+                           "the own server was the one primary before the other one was promoted");
         /* Which of two primaries is the former one: the one that was not promoted. */
         if (own->timeline == 0 || other->timeline == 0 || own->timeline >= other->timeline)
             return err_set(
@@ -224,7 +230,7 @@ void lookout_follow_check(LookoutFollow *follow)
         return;
     }
     *standby = (LookoutStandby){.system_identifier = other->seen.system_identifier};
-    bool done = judge(&lookout->node[config->own]->seen, &other->seen, &standby->state, &err);
+    bool done = judge(lookout, &other->seen, &standby->state, &err);
     if (!done && err.code == ERR_NONE)
         return;
     follow->busy = true;

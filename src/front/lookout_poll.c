@@ -131,6 +131,8 @@ void lookout_poll_on_sample(void *arg, int id, void *tag, const MonitorSample *s
     (void) id;
     lookout_state_update(&node->seen, sample, &now);
     node->lookout->polled_us = now.boot_us;
+    if ((!sample->ok || sample->in_recovery) && strcmp(node->name, node->lookout->config->own_db) == 0)
+        node->lookout->own_held = false;
     tell_change(node, &before, sample);
     if (!sample->ok)
         lookout_act_count(node->lookout, "pg.connection_failed", node->name);

@@ -532,11 +532,15 @@ def test_failover_and_autofollow(servers):
             with open(os.path.join(second.data, "postgresql.auto.conf"), encoding="ascii") as file:
                 text = file.read()
             assert "ignored" not in text and "application_name=me" in text
-        # A second primary: the alert comes, and the former one is made a standby by its autofollow.
+        # A standby that somebody promotes beside the primary: an alert, and the primary is not touched.
         wait_for(lambda: base.run([three.program + "_current_master", three.config_path]).stdout == "pg3\n", MOMENT,
                  "the state file")
-        second.sql("alter system set primary_conninfo = 'host=192.0.2.1'")
         second.pg_ctl("promote")
         three.wait_alert("multiple_master_warning")
-        second.pg_ctl("stop", "-m", "immediate")
+        two.wait_alert("multiple_master_warning")
+        assert third.is_writable() and " follow primary=pg2" not in three.log()
+    # One that finds both at its start does not know of that: the older timeline is the former primary's.
+    with Lookout(third, **dict(settings, observers={})) as three:
+        wait_for(lambda: not third.is_writable(), MOMENT, lambda: "pg3 to be a standby; log:\n" + three.log())
+        assert os.path.exists(os.path.join(third.data, "standby.signal"))
         three.wait_alert("multiple_master_warning", False)
