@@ -17,7 +17,7 @@ from harness.base import pg_bin
 
 PORT = 15000
 MOMENT = 40  # seconds; everything here usually takes less than three
-RECORDED = os.path.join(base.REPO, "test", "data", "lookout")
+BODIES = os.path.join(base.REPO, "test", "data", "lookout")
 
 
 class Lookout:
@@ -166,9 +166,9 @@ class StandIn:
         self.server.server_close()
 
 
-def recorded(name, **servers):
-    """A body of the old program; servers: {"pg1": {"connection": True}} changes it. Times are those of now."""
-    with open(os.path.join(RECORDED, name), encoding="utf-8") as file:
+def body_of(name, **servers):
+    """A body in the old program's form (written after it, no recording); servers: {"pg1": {"connection": True}} changes it. Times are those of now."""
+    with open(os.path.join(BODIES, name), encoding="utf-8") as file:
         body = json.load(file)
     for server, changes in servers.items():
         body[server].update(changes)
@@ -470,8 +470,8 @@ def test_missing_and_known_gone(servers):
 def test_old_observer(dead):
     """Bodies of the old program decide: as long as it sees the primary connected, nobody is promoted."""
     third = dead.nodes[2]
-    sees = recorded("state.json", pg1={"connection": True})
-    blind = recorded("state.json", pg1={"connection": False})
+    sees = body_of("state.json", pg1={"connection": True})
+    blind = body_of("state.json", pg1={"connection": False})
     with StandIn(dead.network.hub, sees) as old, Lookout(third, remote_conns=conns(dead), **FAST,
                                                          observers={"o1": old.url}) as lookout:
         lookout.wait_rule("primary_seen")
@@ -488,7 +488,7 @@ def test_old_observer(dead):
 
 def test_poll_observers_on_warning_only(servers):
     third = servers.nodes[2]
-    with StandIn(servers.network.hub, recorded("state.json")) as old, \
+    with StandIn(servers.network.hub, body_of("state.json")) as old, \
             Lookout(third, remote_conns=conns(servers), observers={"o1": old.url},
                     poll_observers_on_warning_only=True) as lookout:
         lookout.wait_rule("primary_connected")
