@@ -167,7 +167,10 @@ class StandIn:
 
 
 def body_of(name, **servers):
-    """A body in the old program's form (written after it, no recording); servers: {"pg1": {"connection": True}} changes it. Times are those of now."""
+    """
+    A body in the old program's form (written after it, no recording). servers: {"pg1": {"connection": True}} changes
+    it. Times are those of now.
+    """
     with open(os.path.join(BODIES, name), encoding="utf-8") as file:
         body = json.load(file)
     for server, changes in servers.items():
