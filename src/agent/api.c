@@ -76,10 +76,7 @@ static void add_server(const Agent *agent, Buf *out, MemberNo no, const Report *
     Lsn lag = primary > report->pg.lsn ? primary - report->pg.lsn : 0;
 
     add_number_or_null(out, "timeline", report->pg.timeline != 0, report->pg.timeline);
-    if (report->pg.lsn != LSN_NONE)
-        json_add_lsn(out, "lsn", report->pg.lsn);
-    else
-        json_add_null(out, "lsn");
+    json_add_lsn_or_null(out, "lsn", report->pg.lsn);
     add_number_or_null(out, "lag_bytes", lag_known, (int64_t) lag);
     add_number_or_null(out, "lag_ms", report->pg.state == PG_PRIMARY || report->pg.replay_lag_ms >= 0,
                        report->pg.state == PG_PRIMARY ? 0 : report->pg.replay_lag_ms);

@@ -233,6 +233,8 @@ void api_sync_alarm(const Agent *agent, Alarms *alarms);
 void api_own_add(const Agent *agent, Buf *out, bool self);
 void api_own_alarms(const Agent *agent, Alarms *alarms);
 void api_metrics(const Agent *agent, Buf *out);
+/* HELP and TYPE of pgvigil_NAME. */
+void api_metrics_head(Buf *out, const char *name, const char *type, const char *help);
 void api_metrics_patroni(const Agent *agent, Buf *out);
 
 /* ---- web.c: the public listener ---- */

@@ -117,7 +117,7 @@ void lag_add(const Agent *agent, Buf *out, MemberNo no)
 static void add_metric(const Agent *agent, Buf *out, const char *name, const char *help,
                        void (*value)(Buf *out, const LagMember *member))
 {
-    buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s gauge\n", name, help, name);
+    api_metrics_head(out, name, "gauge", help);
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         if (agent->lag.member[no].level == LAG_UNKNOWN)
             continue;

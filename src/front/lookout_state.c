@@ -53,21 +53,6 @@ void lookout_state_update(LookoutSeen *seen, const MonitorSample *sample, const 
     }
 }
 
-/* With microseconds, as Python writes it. */
-static void add_time(Buf *out, const char *key, int64_t wall_us)
-{
-    char text[CLOCK_TEXT_LEN], whole[CLOCK_TEXT_LEN + 8];
-
-    if (wall_us <= 0) {
-        json_add_null(out, key);
-        return;
-    }
-    clock_format_utc(wall_us, text, sizeof text);
-    text[strcspn(text, "Z")] = '\0';
-    snprintf(whole, sizeof whole, "%s%03dZ", text, (int) (wall_us % 1000));
-    json_add_text(out, key, whole);
-}
-
 static void add_seconds(Buf *out, const char *key, int64_t us)
 {
     char text[48];
@@ -79,25 +64,17 @@ static void add_seconds(Buf *out, const char *key, int64_t us)
     json_add_raw(out, key, text, (size_t) len);
 }
 
-static void add_lsn(Buf *out, const char *key, Lsn lsn)
-{
-    if (lsn == LSN_NONE)
-        json_add_null(out, key);
-    else
-        json_add_lsn(out, key, lsn);
-}
-
 void lookout_state_add(Buf *out, const char *name, const LookoutSeen *seen)
 {
     json_add_open(out, name, '{');
     json_add_bool(out, "connection", seen->connected);
-    add_time(out, "fetch_time", seen->polled_wall_us);
+    json_add_time_us(out, "fetch_time", seen->polled_wall_us);
     if (seen->known) {
-        add_time(out, "db_time", seen->db_time_wall_us);
+        json_add_time_us(out, "db_time", seen->db_time_wall_us);
         json_add_bool(out, "pg_is_in_recovery", seen->in_recovery);
-        add_time(out, "pg_last_xact_replay_timestamp", seen->replayed_wall_us);
-        add_lsn(out, "pg_last_xlog_receive_location", seen->receive);
-        add_lsn(out, "pg_last_xlog_replay_location", seen->replay);
+        json_add_time_us(out, "pg_last_xact_replay_timestamp", seen->replayed_wall_us);
+        json_add_lsn_or_null(out, "pg_last_xlog_receive_location", seen->receive);
+        json_add_lsn_or_null(out, "pg_last_xlog_replay_location", seen->replay);
         add_seconds(out, "replication_time_lag", seen->lag_us);
         add_seconds(out, "min_replication_time_lag", seen->min_lag_us);
         if (seen->replicates_us != 0)
@@ -114,7 +91,7 @@ void lookout_state_add_watch(Buf *out, const char *name, bool connected, int64_t
 
     json_add_open(out, name, '{');
     json_add_bool(out, "connection", connected);
-    add_time(out, "fetch_time", fetch_wall_us);
+    json_add_time_us(out, "fetch_time", fetch_wall_us);
     json_object_foreach((json_t *) state, key, item)
     {
         if (strcmp(key, "connection") == 0 || strcmp(key, "fetch_time") == 0)

@@ -108,17 +108,22 @@ static bool split_receivers(Mail *mail, Err *err)
     return true;
 }
 
+void mail_add_html(Buf *body, const char *text, size_t most)
+{
+    for (const char *c = text; *c != '\0' && body->len < most; c++)
+        if (*c == '<' || *c == '>' || *c == '&')
+            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
+        else
+            buf_add(body, c, 1);
+}
+
 /* Names come from pgpool and repmgr, and are text, not HTML. */
 static void add_named(Buf *body, const char *what, const char *text)
 {
     if (text == NULL || text[0] == '\0')
         return;
     buf_printf(body, "<p>%s: ", what);
-    for (const char *c = text; *c != '\0'; c++)
-        if (*c == '<' || *c == '>' || *c == '&')
-            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
-        else
-            buf_add(body, c, 1);
+    mail_add_html(body, text, SIZE_MAX);
     buf_puts(body, "</p>\n");
 }
 

@@ -12,29 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* With microseconds, as Python writes it. */
-static void add_iso(Buf *out, const char *key, int64_t wall_us)
-{
-    char text[CLOCK_TEXT_LEN], whole[CLOCK_TEXT_LEN + 8];
-
-    if (wall_us <= 0) {
-        json_add_null(out, key);
-        return;
-    }
-    clock_format_utc(wall_us, text, sizeof text);
-    text[strcspn(text, "Z")] = '\0';
-    snprintf(whole, sizeof whole, "%s%03dZ", text, (int) (wall_us % 1000));
-    json_add_text(out, key, whole);
-}
-
-static void add_lsn(Buf *out, const char *key, Lsn lsn)
-{
-    if (lsn == LSN_NONE)
-        json_add_null(out, key);
-    else
-        json_add_lsn(out, key, lsn);
-}
-
 static void add_lag(Buf *out, const MonitorSample *sample)
 {
     char text[48];
@@ -57,14 +34,14 @@ static int64_t fetched_us(const MonitorSample *sample)
 static void add_server(Buf *out, const char *name, const MonitorSample *sample)
 {
     json_add_open(out, name, '{');
-    add_iso(out, "fetch_time", sample->asked_us != 0 ? fetched_us(sample) : 0);
+    json_add_time_us(out, "fetch_time", sample->asked_us != 0 ? fetched_us(sample) : 0);
     json_add_bool(out, "connection", sample->ok);
     if (sample->answered_us != 0) {
-        add_iso(out, "db_time", sample->db_time_us);
+        json_add_time_us(out, "db_time", sample->db_time_us);
         json_add_bool(out, "pg_is_in_recovery", sample->in_recovery);
-        add_iso(out, "pg_last_xact_replay_timestamp", sample->replayed_us);
-        add_lsn(out, "pg_last_xlog_receive_location", sample->receive_lsn);
-        add_lsn(out, "pg_last_xlog_replay_location", sample->replay_lsn);
+        json_add_time_us(out, "pg_last_xact_replay_timestamp", sample->replayed_us);
+        json_add_lsn_or_null(out, "pg_last_xlog_receive_location", sample->receive_lsn);
+        json_add_lsn_or_null(out, "pg_last_xlog_replay_location", sample->replay_lsn);
         add_lag(out, sample);
     }
     json_add_close(out, '}');
