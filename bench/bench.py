@@ -10,6 +10,7 @@ import fence  # noqa: E402
 import flood  # noqa: E402
 import footprint  # noqa: E402
 import http_bench  # noqa: E402
+import observe  # noqa: E402
 import signalctl  # noqa: E402
 import simulate  # noqa: E402
 from harness import Cluster  # noqa: E402
@@ -18,13 +19,15 @@ from harness.peers import PEERS  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "signalctl", "simulate", "peers"])
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "observe", "signalctl", "simulate",
+                                         "peers"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
     parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
     parser.add_argument("--tool", action="append", dest="tools")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--servers", default="10,100,1000")
     parser.add_argument("--flood", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -43,6 +46,8 @@ def main():
         fence.main(options)
     elif options.name == "http":
         http_bench.main(options)
+    elif options.name == "observe":
+        observe.main(options)
     elif options.name == "signalctl":
         signalctl.main(options)
     elif options.name == "simulate":

@@ -331,6 +331,7 @@ static bool start_listeners(Agent *agent, uint64_t inc, Err *err)
         .member_count = config->member_count,
         .on_message = inbox_on_message,
         .on_command = inbox_on_command,
+        .on_opinion = opinions_on_message,
         .arg = agent,
     };
     agent->peers = peer_net_start(&agent->loop, &peer_options, err);

@@ -101,8 +101,11 @@ static void server_alarms(const Agent *agent, Alarms *alarms, MemberNo no, const
     if (report->pg.state == PG_STANDBY && !report->pg.streaming)
         stream_alarm(agent, alarms, no);
     if (report->pg.state != PG_STANDBY && report->pg.state != PG_PRIMARY)
-        alarms_add(alarms, NOTIFY_EVENT_server, no, "the server of %s is %s", name,
-                   pg_state_name(report->pg.state));
+        alarms_add(alarms, NOTIFY_EVENT_server, no,
+                   report->pg.state == PG_CRASHED
+                       ? "the server of %s does not run, and was not shut down in order"
+                       : "the server of %s is %s",
+                   name, pg_state_name(report->pg.state));
     lag_alarm(agent, alarms, no);
 }
 

@@ -44,7 +44,7 @@ Lsn api_primary_lsn(const Core *core)
 {
     MemberNo no = core->persist.doc.primary;
 
-    if (no == MEMBER_NONE)
+    if (no == MEMBER_NONE || core->leader == MEMBER_NONE || !api_is_reachable(core, no))
         return LSN_NONE;
     Report report = api_report(core, no);
     return report.pg.state == PG_PRIMARY ? report.pg.lsn : LSN_NONE;
@@ -76,10 +76,7 @@ static void add_server(const Agent *agent, Buf *out, MemberNo no, const Report *
     Lsn lag = primary > report->pg.lsn ? primary - report->pg.lsn : 0;
 
     add_number_or_null(out, "timeline", report->pg.timeline != 0, report->pg.timeline);
-    if (report->pg.lsn != LSN_NONE)
-        json_add_lsn(out, "lsn", report->pg.lsn);
-    else
-        json_add_null(out, "lsn");
+    json_add_lsn_or_null(out, "lsn", report->pg.lsn);
     add_number_or_null(out, "lag_bytes", lag_known, (int64_t) lag);
     add_number_or_null(out, "lag_ms", report->pg.state == PG_PRIMARY || report->pg.replay_lag_ms >= 0,
                        report->pg.state == PG_PRIMARY ? 0 : report->pg.replay_lag_ms);
@@ -215,6 +212,7 @@ static void make_cluster(const Agent *agent, Buf *out)
         if (doc->member[no].kind != MEMBER_FREE)
             add_member(agent, out, no);
     json_add_close(out, ']');
+    opinions_add(agent, out);
     add_operation(agent, out, "operation");
     gates_add(agent, out);
     add_alarms(agent, out);
@@ -285,10 +283,8 @@ void api_positions(Agent *agent)
     const Core *core = &agent->core;
     const PgStatus *server = agent->poll != NULL ? poll_status(agent->poll) : NULL;
     Publisher *publisher = &agent->publisher;
-    MemberNo no = core->persist.doc.primary;
-    bool heard = no != MEMBER_NONE && core->leader != MEMBER_NONE && api_is_reachable(core, no);
 
-    atomic_store(&publisher->primary_lsn, heard ? api_primary_lsn(core) : LSN_NONE);
+    atomic_store(&publisher->primary_lsn, api_primary_lsn(core));
     atomic_store(&publisher->received_lsn, server != NULL ? server->lsn : LSN_NONE);
     atomic_store(&publisher->replayed_lsn, server != NULL ? server->replay_lsn : LSN_NONE);
 }

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void head(Buf *out, const char *name, const char *type, const char *help)
+void api_metrics_head(Buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s %s\n", name, help, name, type);
 }
@@ -14,7 +14,7 @@ static void head(Buf *out, const char *name, const char *type, const char *help)
 static void one(const Agent *agent, Buf *out, const char *name, const char *type, const char *help,
                 int64_t value)
 {
-    head(out, name, type, help);
+    api_metrics_head(out, name, type, help);
     buf_printf(out, "pgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64 "\n", name,
                agent->config->cluster.name, agent->core.options.name, value);
 }
@@ -22,14 +22,14 @@ static void one(const Agent *agent, Buf *out, const char *name, const char *type
 /* Milliseconds as Prometheus wants them. */
 static void one_in_seconds(const Agent *agent, Buf *out, const char *name, const char *help, int64_t ms)
 {
-    head(out, name, "gauge", help);
+    api_metrics_head(out, name, "gauge", help);
     buf_printf(out, "pgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64 ".%03d\n", name,
                agent->config->cluster.name, agent->core.options.name, ms / 1000, (int) (ms % 1000));
 }
 
 static void add_refusals(const Agent *agent, Buf *out, const PeerCounters *counters)
 {
-    head(out, "peer_refused_total", "counter", "Messages and commands refused, by reason.");
+    api_metrics_head(out, "peer_refused_total", "counter", "Messages and commands refused, by reason.");
     for (int reason = 1; reason < AUTH_REASONS; reason++)
         buf_printf(out,
                    "pgvigil_peer_refused_total{cluster=\"%s\",member=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
@@ -76,8 +76,10 @@ static void add_server(const Agent *agent, Buf *out)
     one(agent, out, "server_timeline", "gauge", "Timeline of the newest WAL.", core->pg.timeline);
     one(agent, out, "server_lsn_bytes", "gauge",
         "WAL position: flushed, or the larger of received and replayed.", (int64_t) core->pg.lsn);
-    one(agent, out, "server_lag_bytes", "gauge", "WAL that the primary has and this server has not.",
-        (int64_t) (primary > core->pg.lsn && core->pg.lsn != LSN_NONE ? primary - core->pg.lsn : 0));
+    if (primary != LSN_NONE && core->pg.lsn != LSN_NONE)
+        one(agent, out, "server_lag_bytes", "gauge",
+            "WAL that the primary has and this server has not; not there while no primary is heard of.",
+            (int64_t) (primary > core->pg.lsn ? primary - core->pg.lsn : 0));
     one(agent, out, "server_replayed_bytes", "gauge", "Position up to which this standby has replayed.",
         (int64_t) core->pg.replay_lsn);
     one_in_seconds(
@@ -121,8 +123,8 @@ static void add_members(const Agent *agent, Buf *out)
     const Core *core = &agent->core;
     const Document *doc = &core->persist.doc;
 
-    head(out, "member_reachable", "gauge",
-         "1 if that member was heard of just now, by this one or by the leader.");
+    api_metrics_head(out, "member_reachable", "gauge",
+                     "1 if that member was heard of just now, by this one or by the leader.");
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
         if (doc->member[no].kind != MEMBER_FREE)
             buf_printf(out, "pgvigil_member_reachable{cluster=\"%s\",member=\"%s\",peer=\"%s\"} %d\n",
@@ -154,7 +156,7 @@ void api_metrics(const Agent *agent, Buf *out)
     const Core *core = &agent->core;
     bool lease = core->role == ROLE_LEADER && core_lease_holds(core, &core->now);
 
-    head(out, "info", "gauge", "Version of this agent.");
+    api_metrics_head(out, "info", "gauge", "Version of this agent.");
     buf_printf(out, "pgvigil_info{cluster=\"%s\",member=\"%s\",version=\"%s\"} 1\n",
                agent->config->cluster.name, core->options.name, PGVIGIL_VERSION);
     one(agent, out, "term", "gauge", "The election term.", (int64_t) core->persist.term);

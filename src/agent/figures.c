@@ -165,12 +165,9 @@ void figures_add(const Figures *figures, Buf *out)
 
 static void gauge(const Figures *figures, Buf *out, const char *name, const char *help, int64_t value)
 {
-    buf_printf(
-        out,
-        "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s gauge\npgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64
-        "\n",
-        name, help, name, name, figures->agent->config->cluster.name, figures->agent->core.options.name,
-        value);
+    api_metrics_head(out, name, "gauge", help);
+    buf_printf(out, "pgvigil_%s{cluster=\"%s\",member=\"%s\"} %" PRId64 "\n", name,
+               figures->agent->config->cluster.name, figures->agent->core.options.name, value);
 }
 
 void figures_metrics(const Figures *figures, Buf *out)

@@ -290,7 +290,7 @@ static ConditionFacts make_facts(const Agent *agent, const Snapshot *snapshot)
     const Core *core = &agent->core;
     bool witness = core->options.kind == MEMBER_WITNESS, hears = core->leader != MEMBER_NONE;
     const char *sync = core->self != MEMBER_NONE ? api_sync_of(core, core->self) : NULL;
-    Lsn primary = hears ? api_primary_lsn(core) : LSN_NONE;
+    Lsn primary = api_primary_lsn(core);
     ConditionFacts facts = {0};
 
     set_fact(&facts, CONDITION_PRIMARY, snapshot->primary);
@@ -309,6 +309,16 @@ static ConditionFacts make_facts(const Agent *agent, const Snapshot *snapshot)
     return facts;
 }
 
+/* It has just begun and hears no leader yet, which is soon another: conditions on the cluster would be false.
+ */
+static bool is_deaf(const Agent *agent)
+{
+    const Core *core = &agent->core;
+
+    return core->leader == MEMBER_NONE && clock_elapsed_least(&core->started_at, &core->now) <
+                                              (int64_t) agent->config->http.freshness_ms * US_PER_MS;
+}
+
 void gates_publish(Agent *agent)
 {
     Gates *gates = agent->gates;
@@ -319,7 +329,8 @@ void gates_publish(Agent *agent)
         return;
     /* An agent that has just begun has not looked at its server yet. What the one before it said counts until
      * then, as long as it is fresh. */
-    if (!gates->told && core->options.kind == MEMBER_DATA && core->pg.state == PG_UNKNOWN)
+    if (!gates->told &&
+        ((core->options.kind == MEMBER_DATA && core->pg.state == PG_UNKNOWN) || is_deaf(agent)))
         return;
     Snapshot *snapshot = snapshot_take(&agent->publisher);
     if (snapshot == NULL)

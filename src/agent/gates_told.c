@@ -79,11 +79,6 @@ void gates_add(const Agent *agent, Buf *out)
     json_add_close(out, ']');
 }
 
-static void head(Buf *out, const char *name, const char *type, const char *help)
-{
-    buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s %s\n", name, help, name, type);
-}
-
 static void one(const Agent *agent, Buf *out, const char *name, const char *label, const char *value,
                 uint64_t number)
 {
@@ -96,12 +91,12 @@ void gates_metrics(const Agent *agent, Buf *out)
     const Config *config = agent->config;
 
     if (config->gate_count > 0) {
-        head(out, "gate_open", "gauge", "1 if the gate's port is open.");
+        api_metrics_head(out, "gate_open", "gauge", "1 if the gate's port is open.");
         for (int i = 0; i < config->gate_count; i++) {
             const PorterState *state = find_gate(agent, &config->gate[i]);
             one(agent, out, "gate_open", "gate", config->gate[i].named.name, state != NULL && state->on);
         }
-        head(out, "gate_connections_total", "counter", "Connections that the gate has taken.");
+        api_metrics_head(out, "gate_connections_total", "counter", "Connections that the gate has taken.");
         for (int i = 0; i < config->gate_count; i++) {
             const PorterState *state = find_gate(agent, &config->gate[i]);
             one(agent, out, "gate_connections_total", "gate", config->gate[i].named.name,
@@ -109,7 +104,7 @@ void gates_metrics(const Agent *agent, Buf *out)
         }
     }
     if (vip_count(agent) > 0)
-        head(out, "virtual_address_held", "gauge", "1 if this member holds the address.");
+        api_metrics_head(out, "virtual_address_held", "gauge", "1 if this member holds the address.");
     for (int i = 0; i < vip_count(agent); i++) {
         const PorterState *state = find_vip(agent, &config->virtual_address[i]);
         one(agent, out, "virtual_address_held", "address", config->virtual_address[i].text,

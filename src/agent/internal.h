@@ -62,6 +62,21 @@ typedef struct Waiting {
     size_t len;
 } Waiting;
 
+#define OPINIONS_MAX 8
+
+/* What an observer said last. */
+typedef struct Opinion {
+    char observer[MEMBER_NAME_LEN];
+    char primary[MEMBER_NAME_LEN]; /* whom it is about */
+    bool sees;
+    int64_t since_us, heard_us; /* boot clock */
+} Opinion;
+
+typedef struct Opinions {
+    Opinion opinion[OPINIONS_MAX];
+    int count;
+} Opinions;
+
 typedef struct Agent {
     uv_loop_t loop;
     const Config *config; /* the one in force */
@@ -122,7 +137,7 @@ typedef struct Agent {
     Alarms alarms; /* as they were published last */
     Lag lag;
     Tell tell;
-
+    Opinions opinions;
     Publisher publisher;
     struct Beside *beside;  /* files being written */
     size_t beside_history;  /* what of the history is in them */
@@ -164,6 +179,11 @@ void inbox_on_answer(void *arg, bool ok, const char *body, size_t len);
 void inbox_on_command(void *arg, const char *body, size_t len, uint32_t token);
 /* Answers the operator who gave the command of that id. */
 void inbox_answer(Agent *agent, uint32_t id, AnswerState state, const char *text);
+
+/* ---- opinions.c: what observers say ---- */
+void opinions_on_message(void *arg, const char *observer, const char *body, size_t len, uint32_t token);
+/* The list of them for /v1/cluster. */
+void opinions_add(const Agent *agent, Buf *out);
 
 /* ---- observe.c ---- */
 void observe_on_status(void *arg, const PgStatus *status);
@@ -228,6 +248,8 @@ void api_sync_alarm(const Agent *agent, Alarms *alarms);
 void api_own_add(const Agent *agent, Buf *out, bool self);
 void api_own_alarms(const Agent *agent, Alarms *alarms);
 void api_metrics(const Agent *agent, Buf *out);
+/* HELP and TYPE of pgvigil_NAME. */
+void api_metrics_head(Buf *out, const char *name, const char *type, const char *help);
 void api_metrics_patroni(const Agent *agent, Buf *out);
 
 /* ---- web.c: the public listener ---- */

@@ -76,9 +76,7 @@ static void look_at(Agent *agent, MemberNo no, Lsn primary)
 void lag_look(Agent *agent)
 {
     const Core *core = &agent->core;
-    MemberNo no = core->persist.doc.primary;
-    bool heard = no != MEMBER_NONE && core->leader != MEMBER_NONE && api_is_reachable(core, no);
-    Lsn primary = heard ? api_primary_lsn(core) : LSN_NONE, least = primary;
+    Lsn primary = api_primary_lsn(core), least = primary;
 
     if (agent->lag.epoch != core->persist.doc.epoch) {
         agent->lag.epoch = core->persist.doc.epoch;
@@ -119,7 +117,7 @@ void lag_add(const Agent *agent, Buf *out, MemberNo no)
 static void add_metric(const Agent *agent, Buf *out, const char *name, const char *help,
                        void (*value)(Buf *out, const LagMember *member))
 {
-    buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s gauge\n", name, help, name);
+    api_metrics_head(out, name, "gauge", help);
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         if (agent->lag.member[no].level == LAG_UNKNOWN)
             continue;

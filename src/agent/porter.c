@@ -28,12 +28,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EARLY_US   (10 * US_PER_MS) /* before the deadline: whoever counts on it must find all closed */
-#define LOOK_US    (100 * US_PER_MS)
-#define REPORT_US  (US_PER_SEC / 2)
-#define AGAIN_US   (US_PER_SEC) /* what failed; the renewal of an address */
-#define FIRST_US   (US_PER_SEC) /* a new porter leaves things as they are until it is told, at most so long */
-#define CHANNEL_FD 0            /* to the agent */
+#define EARLY_US  (10 * US_PER_MS) /* before the deadline: whoever counts on it must find all closed */
+#define LOOK_US   (100 * US_PER_MS)
+#define REPORT_US (US_PER_SEC / 2)
+#define AGAIN_US  (US_PER_SEC) /* what failed; the renewal of an address */
+#define FIRST_US                                                                                             \
+    (3 * US_PER_SEC) /* a new porter leaves things as they are until it is told, at most so long */
+#define SETTLE_US                                                                                            \
+    (2 * US_PER_SEC) /* and the one before it alive until it knows others' ports, at most so long */
+#define CHANNEL_FD 0 /* to the agent */
 
 typedef struct Door {
     Gate *gate;
@@ -182,6 +185,16 @@ static void send_report(Porter *porter, const Clock *now)
         (void) !send(CHANNEL_FD, report, sizeof *report, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Ports of others that a gate hangs on are not known yet: the porter before this one knows them. */
+static bool is_unsettled(const Porter *porter)
+{
+    for (int i = 0; i < porter->spec.gate_count; i++)
+        for (int k = 0; k < porter->spec.gate[i].target_count; k++)
+            if (tcp_check_state(porter->checks, porter->door[i].target[k]) == TCP_CHECK_UNKNOWN)
+                return true;
+    return false;
+}
+
 /* With the agent gone, and nothing left to close, there is nothing to do. */
 static bool is_done(const Porter *porter)
 {
@@ -191,7 +204,7 @@ static bool is_done(const Porter *porter)
         if (porter->door[i].state.on)
             return false;
     for (int i = 0; i < porter->spec.vip_count; i++)
-        if (porter->held[i].state.on)
+        if (porter->held[i].may_be_there)
             return false;
     return true;
 }
@@ -220,14 +233,19 @@ static void look(Porter *porter)
     }
     ConditionFacts facts = facts_now(porter, &now, &left_us);
     bool silent = facts.known == 0, primary = (facts.holds & facts.known & 1u << CONDITION_PRIMARY) != 0;
-    /* Addresses before ports: a client that comes in by name must not find an open port behind a dead one. */
+    /* What closes goes first, since the kernel may take its time over an address; what opens comes after the
+     * addresses: a client that comes in by name must not find an open port behind a dead one. */
+    for (int i = 0; i < porter->spec.gate_count; i++)
+        if (gate_is_open(porter->door[i].gate))
+            changed = look_at_gate(porter, i, &facts, &now) || changed;
     for (int i = 0; i < porter->spec.vip_count; i++)
         changed = porter_vip_look(&porter->held[i], &porter->spec.vip[i], porter->spec.lifetime_s, primary,
                                   silent ? "the agent says nothing" : "not primary with a lease", &now) ||
                   changed;
     for (int i = 0; i < porter->spec.gate_count; i++)
-        changed = look_at_gate(porter, i, &facts, &now) || changed;
-    if (!porter->alone)
+        if (!gate_is_open(porter->door[i].gate))
+            changed = look_at_gate(porter, i, &facts, &now) || changed;
+    if (!porter->alone && (now.boot_us - porter->begun_us >= SETTLE_US || !is_unsettled(porter)))
         end_older(porter);
     if (changed || now.boot_us - porter->reported_us >= REPORT_US)
         send_report(porter, &now);
@@ -256,11 +274,30 @@ static bool same_place(const PorterGate *a, const PorterGate *b)
     return a != NULL && a->port == b->port && strcmp(a->address, b->address) == 0;
 }
 
+/* Those that are known stay known, also when nothing hangs on them any more, until there is no room left. */
+static void add_targets(Porter *porter, const PorterSpec *fresh)
+{
+    bool fits = true;
+
+    for (int pass = 0; pass == 0 || (pass == 1 && !fits); pass++) {
+        if (pass == 1) {
+            tcp_check_free(porter->checks);
+            porter->checks = tcp_check_new(&porter->loop, on_time, porter);
+        }
+        for (int i = 0; i < fresh->gate_count; i++)
+            for (int k = 0; k < fresh->gate[i].target_count; k++) {
+                const PorterGate *gate = &fresh->gate[i];
+                int number = tcp_check_add(porter->checks, gate->target[k].host, gate->target[k].port);
+                porter->door[i].target[k] = number;
+                fits = fits && number >= 0;
+            }
+    }
+}
+
 /* A gate that stays where it was stays open; all others are closed and made anew. */
 static void take_gates(Porter *porter, const PorterSpec *fresh)
 {
     Door old[CONFIG_GATE_MAX];
-    TcpChecks *checks = tcp_check_new(&porter->loop, on_time, porter);
 
     memcpy(old, porter->door, sizeof old);
     memset(porter->door, 0, sizeof porter->door);
@@ -276,16 +313,13 @@ static void take_gates(Porter *porter, const PorterSpec *fresh)
         }
         door->state.port = gate->port;
         door->again_us = 0;
-        for (int k = 0; k < gate->target_count; k++)
-            door->target[k] = tcp_check_add(checks, gate->target[k].host, gate->target[k].port);
     }
+    add_targets(porter, fresh);
     for (int i = 0; i < porter->spec.gate_count; i++)
         if (old[i].gate != NULL) {
             gate_free(old[i].gate);
             porter_set_state(&old[i].state, "gate", false, false, "not in the configuration any more");
         }
-    tcp_check_free(porter->checks);
-    porter->checks = checks;
 }
 
 static bool same_vip(const Vip *a, const Vip *b)
@@ -311,11 +345,12 @@ static void take_vips(Porter *porter, const PorterSpec *fresh)
             }
     }
     for (int k = 0; k < porter->spec.vip_count; k++) {
-        bool removed;
+        bool removed, ok = kept[k];
         Err err = {0};
         if (kept[k])
             continue;
-        bool ok = vip_remove(&porter->spec.vip[k], &removed, &err);
+        for (int tries = 0; tries < 3 && !ok; tries++)
+            ok = vip_remove(&porter->spec.vip[k], &removed, &err);
         old[k].state.on = old[k].state.on && ok;
         porter_set_state(&old[k].state, "vip", false, !ok,
                          ok ? "not in the configuration any more" : err.text);

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define AGAIN_US (US_PER_SEC) /* the renewal, and what failed */
+#define AGAIN_US (US_PER_SEC)     /* the renewal, and what failed */
+#define SOON_US  (50 * US_PER_MS) /* a removal that failed, of one that has to go */
 
 /* After the address was put there; some switches miss the first. */
 static const int64_t announce_us[] = {0, 100 * US_PER_MS, 500 * US_PER_MS, 2 * US_PER_SEC, 5 * US_PER_SEC};
@@ -28,14 +29,17 @@ static bool remove_address(PorterVip *held, const Vip *vip, const Clock *now, co
     bool removed = false;
     Err err = {0};
 
-    if (!held->state.on && now->boot_us < held->again_us)
+    if ((!held->may_be_there || held->stays) && now->boot_us < held->again_us)
         return false;
     held->again_us = now->boot_us + AGAIN_US;
     /* Also one that was never ours to put there: who does not hold the lease must not have it. */
-    if (!vip_remove(vip, &removed, &err)) {
-        held->again_us = now->boot_us + (held->state.on ? 0 : AGAIN_US);
+    held->stays = !vip_remove(vip, &removed, &err);
+    if (held->stays) {
+        if (held->may_be_there)
+            held->again_us = now->boot_us + SOON_US;
         return porter_set_state(&held->state, "vip", false, true, err.text);
     }
+    held->may_be_there = false;
     if (removed && !held->state.on)
         log_line(LOG_LEVEL_WARN, "vip", "name=%s state=removed reason=\"it was found here\"",
                  held->state.name);
@@ -61,6 +65,8 @@ static bool hold_address(PorterVip *held, const Vip *vip, uint32_t lifetime_s, c
     Err err = {0};
 
     if (now->boot_us >= held->again_us || !was) {
+        held->may_be_there = true; /* whatever the kernel's answer is, or is not */
+        held->stays = false;
         bool ok = vip_add(vip, lifetime_s, &err);
         held->again_us = now->boot_us + AGAIN_US;
         changed = porter_set_state(&held->state, "vip", ok, !ok, err.text);

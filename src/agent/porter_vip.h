@@ -8,8 +8,10 @@
 
 typedef struct PorterVip {
     PorterState state;
-    int64_t again_us; /* boot clock: not before */
-    int64_t since_us; /* put there */
+    bool may_be_there; /* it was put there, or may have been, and was not seen to be gone since */
+    bool stays;        /* the last removal failed */
+    int64_t again_us;  /* boot clock: not before */
+    int64_t since_us;  /* put there */
     size_t announced;
 } PorterVip;
 

@@ -156,7 +156,7 @@ static void set_servers(Proxy *proxy, const HaproxyServer *servers, int count)
 
     for (int i = 0; i < count; i++) {
         int member = member_of(agent->config, &servers[i]);
-        found = found || member == primary;
+        found = found || (member >= 0 && member == primary);
         if (member >= 0)
             add_commands(proxy, &servers[i], member == primary, &commands);
     }

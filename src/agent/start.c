@@ -33,6 +33,7 @@ CoreOptions start_core_options(const Config *config)
         .no_sync = tags_is_set(&config->node.tags, "nosync"),
         .no_load_balance = tags_is_set(&config->node.tags, "noloadbalance"),
         .initdb = config->postgresql.initdb && is_first_data_member(config),
+        .observers_agree = config->cluster.observers_agree,
         .failover_by_order = config->cluster.failover == FAILOVER_ORDERED,
         .restart_on_crash = config->postgresql.on_crash == ON_CRASH_RESTART,
         .crash_restart_limit_ms = config->postgresql.crash_restart_limit_ms,
@@ -54,6 +55,7 @@ CoreOptions start_core_options(const Config *config)
         .rejoin_rewind = config->postgresql.rewind,
         .rejoin_clone = config->postgresql.clone,
         .config_hash = config_hash(config),
+        .settings_hash = config_settings_hash(config),
     };
 
     str_copy(options.name, sizeof options.name, config_self(config)->name);

@@ -215,8 +215,7 @@ void tell_metrics(const Agent *agent, Buf *out)
     NotifyCounters counters;
 
     for (size_t row = 0; agent->tell.notify != NULL && row < sizeof rows / sizeof *rows; row++) {
-        buf_printf(out, "# HELP pgvigil_%s %s\n# TYPE pgvigil_%s %s\n", rows[row].name, rows[row].help,
-                   rows[row].name, rows[row].type);
+        api_metrics_head(out, rows[row].name, rows[row].type, rows[row].help);
         for (int i = 0; notify_counters(agent->tell.notify, i, &counters); i++) {
             const uint64_t values[] = {counters.sent, counters.failed, counters.dropped, counters.left_out,
                                        (uint64_t) counters.waiting};

@@ -42,6 +42,15 @@ void check_machine(Check *check);
 /* What lies before the server: gates, virtual addresses, HAProxy. */
 void check_front(Check *check);
 
+/* The listener's certificate and key, where there are any. */
+void check_tls(Check *check);
+
+/*
+ * True if the files that the configuration names can be used, or it names none; else ERR_CONFIG names the
+ * file. *ret_expires_s: seconds since 1970, 0 without TLS.
+ */
+bool check_tls_usable(const Config *config, int64_t *ret_expires_s, Err *err);
+
 /* [notify NAME]: what is needed on this machine is there. Nothing is sent. */
 void check_notify(Check *check);
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -142,6 +143,28 @@ bool check_is_ours(const Check *check)
     return err.code == ERR_REFUSED;
 }
 
+/*
+ * Ports of gates are shared between the porters of one user, so that a second socket of his tells whether it
+ * is one of them that holds it.
+ */
+static bool is_strangers(const Check *check, const struct addrinfo *at)
+{
+    struct stat st;
+    int yes = 1;
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || stat(check->config->node.state_directory, &st) != 0 || st.st_uid != geteuid()) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    bool shared = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+                  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) == 0 &&
+                  bind(fd, at->ai_addr, at->ai_addrlen) == 0;
+    close(fd);
+    return !shared;
+}
+
 void check_port(Check *check, const char *subject, const char *address, uint32_t port, bool gate)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -160,14 +183,15 @@ void check_port(Check *check, const char *subject, const char *address, uint32_t
     } else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
                bind(fd, found->ai_addr, found->ai_addrlen) == 0) {
         check_line(check, CHECK_OK, subject, NULL, "%s:%u is free", address, port);
-    } else if ((problem = errno) == EADDRINUSE && check_is_ours(check)) {
+    } else if ((problem = errno) == EADDRINUSE && check_is_ours(check) &&
+               !(gate && is_strangers(check, found))) {
         check_line(check, CHECK_OK, subject, NULL, "%s:%u is held by the pgvigil that runs here", address,
                    port);
     } else {
         check_line(check, CHECK_FAIL, subject,
                    gate ? "end what holds it (ss -ltnp), or choose another port in the gate's section"
                         : "end what holds it (ss -ltnp), or choose another port in [members]",
-                   "%s:%u: %s", address, port, strerror(errno));
+                   "%s:%u: %s", address, port, strerror(problem));
     }
     if (fd >= 0)
         close(fd);

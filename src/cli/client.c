@@ -19,10 +19,10 @@
 #define LEADER_WAIT_MS  10000
 #define LEADER_EVERY_MS 200
 
-bool client_open(Client *client, const Call *call, Err *err)
+static bool take_config(Client *client, const Call *call, Config *config, Err *err)
 {
     *client = (Client){.pinned = -1, .answered = -1, .leader_wait_ms = LEADER_WAIT_MS};
-    client->config = config_load_client(call->value[FLAG_CONFIG], NULL, err);
+    client->config = config;
     if (client->config == NULL)
         return false;
     if (call_has(call, FLAG_MEMBER)) {
@@ -33,6 +33,17 @@ bool client_open(Client *client, const Call *call, Err *err)
         }
     }
     return true;
+}
+
+bool client_open(Client *client, const Call *call, Err *err)
+{
+    return take_config(client, call, config_load_client(call->value[FLAG_CONFIG], NULL, err), err);
+}
+
+bool client_open_either(Client *client, const Call *call, Err *err)
+{
+    return take_config(client, call,
+                       config_load_either(call->value[FLAG_CONFIG], NULL, CONFIG_USE_CLIENT, err), err);
 }
 
 void client_done(Client *client)

@@ -25,6 +25,9 @@ typedef struct Client {
 /* Loads the configuration and finds --member in it. On failure there is nothing to give back. */
 bool client_open(Client *client, const Call *call, Err *err);
 
+/* The same, and an observer's file is good, too: then there is nothing to ask members by. */
+bool client_open_either(Client *client, const Call *call, Err *err);
+
 void client_done(Client *client);
 
 /* GET of path from one member's public port; *ret_json is the caller's. ERR_NET or ERR_PROTOCOL names the

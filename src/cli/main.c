@@ -26,13 +26,15 @@ const Verb verb_table[] = {
      "run the daemon in the foreground",
      "Runs the agent of a data member, or a witness, as the configuration says of this machine. On a data member it runs "
      "as the user that owns the data directory. It takes over the server that is there as it is: a running one goes on.\n\n"
+     "With the file of an observer ([observer] clusters), or with a folder of clusters' files, it is an observer.\n\n"
      "SIGHUP reads the configuration again. SIGTERM ends the daemon and leaves PostgreSQL running; if the daemon is not "
      "back before the lease runs out, another member takes over and the server here is stopped."},
     {"status", "", 0, 0, ASKS | WITH(WATCH) | WITH(WIDE), false, false, verb_status,
      "show the cluster, its members and its alarms",
      "Asks the leader, through the member on this machine or any that answers, and shows one line for each member. With "
      "--member it shows what that member itself knows. With --wide it asks every data member what only it knows: the size of "
-     "its databases and of pg_wal, slots, the network check, when its server answered last, and whom it follows.\n\n"
+     "its databases and of pg_wal, slots, the network check, when its server answered last, and whom it follows. With an observer's "
+     "file or folder: one line for each cluster, as that observer sees it.\n\n"
      "Ends with 0 if the cluster is healthy: a majority, a primary with a lease, every member reachable, every standby "
      "streaming, no alarm. Ends with 1 if not, and with 3 if nobody answered."},
     {"primary", "", 0, 0, ASKS | WITH(CONNINFO), false, false, verb_primary,

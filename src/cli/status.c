@@ -354,7 +354,7 @@ static void add_operation(const json_t *operation, const ShowStyle *style, Buf *
         show_duration(ended_ms, ago);
         buf_puts(out, ", ");
         show_text(out, style, strcmp(state, "done") == 0 ? TONE_GOOD : TONE_BAD, state);
-        buf_printf(out, " after %s, %s ago: ", took, ago);
+        buf_printf(out, " after %s, %s ago; at its end: ", took, ago);
     }
     show_text(out, style, TONE_PLAIN, field_text(operation, "step", "?"));
     buf_puts(out, "\n");
@@ -386,6 +386,26 @@ static void add_held(const json_t *cluster, const ShowStyle *style, const char *
         buf_puts(out, "\n");
 }
 
+/* "Observers: o1 sees pg1, o2 does not see pg1 since 12 s". */
+static void add_observers(const json_t *rows, const ShowStyle *style, Buf *out)
+{
+    char since[SHOW_NUMBER_LEN];
+
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        bool sees = field_true(row, "sees_primary");
+        buf_puts(out, i == 0 ? "Observers: " : ", ");
+        show_text(out, style, TONE_BOLD, field_text(row, "name", "?"));
+        show_text(out, style, sees ? TONE_PLAIN : TONE_BAD, sees ? " sees " : " does not see ");
+        show_text(out, style, TONE_PLAIN, field_text(row, "primary", "?"));
+        show_duration(field_number(row, "since_ms", 0), since);
+        if (!sees)
+            buf_printf(out, " since %s", since);
+    }
+    if (json_array_size(rows) > 0)
+        buf_puts(out, "\n");
+}
+
 void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
 {
     const json_t *operation = json_object_get(cluster, "operation");
@@ -399,6 +419,7 @@ void status_render(const json_t *cluster, const ShowStyle *style, Buf *out)
         if (field_true(cluster, "paused"))
             add_pause(cluster, style, out);
     }
+    add_observers(json_object_get(cluster, "observers"), style, out);
     add_operation(operation, style, out);
     add_held(cluster, style, "gates", "Gates", "open", out);
     add_held(cluster, style, "virtual_addresses", "Virtual addresses", "held", out);

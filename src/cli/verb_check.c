@@ -31,6 +31,12 @@ static Config *check_configuration(Check *check, const char *path, const char *n
     add_lines(check, CHECK_WARN, "configuration", warnings.data);
     buf_done(&errors);
     buf_done(&warnings);
+    if (config != NULL && config_is_observer(config)) {
+        check_line(check, CHECK_FAIL, "configuration", "check the files of its folder, each with --config",
+                   "%s is an observer's, and of no cluster", config->path);
+        config_free(config);
+        return NULL;
+    }
     if (config == NULL)
         return NULL;
     check->config = config;
@@ -84,6 +90,7 @@ int verb_check(const Call *call)
     if (config != NULL) {
         check_machine(&check);
         check_front(&check);
+        check_tls(&check);
         check_notify(&check);
         if (check.self->role == MEMBER_ROLE_DATA) {
             check_data(&check);

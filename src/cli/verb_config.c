@@ -1,6 +1,7 @@
 /*
  * verb_config.c: the configuration as the daemon would read it, without a daemon.
  */
+#include "cli/check.h"
 #include "cli/client.h"
 #include "cli/field.h"
 #include "cli/show.h"
@@ -36,7 +37,7 @@ static void print_check_json(const Config *config, const char *errors, const cha
     json_add_open(&out, NULL, '{');
     json_add_bool(&out, "valid", config != NULL);
     json_add_text(&out, "path", config != NULL ? config->path : NULL);
-    json_add_text(&out, "member", config != NULL ? config_self(config)->name : NULL);
+    json_add_text(&out, "member", config != NULL && config->self >= 0 ? config_self(config)->name : NULL);
     add_lines(&out, "errors", errors);
     add_lines(&out, "warnings", warnings);
     json_add_close(&out, '}');
@@ -83,13 +84,21 @@ static int check(const Call *call)
     Config *config =
         config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_RUN, &errors, &warnings);
     int code = config != NULL ? EXIT_DONE : EXIT_WRONG;
+    int64_t expires_s;
+    Err err = {0};
 
+    /* As whoever asks: the daemon's user may be able to read what this one is not. */
+    if (config != NULL && !check_tls_usable(config, &expires_s, &err))
+        buf_printf(&warnings, "%s: [http] TLS: %s\n", config->path, err.text);
     if (call_has(call, FLAG_JSON)) {
         print_check_json(config, errors.data, warnings.data);
     } else {
         print_lines("warning", TONE_WARN, warnings.data);
         print_lines("error", TONE_BAD, errors.data);
-        if (config != NULL)
+        if (config != NULL && config_is_observer(config))
+            printf("%s is in order. It is an observer's, of the clusters in %s.\n", config->path,
+                   config->observer.clusters);
+        else if (config != NULL)
             printf("%s is in order. This machine is %s, by its %s.\n", config->path,
                    config_self(config)->name, config->self_found);
         else

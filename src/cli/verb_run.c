@@ -1,10 +1,11 @@
 /*
  * verb_run.c: the daemon, and the two processes that it starts. The only file of the command line that knows
- * the agent.
+ * the agent and the observer.
  */
 #include "agent/agent.h"
 #include "cli/verb.h"
 #include "config/config.h"
+#include "observer/observer.h"
 
 #include <signal.h>
 
@@ -13,11 +14,12 @@ int verb_run(const Call *call)
     Err err = {0};
     signal(SIGHUP, SIG_IGN); /* a reload in the first milliseconds has nothing to do, and must not end it */
     const char *path = call->value[FLAG_CONFIG] != NULL ? call->value[FLAG_CONFIG] : config_default_path();
-    Config *config = config_load(path, call->value[FLAG_NODE], &err);
+    Config *config = config_load_either(path, call->value[FLAG_NODE], CONFIG_USE_RUN, &err);
 
     if (config == NULL)
         return call_fail(&err);
-    int code = agent_run(config, config->path, &err);
+    int code =
+        config_is_observer(config) ? observer_run(config, &err) : agent_run(config, config->path, &err);
     if (err.code != ERR_NONE) {
         int failed = call_fail(&err);
         code = code == EXIT_DONE ? failed : code;

@@ -3,6 +3,7 @@
  */
 #include "cli/client.h"
 #include "cli/field.h"
+#include "cli/overview.h"
 #include "cli/status.h"
 #include "cli/verb.h"
 #include "cli/wide.h"
@@ -40,12 +41,42 @@ static void add_stranger(const Client *client, const ShowStyle *style, Buf *out)
     buf_printf(out, ", which is this machine, is no member of the cluster; pgvigil member add %s\n", name);
 }
 
+/* An observer's file: its clusters, one line each. */
+static int show_overview(const Config *config, const Call *call, const ShowStyle *style, bool over)
+{
+    Err err = {0};
+    Buf out = {0};
+    json_t *clusters = overview_ask(config, &err);
+
+    if (clusters == NULL) {
+        if (!over)
+            return call_fail(&err);
+        buf_printf(&out, "%s\n", err.text);
+        draw_over(&out);
+        return EXIT_NOBODY;
+    }
+    int code = overview_is_healthy(clusters) ? EXIT_DONE : EXIT_NO;
+    if (call_has(call, FLAG_JSON)) {
+        field_print(clusters, call_has(call, FLAG_WATCH));
+    } else {
+        overview_render(clusters, style, &out);
+        if (over)
+            draw_over(&out);
+        else
+            show_print(&out, stdout);
+    }
+    json_decref(clusters);
+    return code;
+}
+
 static int show_once(Client *client, const Call *call, const ShowStyle *style, bool over)
 {
     Err err = {0};
     Buf out = {0};
     bool watched = call_has(call, FLAG_WATCH);
 
+    if (config_is_observer(client->config))
+        return show_overview(client->config, call, style, over);
     if (!client_ask_cluster(client, &err)) {
         if (!over)
             return call_fail(&err);
@@ -75,7 +106,7 @@ int verb_status(const Call *call)
     Client client;
     Err err = {0};
 
-    if (!client_open(&client, call, &err))
+    if (!client_open_either(&client, call, &err))
         return call_fail(&err);
     ShowStyle style = show_style(stdout);
     bool over = call_has(call, FLAG_WATCH) && !call_has(call, FLAG_JSON) && style.width > 0;

@@ -22,6 +22,7 @@ static const OptionId path_options[] = {
     OPTION_http_tls_key,
     OPTION_http_tls_client_ca,
     OPTION_http_tls_ca,
+    OPTION_observer_clusters,
 };
 
 static void option_error(Load *load, OptionId id, const char *text)
@@ -192,4 +193,19 @@ void check_options(Load *load)
     commands_check(load);
     check_address(load, OPTION_node_listen, config->node.listen);
     check_address(load, OPTION_node_http_listen, config->node.http_listen);
+}
+
+void check_observer(Load *load)
+{
+    const Config *config = load->config;
+
+    if (config->member_count > 0)
+        load_error(load, config->member[0].line, "members", NULL,
+                   "has no place in an observer's own file: put it into a file of the folder %s",
+                   config->observer.clusters);
+    if (config->observer.name != NULL && !members_is_name(config->observer.name))
+        option_error(load, OPTION_observer_name,
+                     "is no name for an observer, allowed are 1 to 31 of a-z, 0-9, - and _");
+    check_paths(load);
+    check_address(load, OPTION_observer_listen, config->observer.listen);
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char *config_default_path(void)
 {
@@ -31,11 +32,12 @@ static void unknown_section(Load *load, const IniEntry *entry)
     for (size_t i = 0; (name = options_section(i, NULL)) != NULL; i++)
         suggest_offer(&suggest, name);
     const char *best = suggest_best(&suggest);
-    load_error(load, entry->line, entry->section, entry->key, "unknown section%s%s%s",
-               best != NULL
-                   ? ", did you mean ["
-                   : ", known are cluster, members, node, postgresql, log, http, vip, haproxy, gate NAME",
-               best != NULL ? best : "", best != NULL ? "]?" : "");
+    load_error(
+        load, entry->line, entry->section, entry->key, "unknown section%s%s%s",
+        best != NULL
+            ? ", did you mean ["
+            : ", known are cluster, members, node, postgresql, log, http, observer, vip, haproxy, gate NAME",
+        best != NULL ? best : "", best != NULL ? "]?" : "");
 }
 
 static void unknown_key(Load *load, const IniEntry *entry)
@@ -157,14 +159,28 @@ static void load_secret(Load *load)
         load_error(load, line, "cluster", "secret", "%s", err.text);
 }
 
+/* A folder is an observer's: that of its clusters' files. */
+static bool is_folder(const char *path)
+{
+    struct stat found;
+
+    return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
 static void load_all(Load *load)
 {
     Config *config = load->config;
     Err err = {0};
 
-    if (!ini_read(config->path, on_entry, on_problem, load, &err)) {
+    if (is_folder(config->path)) {
+        config->observer.clusters = config->path;
+    } else if (!ini_read(config->path, on_entry, on_problem, load, &err)) {
         load_error(load, LOAD_NO_PLACE, NULL, NULL, "%s; name another file with --config or %s", err.text,
                    CONFIG_PATH_ENV);
+        return;
+    }
+    if (config_is_observer(config)) {
+        check_observer(load);
         return;
     }
     members_check(load);
@@ -221,14 +237,35 @@ static Config *load_for(const char *path, const char *node_name, ConfigUse use, 
     return config;
 }
 
+/* Where a cluster is wanted, an observer's own file is the wrong one. */
+static Config *load_cluster(const char *path, const char *node_name, ConfigUse use, Err *err)
+{
+    Config *config = load_for(path, node_name, use, err);
+
+    if (config == NULL || !config_is_observer(config))
+        return config;
+    err_set(
+        err, ERR_CONFIG,
+        "%s is an observer's, and of no cluster: name a cluster's file with --config; an observer's is for run "
+        "and status",
+        config->path);
+    config_free(config);
+    return NULL;
+}
+
 Config *config_load(const char *path, const char *node_name, Err *err)
 {
-    return load_for(path, node_name, CONFIG_USE_RUN, err);
+    return load_cluster(path, node_name, CONFIG_USE_RUN, err);
 }
 
 Config *config_load_client(const char *path, const char *node_name, Err *err)
 {
-    return load_for(path, node_name, CONFIG_USE_CLIENT, err);
+    return load_cluster(path, node_name, CONFIG_USE_CLIENT, err);
+}
+
+Config *config_load_either(const char *path, const char *node_name, ConfigUse use, Err *err)
+{
+    return load_for(path, node_name, use, err);
 }
 
 Config *config_load_all(const char *path, const char *node_name, ConfigUse use, Buf *ret_errors,
@@ -270,6 +307,11 @@ void config_free(Config *config)
         explicit_bzero((void *) config->secret, config->secret_len);
     arena_done(&config->arena);
     free(config);
+}
+
+bool config_is_observer(const Config *config)
+{
+    return config->observer.clusters != NULL;
 }
 
 const ConfigMember *config_self(const Config *config)

@@ -93,6 +93,9 @@ Config *config_load(const char *path, const char *node_name, Err *err);
 /* Loads for asking; see ConfigUse. */
 Config *config_load_client(const char *path, const char *node_name, Err *err);
 
+/* Loads a member's file or an observer's (see config_is_observer): for the verbs that know both. */
+Config *config_load_either(const char *path, const char *node_name, ConfigUse use, Err *err);
+
 /*
  * Loads and tells everything: one line for each error in ret_errors, and for each warning in ret_warnings.
  * NULL if there were errors. For `config check`.
@@ -105,6 +108,9 @@ bool config_load_secret(Config *config, Err *err);
 
 /* NULL: nothing. The secret's bytes are wiped. */
 void config_free(Config *config);
+
+/* It is an observer's own file (or folder): [observer] clusters is set, and there are no members. */
+bool config_is_observer(const Config *config);
 
 /* Own member; only with self >= 0. */
 const ConfigMember *config_self(const Config *config);
@@ -122,6 +128,9 @@ int config_named_count(const Config *config, const OptionKind *kind);
  * role) in their order. Lease and heartbeat are the document's, drift and margin each leader's own. Never 0.
  */
 uint64_t config_hash(const Config *config);
+
+/* Of the settings of [cluster] that have to be the same on all members, the reloadable ones too. Never 0. */
+uint64_t config_settings_hash(const Config *config);
 
 /* Names of options that differ, as "section.key", separated by ", "; each may be NULL. */
 typedef struct ConfigDiff {

@@ -61,6 +61,9 @@ bool members_is_name(const char *text);
  */
 void check_options(Load *load);
 
+/* check.c: instead of all other checks for an observer's own file. */
+void check_observer(Load *load);
+
 /* secret.c: the secret's bytes from file:, env: or the value itself. */
 bool secret_load(Config *config, Err *err);
 /* The same for another secret, of any length above 0, from the arena. NULL with *err. what: "the password".

@@ -171,6 +171,8 @@ Config *config_reload(const Config *old, const ConfigDiff *ret_diff, Err *err)
 }
 
 /* FNV-1a; offset basis and prime are the published ones. */
+#define HASH_BASIS 0xcbf29ce484222325u
+
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
 {
     const unsigned char *p = data;
@@ -196,7 +198,7 @@ static uint64_t hash_number(uint64_t hash, uint32_t number)
 
 uint64_t config_hash(const Config *config)
 {
-    uint64_t hash = hash_text(0xcbf29ce484222325u, config->cluster.name);
+    uint64_t hash = hash_text(HASH_BASIS, config->cluster.name);
 
     for (int i = 0; i < config->member_count; i++) {
         const ConfigMember *member = &config->member[i];
@@ -205,6 +207,22 @@ uint64_t config_hash(const Config *config)
         hash = hash_number(hash, member->port);
         hash = hash_number(hash, member->agent_port);
         hash = hash_number(hash, (uint32_t) member->role);
+    }
+    return hash != 0 ? hash : 1;
+}
+
+uint64_t config_settings_hash(const Config *config)
+{
+    uint64_t hash = HASH_BASIS;
+    char text[256]; /* as those who show them have it */
+
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        const Option *option = options_at((OptionId) id);
+        if ((option->flags & OPTION_SHARED) == 0 || (option->flags & OPTION_SECRET) != 0 ||
+            strcmp(option->section, "cluster") != 0)
+            continue;
+        options_format(option, config, text, sizeof text);
+        hash = hash_text(hash, text);
     }
     return hash != 0 ? hash : 1;
 }

@@ -135,7 +135,7 @@ void core_init(Core *core, const CoreOptions *options, const Persist *persist, u
     core->inc = inc;
     core->rng = seed;
     core->now = core->started_at = *now;
-    core->leader = MEMBER_NONE;
+    core->leader = core->seen.member = MEMBER_NONE;
     core->rule_told = UINT8_MAX;
     core->pg.upstream = core->streamed_from = MEMBER_NONE;
     core->led_at = core->pg_answered = core->pg_changed = core->stream_at = core->down_at = *now;
@@ -203,15 +203,19 @@ Report core_report(const Core *core)
         .rule = core->rule,
         .failures = core->failures,
         .lost = resolve_lost(core),
+        .settings_hash = core->options.settings_hash,
     };
 }
 
 bool core_disagrees(const Core *core)
 {
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && view_is_fresh(core, no) && core->peer[no].config_hash != 0 &&
-            core->peer[no].config_hash != core->options.config_hash)
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        uint64_t members = core->peer[no].config_hash, settings = core->peer[no].report.settings_hash;
+        if (no != core->self && view_is_fresh(core, no) &&
+            ((members != 0 && members != core->options.config_hash) ||
+             (settings != 0 && settings != core->options.settings_hash)))
             return true;
+    }
     return false;
 }
 
@@ -313,6 +317,7 @@ static void on_event(Core *core, Effects *out, const Event *event)
     case EVENT_ACTION_DONE: server_on_done(core, out, event->done); break;
     case EVENT_COMMAND: plan_on_command(core, out, event->command); break;
     case EVENT_OPTIONS: core->options = *event->options; break;
+    case EVENT_OPINION: core->seen = event->seen; break;
     }
 }
 

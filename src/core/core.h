@@ -22,11 +22,11 @@ typedef struct CoreOptions {
     char name[MEMBER_NAME_LEN];   /* mine */
     MemberKind kind;              /* mine */
     bool no_failover;
-    bool no_sync;           /* no commit waits for this member */
-    bool no_load_balance;   /* only told to others */
-    bool failover_by_order; /* nobody takes over by itself */
-    bool initdb;            /* I may create the cluster: first data member of the file */
-    bool restart_on_crash;  /* restart in place rather than fail over */
+    bool no_sync;                            /* no commit waits for this member */
+    bool no_load_balance;                    /* only told to others */
+    bool failover_by_order, observers_agree; /* never by itself; not while an observer sees the primary */
+    bool initdb;                             /* I may create the cluster: first data member of the file */
+    bool restart_on_crash;                   /* restart in place rather than fail over */
     uint32_t crash_restart_limit_ms;
     uint32_t lease_ms;
     uint32_t heartbeat_ms;
@@ -38,13 +38,13 @@ typedef struct CoreOptions {
     uint32_t stream_timeout_ms; /* a standby that does not stream for longer is looked into */
     uint64_t maximum_lag;       /* bytes a new primary may miss, asynchronous mode */
     SyncMode sync_mode;
-    uint8_t sync_k;            /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
-    uint32_t sync_timeout_ms;  /* a standby that is not in sync for longer is waited for no more */
+    uint8_t sync_k;                      /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
+    uint32_t sync_timeout_ms;            /* a standby that is not in sync for longer is waited for no more */
     bool resolve_ask;          /* WAL that only one member has is not discarded without an order */
     uint32_t resolve_after_ms; /* two primaries and no document: seen for so long before one is kept */
-    bool rejoin_rewind;        /* pg_rewind may be used */
-    bool rejoin_clone;         /* a diverged or broken data directory may be replaced */
-    uint64_t config_hash;
+    bool rejoin_rewind;                  /* pg_rewind may be used */
+    bool rejoin_clone;                   /* a diverged or broken data directory may be replaced */
+    uint64_t config_hash, settings_hash; /* see Msg and Report */
 } CoreOptions;
 
 #define ACTION_TEXT_LEN 200
@@ -76,6 +76,7 @@ typedef enum EventKind {
     EVENT_ACTION_DONE,
     EVENT_COMMAND,
     EVENT_OPTIONS,
+    EVENT_OPINION,
 } EventKind;
 
 typedef struct Event {
@@ -93,6 +94,7 @@ typedef struct Event {
     const ActionResult *done;   /* ACTION_DONE */
     const Command *command;     /* COMMAND */
     const CoreOptions *options; /* OPTIONS */
+    ObserverWord seen;          /* OPINION */
 } Event;
 
 typedef enum EffectKind {
@@ -364,6 +366,7 @@ typedef struct Core {
     uint32_t obstacle_told; /* a hash of the reason not to stand that was logged last */
     uint32_t told_epoch;    /* the takeover of this epoch is in the history */
     Command pending;        /* pause or resume that waits for the document; token 0: none */
+    ObserverWord seen;      /* what observers said last */
     Clock takeover_at;      /* when this member began to stand */
     Clock bereft_at;        /* when it knew a leader last, and no other since: the duration in history */
 
@@ -399,8 +402,7 @@ typedef struct Core {
 void core_init(Core *core, const CoreOptions *options, const Persist *persist, uint64_t inc, uint64_t seed,
                const Clock *now, const Clock *grace_until);
 
-/* One step. *ret_effects is overwritten; its effects are to be run in order. Never fails: wire rejects bad
- * input. */
+/* One step. *ret_effects is overwritten, and to be run in order. Never fails: wire rejects bad input. */
 void core_step(Core *core, const Event *event, Effects *ret_effects);
 
 /* Microseconds from core->now until a tick is due; 0: now. */

@@ -12,6 +12,8 @@
 #define TRIES_MAX 4
 /* Whoever was ordered to stand and has not won by then is not meant any more. */
 #define ORDER_LIMIT_US (15 * US_PER_SEC)
+/* An observer that goes on seeing a primary that nobody else hears is not waited for any longer. */
+#define OBSERVER_HOLD_US (10 * US_PER_SEC)
 
 static int64_t lease_us(const Core *core)
 {
@@ -88,6 +90,17 @@ static bool is_ordered(const Core *core)
            (!uuid_is_zero(&core->xfer.leader) && core_since(core, &core->ordered_at) <= ORDER_LIMIT_US);
 }
 
+/*
+ * An opinion is no vote: it puts off a failover that nobody ordered, and for a bound from when the leader was
+ * lost. The primary itself stands as ever.
+ */
+static bool is_held_by_observer(const Core *core)
+{
+    return core->options.observers_agree && view_observer_sees_primary(core) &&
+           core->persist.doc.primary != core->self && !is_ordered(core) && core->bereft_at.boot_us != 0 &&
+           core_since(core, &core->bereft_at) < OBSERVER_HOLD_US;
+}
+
 /* The reason why I do not stand although I would be able to, or NULL. */
 const char *election_obstacle(const Core *core)
 {
@@ -103,6 +116,8 @@ const char *election_obstacle(const Core *core)
     if (core->options.failover_by_order && core->persist.doc.epoch > 0 && !is_ordered(core) &&
         !candidate_incumbent(core) && !candidate_is_kept(core))
         return "[cluster] failover = ordered: it waits for pgvigil failover --to NAME";
+    if (is_held_by_observer(core))
+        return "an observer sees the primary, and [cluster] observers_agree is set: it waits for some seconds";
     return candidate_obstacle(core);
 }
 

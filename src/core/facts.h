@@ -22,6 +22,8 @@ typedef uint64_t FactSet;
     X(FENCED, "fenced", "the server itself keeps its commits to the fence")                                  \
     X(BROWNOUT, "brownout", "the lease holds, or has been gone for less than postgresql.brownout")           \
     X(LEADER_KNOWN, "leader_known", "a leader's heartbeat is fresh, and its document was accepted")          \
+    X(OBSERVER_SEES_PRIMARY, "observer_sees_primary",                                                        \
+      "an observer says that it sees the primary that the document names")                                   \
     X(LEADERLESS, "leaderless", "no leader has been known for five leases")                                  \
     X(IS_PRIMARY_IN_DOC, "named_primary", "the document names this member as the primary")                   \
     X(PRIMARY_READY, "primary_ready", "the primary that the document names accepts writes and is settled")   \
@@ -75,6 +77,13 @@ typedef enum Fact {
 #undef FACT_ENUM
         FACTS
 } Fact;
+
+/* Which member an observer sees as the primary, and until when that counts as new (boot_us); MEMBER_NONE:
+ * none. */
+typedef struct ObserverWord {
+    MemberNo member;
+    int64_t until_us;
+} ObserverWord;
 
 #define FACT_BIT(id) ((FactSet) 1 << FACT_##id)
 

@@ -61,6 +61,8 @@ void view_own(Core *core);
  * It bounds by maximum_lag who may take over.
  */
 Lsn view_primary_reached(const Core *core);
+/* An observer has said lately that it sees the primary that the document names. */
+bool view_observer_sees_primary(const Core *core);
 
 /* Writes what is known of the primary's position when nothing else will, and somebody would miss it. */
 void view_keep(Core *core, Effects *out);

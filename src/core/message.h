@@ -68,14 +68,16 @@ typedef struct Report {
     ActionKind action; /* under way */
     uint8_t progress;  /* per cent; 255: not known */
     uint32_t wal_epoch;
-    bool no_failover;     /* must not become primary */
-    bool no_sync;         /* is never waited for */
-    bool no_load_balance; /* is no standby for load balancers */
-    bool eligible;        /* could become primary now */
-    bool disk_failed;     /* cannot write its state: votes no more */
-    bool silent;          /* it has restarted, and votes when what it promised before has run out */
-    uint8_t rule;         /* the decision row in force, RuleId */
-    uint8_t failures;     /* actions on its server that failed in a row */
+    bool no_failover;       /* must not become primary */
+    bool no_sync;           /* is never waited for */
+    bool no_load_balance;   /* is no standby for load balancers */
+    bool eligible;          /* could become primary now */
+    bool disk_failed;       /* cannot write its state: votes no more */
+    bool silent;            /* it has restarted, and votes when what it promised before has run out */
+    uint8_t rule;           /* the decision row in force, RuleId */
+    uint64_t settings_hash; /* of all settings that should be the same everywhere, as its file has them; 0:
+                               not told */
+    uint8_t failures;       /* actions on its server that failed in a row */
     Lost lost;            /* all zero while there is none */
 } Report;
 

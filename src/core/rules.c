@@ -311,6 +311,7 @@ static FactSet cluster_facts(const Core *core)
     put(&facts, lease_may_write(core), FACT_LEASE);
     put(&facts, lease_grace(core) && (named || core->forgot), FACT_GRACE);
     put(&facts, known, FACT_LEADER_KNOWN);
+    put(&facts, view_observer_sees_primary(core), FACT_OBSERVER_SEES_PRIMARY);
     put(&facts, core->leader == MEMBER_NONE && older_than(core, &core->led_at, 5 * doc->lease_ms),
         FACT_LEADERLESS);
     put(&facts, named, FACT_IS_PRIMARY_IN_DOC);

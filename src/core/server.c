@@ -408,14 +408,15 @@ void server_on_observed(Core *core, Effects *out, const Event *event)
 void server_notice_stray(Core *core, Effects *out)
 {
     const Document *doc = &core->persist.doc;
-    const DocEpoch *row =
-        document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, doc->epoch));
 
     if (core->pg.state == PG_EMPTY)
         core->persist.stray_timeline = 0;
     if (core->pg.state != PG_PRIMARY || core->pg.timeline == 0 || doc->epoch == 0 ||
-        doc->primary == core->self || (row != NULL && row->primary == core->self) ||
-        core->persist.stray_timeline == core->pg.timeline)
+        doc->primary == core->self || core->persist.stray_timeline == core->pg.timeline)
+        return;
+    const DocEpoch *row =
+        document_epoch(doc, document_epoch_of(doc, core->pg.timeline, core->pg.timeline_start, doc->epoch));
+    if (row != NULL && row->primary == core->self)
         return;
     core_log(core, out, LOG_LEVEL_WARN,
              "stray timeline=%u: the server writes on a timeline that is not its own", core->pg.timeline);

@@ -40,6 +40,14 @@ void view_own(Core *core)
         reached_by(core, &core->pg, core->persist.wal_epoch);
 }
 
+bool view_observer_sees_primary(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+
+    return doc->epoch > 0 && doc->primary != MEMBER_NONE && core->seen.member == doc->primary &&
+           core->now.boot_us < core->seen.until_us;
+}
+
 Lsn view_primary_reached(const Core *core)
 {
     const DocEpoch *last = document_last(&core->persist.doc);

@@ -95,6 +95,13 @@ bool args_parse(const ArgsOption *options, int argc, char **argv, bool take_rest
     return true;
 }
 
+bool args_wants_value(const ArgsOption *options, const char *argument)
+{
+    int i = strncmp(argument, "--", 2) == 0 ? find(options, argument + 2, strlen(argument + 2)) : -1;
+
+    return i >= 0 && options[i].argument != NULL;
+}
+
 void args_done(Args *args)
 {
     for (int i = 0; args->options != NULL && args->options[i].name != NULL; i++)

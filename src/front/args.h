@@ -36,6 +36,9 @@ typedef struct Args {
 bool args_parse(const ArgsOption *options, int argc, char **argv, bool take_rest, Args *ret_args,
                 bool *ret_help, Err *err);
 
+/* True for an option that has its value in the argument behind it. */
+bool args_wants_value(const ArgsOption *options, const char *argument);
+
 /* Wipes and frees the copies of secrets. */
 void args_done(Args *args);
 

@@ -3,6 +3,7 @@
  */
 #include "front/front.h"
 
+#include "front/lookout.h"
 #include "front/mail.h"
 #include "front/signalctl.h"
 #include "front/status_parts.h"
@@ -11,6 +12,8 @@
 #include <stddef.h>
 #include <string.h>
 
+static const ArgsOption no_options[] = {{NULL}};
+
 const FrontEnd front_table[] = {
     {"pg_signalctl", signalctl_run, "answer load balancers whether this server is a primary that is up",
      "pg_signalctl --port=NUMBER --pgport=NUMBER --user=NAME --password=TEXT|--passfile=FILE|--nopass [OPTION]...",
@@ -18,6 +21,16 @@ const FrontEnd front_table[] = {
      "standby, and with another one otherwise. Needs no configuration. It looks in the background and answers from memory; a server "
      "that ends is noticed at once. It stays in the foreground, logs to standard error, and ends with SIGTERM.",
      signalctl_options, signalctl_convert},
+    {"pglookout", lookout_run, "replication monitor, failover daemon and observer", "pglookout CONFIG.json",
+     "Watches the servers in remote_conns and, on a database node (own_db), runs failover_command when the primary is gone, more than "
+     "half of the nodes' and observers' states are known and this node is the furthest. Without own_db it is an observer and acts on "
+     "nothing. Answers GET /state.json and POST /check. SIGHUP reads the file again. Exit code 2: the file is wrong, or the port is "
+     "taken.",
+     no_options, NULL},
+    {"pglookout_current_master", lookout_current_run,
+     "pglookout: the name of the primary, out of its state file", "pglookout_current_master CONFIG.json",
+     "Prints the name of the primary. Exit code 255: the state file cannot be read, is older than 60 s or names none.",
+     no_options, NULL},
     {"pgpwatch", pgpwatch_run, "pgpoolwatch: a TCP port that is open while pgpool is well",
      "pgpwatch [OPTION]...",
      "Holds a TCP port open while pgpool and its nodes are well, as poolstatus says. Reads pgpoolwatch's config.ini; mails what changes.",

@@ -25,6 +25,9 @@ bool mail_read(int argc, char **argv, Mail *ret_mail, bool *ret_help, Err *err);
 void mail_done(Mail *mail);
 
 extern const ArgsOption sendmail_options[];
+/* Appends text as HTML, until body has so many bytes (SIZE_MAX: all of it). */
+void mail_add_html(Buf *body, const char *text, size_t most);
+
 int sendmail_run(int argc, char **argv);
 
 #endif

@@ -282,8 +282,7 @@ static int show_all(uv_loop_t *loop, const Args *args, uint16_t port, uint16_t a
 
     if (cluster == NULL)
         abort();
-    bool ok = show_pool(loop, args, port);
-    ok &= show_repmgr(loop, args, cluster);
+    bool pool = show_pool(loop, args, port), repmgr = show_repmgr(loop, args, cluster);
     for (int i = 0; i < cluster->count; i++) {
         standbys += cluster->nodes[i].is_standby;
         primaries += cluster->nodes[i].is_primary;
@@ -300,10 +299,20 @@ static int show_all(uv_loop_t *loop, const Args *args, uint16_t port, uint16_t a
     else
         status_print_blocks(stdout, rows);
     PQclear(rows);
-    ok &= rows != NULL && standbys > 0;
     bool rest = show_summary(loop, args, agent_port, cluster, primaries == 1 ? primary : NULL);
     free(cluster);
-    return !ok ? NOT_FOUND : rest ? ALL_WELL : POOLSTATUS_USABLE;
+    /* The last line is what pgpwatch logs and mails. */
+    const char *lacks = !pool            ? "pgpool does not answer"
+                        : !repmgr        ? "repmgr's table of nodes cannot be had"
+                        : primaries != 1 ? "there is not one running primary"
+                        : rows == NULL   ? "the primary does not answer"
+                        : standbys == 0  ? "no standby runs"
+                                         : NULL;
+    if (lacks != NULL)
+        printf("Not healthy: %s; see above\n", lacks);
+    else if (!rest)
+        puts("Healthy, but not all is well: see above");
+    return lacks != NULL ? NOT_FOUND : rest ? ALL_WELL : POOLSTATUS_USABLE;
 }
 
 int poolstatus_run(int argc, char **argv)
@@ -325,7 +334,5 @@ int poolstatus_run(int argc, char **argv)
     uv_loop_init(&loop);
     int code = show_all(&loop, &args, (uint16_t) port, (uint16_t) agent_port);
     loop_end(&loop);
-    if (code != ALL_WELL)
-        puts(code == NOT_FOUND ? "Not healthy: see above" : "Healthy, but not all is well: see above");
     return code;
 }

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "base/types.h"
+#include "sys/log.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -304,10 +305,25 @@ static void on_table(void *arg, const ExecResult *result)
         run_repmgr(arg, true, on_csv);
 }
 
+/* Said once for each start and each other path: the reason of a check has repmgr's own words only. */
+static void warn_of_path(const char *path)
+{
+    static char told[SETTINGS_TEXT_LEN];
+
+    if (access(path, X_OK) == 0 || strcmp(path, told) == 0)
+        return;
+    str_copy(told, sizeof told, path);
+    log_line(
+        LOG_LEVEL_WARN, "no_repmgr",
+        "path=%s cure=\"set [repmgr] repmgr_path; on Debian it is /usr/lib/postgresql/VERSION/bin/repmgr\"",
+        path);
+}
+
 static void check(Watch *watch)
 {
     now.facts = (DecideFacts){0};
     now.names[0] = '\0';
+    warn_of_path(watch->settings.repmgr_path);
     run_repmgr(watch, false, on_table);
 }
 

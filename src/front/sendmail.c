@@ -108,17 +108,22 @@ static bool split_receivers(Mail *mail, Err *err)
     return true;
 }
 
+void mail_add_html(Buf *body, const char *text, size_t most)
+{
+    for (const char *c = text; *c != '\0' && body->len < most; c++)
+        if (*c == '<' || *c == '>' || *c == '&')
+            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
+        else
+            buf_add(body, c, 1);
+}
+
 /* Names come from pgpool and repmgr, and are text, not HTML. */
 static void add_named(Buf *body, const char *what, const char *text)
 {
     if (text == NULL || text[0] == '\0')
         return;
     buf_printf(body, "<p>%s: ", what);
-    for (const char *c = text; *c != '\0'; c++)
-        if (*c == '<' || *c == '>' || *c == '&')
-            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
-        else
-            buf_add(body, c, 1);
+    mail_add_html(body, text, SIZE_MAX);
     buf_puts(body, "</p>\n");
 }
 
@@ -162,7 +167,7 @@ bool mail_read(int argc, char **argv, Mail *ret_mail, bool *ret_help, Err *err)
     *ret_mail = (Mail){0};
     *ret_help = false;
     for (int i = 0; i < argc; i++) {
-        if (i > 0 && argv[i][0] == '@' && strncmp(argv[i - 1], "--", 2) != 0) {
+        if (i > 0 && argv[i][0] == '@' && !args_wants_value(sendmail_options, argv[i - 1])) {
             if (file != NULL)
                 return err_set(err, ERR_CONFIG, "@%s: a second file of arguments; one is enough",
                                argv[i] + 1);

@@ -163,6 +163,8 @@ static bool check(const char *path, SettingsPart part, Settings *settings, Err *
             "%s: [repmgr] pgp_server_1 and pgp_server_2 are both needed: the same host twice for one "
             "pgpool, both empty for none",
             path);
+    if (settings->sendmail && settings->sendmail_settings_path[0] != '/')
+        return err_set(err, ERR_CONFIG, "%s: [general] sendmail_settings_path: give its whole path", path);
     if (settings->sendmail && !file_exists(settings->sendmail_settings_path))
         return err_set(err, ERR_CONFIG,
                        "%s: [general] sendmail_settings_path: there is no %s; sendmail = no sends no mail",

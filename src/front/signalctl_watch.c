@@ -158,6 +158,7 @@ SignalctlWatch *signalctl_watch_new(Signalctl *signalctl)
     watch->signalctl = signalctl;
     watch->kept = signalctl_check_new(&signalctl->loop, options, on_kept, watch);
     watch->fresh = signalctl_check_new(&signalctl->loop, options, on_fresh, watch);
+    str_copy(watch->fresh_reason, sizeof watch->fresh_reason, "a new connection has not been tried yet");
     signalctl_check_watch(watch->kept, on_lost);
     loop_timer_init(&watch->next, &signalctl->loop, on_next, watch);
     loop_timer_init(&watch->suspect, &signalctl->loop, on_suspect, watch);

@@ -6,6 +6,7 @@
  */
 #include "front/watch.h"
 #include "front/front.h"
+#include "front/mail.h"
 
 #include "base/str.h"
 #include "sys/clock.h"
@@ -64,15 +65,6 @@ static void on_mailed(void *arg, const ExecResult *result)
         finish(watch);
 }
 
-static void add_html(Buf *body, const char *text)
-{
-    for (const char *c = text; *c != '\0' && body->len < BODY_MAX; c++)
-        if (*c == '<' || *c == '>' || *c == '&')
-            buf_puts(body, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
-        else
-            buf_add(body, c, 1);
-}
-
 static void send_mail(Watch *watch, const Decision *decision, const char *details)
 {
     const Settings *settings = &watch->settings;
@@ -90,9 +82,9 @@ static void send_mail(Watch *watch, const Decision *decision, const char *detail
              decision->trouble ? "FAILURE" : "ok", (long long) settings->open_port[watch->part],
              decision->open ? "open" : "closed");
     buf_puts(&body, "--body=<p>");
-    add_html(&body, decision->reason);
+    mail_add_html(&body, decision->reason, BODY_MAX);
     buf_puts(&body, "</p>\n<pre>");
-    add_html(&body, details != NULL ? details : "");
+    mail_add_html(&body, details != NULL ? details : "", BODY_MAX);
     buf_puts(&body, "</pre>");
     if (settings->sendmail_path[0] != '\0') {
         argv[n++] = settings->sendmail_path;

@@ -72,15 +72,17 @@ static void on_deadline(void *arg)
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-/* True when all is sent. */
-static bool send_more(HaproxyRequest *request)
+static void send_more(HaproxyRequest *request)
 {
     ssize_t len = send(request->fd, request->commands + request->sent, request->len - request->sent,
                        MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (len > 0)
         request->sent += (size_t) len;
-    return request->sent == request->len;
+    if (len < 0 && errno != EAGAIN && errno != EINTR)
+        fail(request, errno, "cannot send the commands");
+    else if (request->sent == request->len)
+        uv_poll_start(request->poll, UV_READABLE, on_ready);
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -91,8 +93,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
     (void) status;
     if ((events & UV_WRITABLE) != 0 && request->sent < request->len) {
-        if (send_more(request))
-            uv_poll_start(poll, UV_READABLE, on_ready);
+        send_more(request);
         return;
     }
     while ((len = recv(request->fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0) {

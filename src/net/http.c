@@ -92,7 +92,7 @@ uint32_t http_request_hold(HttpRequest *request)
     int slot = 0;
 
     assert(request->slot < 0 && !request->responded);
-    if (server->poll == NULL || server->held_count >= server->options.held_max)
+    if (server->poll == NULL || server->stopping || server->held_count >= server->options.held_max)
         return 0;
     while (server->held[slot].request != NULL)
         slot++;

@@ -61,6 +61,7 @@ struct HttpServer {
     LoopTimer held_timer;
     HttpRequest *free; /* requests are kept with their buffers: no allocation in the steady state */
     unsigned free_count;
+    bool stopping; /* nothing is held any more */
     unsigned held_count;
     HttpHeld held[HTTP_SERVER_HELD_MAX];
 };

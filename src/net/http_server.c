@@ -395,6 +395,7 @@ void http_server_stop(HttpServer *server)
 {
     if (server == NULL)
         return;
+    server->stopping = true;
     if (server->poll != NULL) {
         http_end_held(server, MHD_HTTP_SERVICE_UNAVAILABLE);
         MHD_run(server->daemon); /* lets the answers out */
@@ -408,9 +409,11 @@ void http_server_stop(HttpServer *server)
 /* A daemon speaks TLS or does not, from its start on. Who connects meanwhile waits in the socket's queue. */
 static bool exchange_daemon(HttpServer *server, Err *err)
 {
-    int fd = MHD_quiesce_daemon(server->daemon);
+    int fd = server->daemon != NULL ? MHD_quiesce_daemon(server->daemon) : -1;
 
-    MHD_stop_daemon(server->daemon);
+    if (server->daemon != NULL)
+        MHD_stop_daemon(server->daemon);
+    server->yields = false; /* the next thread begins with the priority of this one */
     server->daemon = fd >= 0 ? start_daemon(server, fd) : NULL;
     if (server->daemon != NULL)
         return true;

@@ -96,8 +96,8 @@ static bool explain(const Exchange *exchange, CURLcode code, Err *err)
     if (code == CURLE_PEER_FAILED_VERIFICATION)
         return err_set(
             err, ERR_NET,
-            "the certificate of %s port %u is not trusted: is [http] tls_ca its authority, and does it name "
-            "this host? (%s)",
+            "the certificate of %s port %u is not trusted: has it expired, is [http] tls_ca its authority, does it "
+            "name this host? pgvigil check there says; renew it, and send SIGHUP to pgvigil (%s)",
             target->host, target->port, exchange->why[0] != '\0' ? exchange->why : curl_easy_strerror(code));
     return err_set(err, ERR_NET, "%s port %u cannot be reached: %s", target->host, target->port,
                    exchange->why[0] != '\0' ? exchange->why : curl_easy_strerror(code));

@@ -33,19 +33,39 @@ static void free_target_if_unused(PeerTarget *target)
     free(target);
 }
 
+static void free_net(PeerNet *net)
+{
+    for (int i = 0; i < net->target_count; i++) {
+        net->target[i]->listed = false;
+        free_target_if_unused(net->target[i]);
+    }
+    auth_free(net->auth);
+    if (net->secret != NULL)
+        explicit_bzero(net->secret, net->keys.secret_len);
+    free(net->secret);
+    free(net);
+}
+
+/* The last one under way takes a net with it that was stopped meanwhile. */
 static void free_send(Send *send)
 {
+    PeerNet *net = send->net;
+
     send->target->under_way--;
+    net->under_way--;
     free_target_if_unused(send->target);
     buf_done(&send->body);
     free(send);
+    if (net->ending && net->shares_client && net->under_way == 0)
+        free_net(net);
 }
 
 static void finish(Send *send, bool ok, const char *body, size_t len)
 {
     if (!ok)
         send->net->counters.failed++;
-    send->on_answer(send->arg, ok, ok ? body : "", ok ? len : 0);
+    if (!send->net->ending || !send->net->shares_client)
+        send->on_answer(send->arg, ok, ok ? body : "", ok ? len : 0);
     free_send(send);
 }
 
@@ -57,7 +77,7 @@ static bool transmit(Send *send, const char *nonce)
     PeerNet *net = send->net;
     PeerTarget *target = send->target;
     Clock now = clock_now();
-    AuthContent content = {"POST", PEER_MESSAGE_PATH, send->body.data, send->body.len};
+    AuthContent content = {"POST", net->send_path, send->body.data, send->body.len};
     AuthStamp *stamp = &send->signature.stamp;
 
     target->seq++;
@@ -77,7 +97,7 @@ static bool transmit(Send *send, const char *nonce)
     HttpCall call = {.method = "POST",
                      .host = target->host,
                      .port = target->port,
-                     .path = PEER_MESSAGE_PATH,
+                     .path = net->send_path,
                      .headers = headers,
                      .body = send->body.data,
                      .len = send->body.len,
@@ -160,6 +180,7 @@ bool peer_send(PeerNet *net, int member, const char *body, size_t len, int timeo
                    .on_answer = on_answer,
                    .arg = arg};
     target->under_way++;
+    net->under_way++;
     buf_add(&send->body, len > 0 ? body : "", len);
     if (send->body.failed || !transmit(send, NULL)) {
         free_send(send);
@@ -243,13 +264,16 @@ static bool set_up(PeerNet *net, uv_loop_t *loop, const PeerNetOptions *options,
                            .cluster = net->cluster,
                            .self = net->self,
                            .inc = options->inc};
-    net->auth = auth_new(&net->keys);
-    if (net->auth == NULL)
+    net->shares_client = options->client != NULL;
+    /* Whoever hears nobody has nothing to remember of senders. */
+    if (!net->shares_client && (net->auth = auth_new(&net->keys)) == NULL)
         return err_set(err, ERR_MEMORY, "no memory for the peer network");
-    net->client = http_client_new(loop, MEMBER_MAX * PEER_SENDS_MAX, PEER_BODY_MAX, err);
+    net->send_path = net->shares_client ? PEER_OPINION_PATH : PEER_MESSAGE_PATH;
+    net->client = net->shares_client ? options->client
+                                     : http_client_new(loop, MEMBER_MAX * PEER_SENDS_MAX, PEER_BODY_MAX, err);
     return net->client != NULL &&
            peer_net_update_members(net, options->members, options->member_count, err) &&
-           peer_in_start(net, loop, options, err);
+           (net->shares_client || peer_in_start(net, loop, options, err));
 }
 
 PeerNet *peer_net_start(uv_loop_t *loop, const PeerNetOptions *options, Err *err)
@@ -260,8 +284,10 @@ PeerNet *peer_net_start(uv_loop_t *loop, const PeerNetOptions *options, Err *err
         err_set(err, ERR_MEMORY, "no memory for the peer network");
         return NULL;
     }
-    net->options = (PeerNetOptions){
-        .on_message = options->on_message, .on_command = options->on_command, .arg = options->arg};
+    net->options = (PeerNetOptions){.on_message = options->on_message,
+                                    .on_command = options->on_command,
+                                    .on_opinion = options->on_opinion,
+                                    .arg = options->arg};
     if (!set_up(net, loop, options, err)) {
         peer_net_stop(net);
         return NULL;
@@ -274,17 +300,11 @@ void peer_net_stop(PeerNet *net)
     if (net == NULL)
         return;
     net->ending = true;
-    http_client_free(net->client);
+    if (!net->shares_client)
+        http_client_free(net->client);
     http_server_stop(net->server);
-    for (int i = 0; i < net->target_count; i++) {
-        net->target[i]->listed = false;
-        free_target_if_unused(net->target[i]);
-    }
-    auth_free(net->auth);
-    if (net->secret != NULL)
-        explicit_bzero(net->secret, net->keys.secret_len);
-    free(net->secret);
-    free(net);
+    if (net->under_way == 0)
+        free_net(net);
 }
 
 const PeerCounters *peer_net_counters(const PeerNet *net)

@@ -18,6 +18,7 @@
 #define PEER_ANSWER_MS       5000 /* an unanswered message or command gets a 204 after that */
 #define PEER_MESSAGE_PATH    "/v1/peer"
 #define PEER_COMMAND_PATH    "/v1/command"
+#define PEER_OPINION_PATH    "/v1/opinion" /* of observers, who are no members */
 #define PEER_CONNECTIONS_MAX 128
 
 typedef struct PeerNet PeerNet;
@@ -42,7 +43,15 @@ typedef struct PeerNetOptions {
     void (*on_message)(void *arg, const char *from, const char *body, size_t len, uint32_t token);
     /* An order of an operator, likewise. */
     void (*on_command)(void *arg, const char *body, size_t len, uint32_t token);
+    /* What an observer says, likewise; it is no member. NULL: refused with 404. */
+    void (*on_opinion)(void *arg, const char *observer, const char *body, size_t len, uint32_t token);
     void *arg;
+    /*
+     * An observer's side: it sends opinions by a client that it shares with others, and hears nobody. listen
+     * is NULL then; peer_net_stop does not end what is under way, but forgets its callbacks. The client has
+     * to be freed after that.
+     */
+    struct HttpClient *client;
 } PeerNetOptions;
 
 /* Also the labels of metrics; only ever rising. */

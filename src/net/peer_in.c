@@ -13,6 +13,17 @@
 
 enum { STATUS_UNAUTHORIZED = 401, STATUS_FORBIDDEN = 403, STATUS_NOT_FOUND = 404, STATUS_NOT_ALLOWED = 405 };
 
+typedef enum Kind { KIND_NONE = 0, KIND_MESSAGE, KIND_COMMAND, KIND_OPINION } Kind;
+
+static Kind kind_of(const PeerNet *net, const char *path)
+{
+    if (strcmp(path, PEER_MESSAGE_PATH) == 0)
+        return KIND_MESSAGE;
+    if (strcmp(path, PEER_COMMAND_PATH) == 0)
+        return KIND_COMMAND;
+    return strcmp(path, PEER_OPINION_PATH) == 0 && net->options.on_opinion != NULL ? KIND_OPINION : KIND_NONE;
+}
+
 static void count_refusal(PeerNet *net, const HttpRequest *request, AuthReason reason)
 {
     char peer[HTTP_PEER_LEN], quoted[AUTH_NAME_LEN];
@@ -64,7 +75,7 @@ static bool is_member(const PeerNet *net, const char *name)
 }
 
 /* An authentic request: hands it on with a token for its answer. */
-static void deliver(PeerNet *net, HttpRequest *request, bool is_command, const char *sender)
+static void deliver(PeerNet *net, HttpRequest *request, Kind kind, const char *sender)
 {
     size_t len = 0;
     const char *body = http_request_body(request, &len);
@@ -75,8 +86,10 @@ static void deliver(PeerNet *net, HttpRequest *request, bool is_command, const c
         return;
     }
     net->counters.received++;
-    if (is_command)
+    if (kind == KIND_COMMAND)
         net->options.on_command(net->options.arg, body, len, token);
+    else if (kind == KIND_OPINION)
+        net->options.on_opinion(net->options.arg, sender, body, len, token);
     else
         net->options.on_message(net->options.arg, sender, body, len, token);
 }
@@ -85,11 +98,11 @@ static void on_request(void *arg, HttpRequest *request)
 {
     PeerNet *net = arg;
     const char *path = http_request_path(request);
-    bool is_command = strcmp(path, PEER_COMMAND_PATH) == 0;
+    Kind kind = kind_of(net, path);
     char nonce[AUTH_NONCE_LEN];
     AuthReason reason;
 
-    if (!is_command && strcmp(path, PEER_MESSAGE_PATH) != 0) {
+    if (kind == KIND_NONE) {
         http_respond(request, STATUS_NOT_FOUND, NULL, NULL, 0, NULL);
         return;
     }
@@ -113,8 +126,9 @@ static void on_request(void *arg, HttpRequest *request)
         respond_signed(net, request, STATUS_UNAUTHORIZED, nonce, NULL, 0);
         break;
     case AUTH_OK:
-        if (is_command || is_member(net, stamp.sender))
-            deliver(net, request, is_command, stamp.sender);
+        /* An observer that bore a member's name could be taken for it. */
+        if (kind == KIND_COMMAND || is_member(net, stamp.sender) == (kind == KIND_MESSAGE))
+            deliver(net, request, kind, stamp.sender);
         else
             refuse(net, request, AUTH_REASON_SENDER);
         break;

@@ -37,6 +37,9 @@ struct PeerNet {
     PeerCounters counters;
     LogLimit refused_limit[AUTH_REASONS];
     LogLimit answer_limit;
+    const char *send_path; /* where the others hear us */
+    bool shares_client;
+    unsigned under_way; /* sends, to all */
     bool ending;
 };
 

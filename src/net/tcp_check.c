@@ -15,9 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVERY_US   (INT64_C(1000) * 1000)
-#define TIMEOUT_US (INT64_C(1000) * 1000)
-#define FAILURES   2 /* in a row, to count as silence */
+#define EVERY_US      (INT64_C(1000) * 1000)
+#define TIMEOUT_US    (INT64_C(1000) * 1000)
+#define FAILURES      2 /* in a row, to count as silence */
+#define ADDRESSES_MAX 8 /* of a name; more are not tried in a round */
 
 typedef struct Target {
     TcpChecks *checks;
@@ -25,6 +26,9 @@ typedef struct Target {
     uint16_t port;
     TcpCheckState state;
     int failures;
+    char address[NAMES_ADDRESS_LEN]; /* that is tried */
+    char first[NAMES_ADDRESS_LEN];   /* of this round; "": none was tried yet */
+    int tried;
     uv_poll_t *poll; /* a connect under way */
     int fd;
     LoopTimer timer; /* the next round, or the deadline of this one */
@@ -87,6 +91,16 @@ static void settle(Target *target, TcpCheckState state)
     set_state(target, state);
 }
 
+static void attempt(Target *target);
+
+/* Nobody there: the name's next address is tried, until all have been. One that answers is enough. */
+static void try_next(Target *target)
+{
+    hang_up(target);
+    names_unreachable(target->checks->names, target->host, target->address);
+    attempt(target);
+}
+
 static void on_connected(uv_poll_t *poll, int status, int events)
 {
     Target *target = poll->data;
@@ -96,7 +110,10 @@ static void on_connected(uv_poll_t *poll, int status, int events)
     (void) events;
     if (status == 0)
         getsockopt(target->fd, SOL_SOCKET, SO_ERROR, &number, &len);
-    settle(target, number == 0 ? TCP_CHECK_ANSWERS : TCP_CHECK_SILENT);
+    if (number == 0)
+        settle(target, TCP_CHECK_ANSWERS);
+    else
+        try_next(target);
 }
 
 /* address: as names_find gives it, IPv6 in brackets. */
@@ -145,24 +162,41 @@ static bool begin(Target *target, const char *address)
     return true;
 }
 
+static void attempt(Target *target)
+{
+    char address[NAMES_ADDRESS_LEN];
+
+    for (;;) {
+        switch (names_find(target->checks->names, target->host, address)) {
+        case NAMES_PENDING: loop_timer_start(&target->timer, EVERY_US / 10, 0); return;
+        case NAMES_FAILED: settle(target, TCP_CHECK_UNKNOWN); return;
+        case NAMES_KNOWN: break;
+        }
+        if (target->first[0] == '\0')
+            str_copy(target->first, sizeof target->first, address);
+        else if (strcmp(address, target->first) == 0 || ++target->tried == ADDRESSES_MAX)
+            break; /* once around */
+        str_copy(target->address, sizeof target->address, address);
+        if (begin(target, address)) {
+            loop_timer_start(&target->timer, TIMEOUT_US, 0);
+            return;
+        }
+        names_unreachable(target->checks->names, target->host, address);
+    }
+    settle(target, TCP_CHECK_SILENT);
+}
+
 static void on_time(void *arg)
 {
     Target *target = arg;
-    char address[NAMES_ADDRESS_LEN];
 
     if (target->poll != NULL) { /* the deadline */
-        settle(target, TCP_CHECK_SILENT);
+        try_next(target);
         return;
     }
-    switch (names_find(target->checks->names, target->host, address)) {
-    case NAMES_PENDING: loop_timer_start(&target->timer, EVERY_US / 10, 0); return;
-    case NAMES_FAILED: settle(target, TCP_CHECK_UNKNOWN); return;
-    case NAMES_KNOWN: break;
-    }
-    if (begin(target, address))
-        loop_timer_start(&target->timer, TIMEOUT_US, 0);
-    else
-        settle(target, TCP_CHECK_SILENT);
+    target->first[0] = '\0';
+    target->tried = 0;
+    attempt(target);
 }
 
 int tcp_check_add(TcpChecks *checks, const char *host, uint16_t port)

@@ -1,8 +1,9 @@
 /*
  * tcp_check.h: whether somebody listens on the ports of others, found out in the background.
  *
- * Each target is connected to once a second, with a deadline; names are resolved by the loop. Only two
- * failures in a row count as silence: one lost packet must not open a gate.
+ * Each target is connected to once a second, with a deadline; names are resolved by the loop, and one that
+ * answers at any of its addresses is there. Only two failures in a row count as silence: one lost packet must
+ * not open a gate.
  */
 #ifndef PGVIGIL_NET_TCP_CHECK_H
 #define PGVIGIL_NET_TCP_CHECK_H

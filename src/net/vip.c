@@ -21,8 +21,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define ANSWER_S  1
-#define HOP_LIMIT 255 /* what RFC 4861 demands of an advertisement */
+#define ANSWER_US 100000 /* ports and other addresses wait meanwhile */
+#define HOP_LIMIT 255    /* what RFC 4861 demands of an advertisement */
 #define MAC_LEN   6
 
 typedef struct Request {
@@ -72,7 +72,7 @@ static Request make_request(const Vip *vip, unsigned index, unsigned short type,
 /* Sends it and waits for the kernel's answer: 0, an errno, or -1 if there was none. */
 static int ask_kernel(const Request *request)
 {
-    struct timeval limit = {.tv_sec = ANSWER_S};
+    struct timeval limit = {.tv_usec = ANSWER_US};
     char buffer[4096];
     const struct nlmsghdr *head = (const struct nlmsghdr *) (void *) buffer;
     int number = -1;

@@ -41,10 +41,7 @@ void event_json(const NotifyEvent *event, const char *cluster, const char *repor
         json_add_number(out, "timeline", event->timeline);
     else
         json_add_null(out, "timeline");
-    if (event->lsn != LSN_NONE)
-        json_add_lsn(out, "lsn", event->lsn);
-    else
-        json_add_null(out, "lsn");
+    json_add_lsn_or_null(out, "lsn", event->lsn);
     json_add_number(out, "left_out", event->left_out);
     json_add_text(out, "text", event->text);
     json_add_close(out, '}');

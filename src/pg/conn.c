@@ -8,10 +8,10 @@
 #include "pg/conn.h"
 
 #include "base/str.h"
+#include "pg/conn_error.h"
 #include "sys/loop.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +43,8 @@ struct Conn {
     char host[CONN_HOST_LEN], user[128], database[128], passfile[1024], password[256];
     uint16_t port;
     bool replication;
+    const ConnParam *params; /* of the target; the caller's */
+    size_t param_count;
 };
 
 static void on_socket(uv_poll_t *handle, int status, int events);
@@ -108,45 +110,6 @@ static void answer(Conn *conn, ConnReply *reply)
         on_done(arg, reply);
 }
 
-/* SQLSTATE out of a verbose message: "FATAL:  57P03: the database ...". */
-static const char *find_sqlstate(const char *text, char *ret_sqlstate)
-{
-    for (const char *p = text; (p = strstr(p, ":  ")) != NULL; p += 3) {
-        size_t n = 0;
-        while (n < 5 && (isupper((unsigned char) p[3 + n]) || isdigit((unsigned char) p[3 + n])))
-            n++;
-        if (n == 5 && p[8] == ':') {
-            memcpy(ret_sqlstate, p + 3, 5);
-            ret_sqlstate[5] = '\0';
-            return p + 3;
-        }
-    }
-    return NULL;
-}
-
-/* libpq's message as one line, without SQLSTATE and source location. */
-static void set_error(ConnReply *reply, ErrCode code, const char *message)
-{
-    char line[400];
-    size_t n = 0;
-
-    reply->ok = false;
-    const char *sqlstate = find_sqlstate(message, reply->sqlstate);
-    for (const char *p = message; *p != '\0' && n + 1 < sizeof line; p++) {
-        if (p == sqlstate)
-            p += 7; /* "57P03: " */
-        if (*p == '\n') {
-            if (p[1] == '\0' || strncmp(p + 1, "LOCATION:", 9) == 0)
-                break;
-            line[n++] = ' ';
-        } else {
-            line[n++] = *p;
-        }
-    }
-    line[n] = '\0';
-    err_set(&reply->err, code, "%s", line);
-}
-
 /* Ends in failure: the connection is closed, then the callback comes. */
 static void fail(Conn *conn, ErrCode code, const char *message)
 {
@@ -155,7 +118,8 @@ static void fail(Conn *conn, ErrCode code, const char *message)
     void *arg = conn->arg;
     bool was_idle = conn->state == CONN_IDLE && on_done == NULL;
 
-    set_error(&reply, code, message);
+    reply.needs_password = conn->pg != NULL && PQconnectionNeedsPassword(conn->pg) != 0;
+    conn_error_set(&reply, code, message);
     conn_close(conn);
     if (was_idle && conn->on_lost != NULL) {
         conn->on_lost(conn->lost_arg, reply.err.text);
@@ -223,7 +187,8 @@ static void finish_query(Conn *conn)
         reply.result = result;
     } else {
         const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-        set_error(&reply, ERR_PG, result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(conn->pg));
+        conn_error_set(&reply, ERR_PG,
+                       result != NULL ? PQresultErrorMessage(result) : PQerrorMessage(conn->pg));
         str_copy(reply.sqlstate, sizeof reply.sqlstate, sqlstate != NULL ? sqlstate : "");
         if (PQstatus(conn->pg) != CONNECTION_OK) {
             ConnFn *on_done = conn->on_done;
@@ -270,8 +235,8 @@ static void on_socket(uv_poll_t *handle, int status, int events)
         connect_step(conn);
         return;
     }
-    if (status < 0) {
-        fail(conn, ERR_NET, uv_strerror(status));
+    if (status < 0) { /* EBADF is how libuv tells that the socket has an error */
+        fail(conn, ERR_NET, status == UV_EBADF ? "the connection was lost" : uv_strerror(status));
         return;
     }
     if ((events & UV_WRITABLE) != 0) {
@@ -298,17 +263,31 @@ static void be_silent(void *arg, const PGresult *result)
  */
 static void begin(Conn *conn, const char *host, const char *hostaddr)
 {
-    char port[8];
-    const char *keys[] = {"host",     "hostaddr",         "port",        "user",
-                          "dbname",   "application_name", "gssencmode",  "client_encoding",
-                          "passfile", "password",         "replication", NULL};
-    snprintf(port, sizeof port, "%u", (unsigned) conn->port);
-    const char *passfile = conn->passfile[0] != '\0' ? conn->passfile : NULL;
-    const char *password = conn->password[0] != '\0' ? conn->password : NULL;
-    const char *walsender = conn->replication ? "true" : NULL;
-    const char *values[] = {host,      hostaddr, port,     conn->user, conn->database, "pgvigil",
-                            "disable", "UTF8",   passfile, password,   walsender,      NULL};
+    char port[8] = "";
+    const char *keys[CONN_PARAMS_MAX + 12], *values[CONN_PARAMS_MAX + 12];
+    size_t n = 0;
+    if (conn->port != 0)
+        snprintf(port, sizeof port, "%u", (unsigned) conn->port);
+    /* libpq passes over what is NULL or empty, and the last of two counts. */
+    const ConnParam own[] = {{"host", host},
+                             {"hostaddr", hostaddr},
+                             {"port", port},
+                             {"user", conn->user},
+                             {"dbname", conn->database},
+                             {"application_name", "pgvigil"},
+                             {"gssencmode", "disable"},
+                             {"client_encoding", "UTF8"},
+                             {"passfile", conn->passfile},
+                             {"password", conn->password},
+                             {"replication", conn->replication ? "true" : NULL}};
 
+    for (size_t i = 0; i < sizeof own / sizeof own[0] + conn->param_count; i++, n++) {
+        const ConnParam *param =
+            i < sizeof own / sizeof own[0] ? &own[i] : &conn->params[i - sizeof own / sizeof own[0]];
+        keys[n] = param->keyword;
+        values[n] = param->value;
+    }
+    keys[n] = values[n] = NULL;
     conn->state = CONN_CONNECTING;
     conn->pg = PQconnectStartParams(keys, values, 0);
     if (conn->pg == NULL)
@@ -371,25 +350,32 @@ static void on_timer(void *arg)
         fail(conn, ERR_NET, conn->pg != NULL ? PQerrorMessage(conn->pg) : "cannot resolve the host name");
 }
 
+static void copy(char *dest, size_t size, const char *source)
+{
+    str_copy(dest, size, source != NULL ? source : "");
+}
+
 void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, ConnFn *on_done, void *arg)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     unsigned char binary[16];
 
     conn_close(conn);
-    str_copy(conn->host, sizeof conn->host, target->host);
-    str_copy(conn->user, sizeof conn->user, target->user);
-    str_copy(conn->database, sizeof conn->database, target->database);
-    str_copy(conn->passfile, sizeof conn->passfile, target->passfile != NULL ? target->passfile : "");
-    str_copy(conn->password, sizeof conn->password, target->password != NULL ? target->password : "");
+    copy(conn->host, sizeof conn->host, target->host);
+    copy(conn->user, sizeof conn->user, target->user);
+    copy(conn->database, sizeof conn->database, target->database);
+    copy(conn->passfile, sizeof conn->passfile, target->passfile);
+    copy(conn->password, sizeof conn->password, target->password);
     conn->replication = target->replication;
+    conn->params = target->params;
+    conn->param_count = target->param_count < CONN_PARAMS_MAX ? target->param_count : CONN_PARAMS_MAX;
     conn->port = target->port;
     conn->on_done = on_done;
     conn->arg = arg;
     conn->timeout_ms = timeout_ms;
     loop_timer_start(&conn->timer, timeout_ms * 1000, 0);
-    if (conn->host[0] == '/') {
-        begin(conn, conn->host, NULL);
+    if (conn->host[0] == '/' || conn->host[0] == '@' || conn->host[0] == '\0' || target->hostaddr != NULL) {
+        begin(conn, conn->host, target->hostaddr);
         return;
     }
     if (inet_pton(AF_INET, conn->host, binary) == 1 || inet_pton(AF_INET6, conn->host, binary) == 1) {

@@ -21,14 +21,25 @@
 #define SQLSTATE_CANNOT_CONNECT_NOW   "57P03"
 #define SQLSTATE_TOO_MANY_CONNECTIONS "53300"
 
+#define CONN_PARAMS_MAX 48
+
+typedef struct ConnParam {
+    const char *keyword, *value; /* as in a connection string; an empty value is passed over */
+} ConnParam;
+
+/* NULL or "" anywhere: libpq's default. */
 typedef struct ConnTarget {
     const char *host; /* a socket directory (begins with '/'), a numeric address, or a name to be resolved */
-    uint16_t port;
+    const char *hostaddr; /* numeric; host is then only the name for certificates and the passfile */
+    uint16_t port;        /* 0: libpq's default */
     const char *user;
     const char *database;
     const char *passfile; /* NULL or "": libpq's default */
     const char *password; /* NULL or "": libpq looks into PGPASSWORD, then into the passfile */
     bool replication;     /* a walsender's connection */
+    /* Further ones, which win over those above; not copied: they have to stay until the connect is over. */
+    const ConnParam *params;
+    size_t param_count; /* at most CONN_PARAMS_MAX */
 } ConnTarget;
 
 typedef struct ConnReply {
@@ -36,6 +47,7 @@ typedef struct ConnReply {
     const PGresult
         *result; /* of a query; valid in the callback only. NULL after a connect and after an error */
     char sqlstate[SQLSTATE_LEN]; /* "" if the server did not say one */
+    bool needs_password;         /* the server asked for one, and there was none */
     bool connected;              /* the connection is still of use */
     Err err;                     /* ERR_NET, ERR_TIMEOUT or ERR_PG when not ok */
 } ConnReply;
@@ -52,8 +64,8 @@ Conn *conn_new(uv_loop_t *loop);
 
 /*
  * Begins to connect; on_done is called exactly once, from the loop, unless conn_close or conn_free comes
- * before it. The strings of target may go away. Whatever was connected or under way is closed first, without
- * its callback.
+ * before it. The strings of target may go away, but for params. Whatever was connected or under way is closed
+ * first, without its callback.
  */
 void conn_connect(Conn *conn, const ConnTarget *target, int64_t timeout_ms, ConnFn *on_done, void *arg);
 

@@ -22,10 +22,7 @@ void codec_history_line(const History *history, const Document *doc, int64_t wal
     add_member(out, "from", doc, history->from);
     json_add_number(out, "epoch", history->epoch);
     json_add_number(out, "timeline", history->timeline);
-    if (history->lsn != LSN_NONE)
-        json_add_lsn(out, "lsn", history->lsn);
-    else
-        json_add_null(out, "lsn");
+    json_add_lsn_or_null(out, "lsn", history->lsn);
     if (history->duration_ms >= 0)
         json_add_number(out, "duration_ms", history->duration_ms);
     else

@@ -85,6 +85,7 @@ static const Field report_field[] = {
     {FIELD(BOOL, Report, eligible)},
     {FIELD(BOOL, Report, disk_failed)},
     {FIELD(BOOL, Report, silent)},
+    {FIELD(BIG, Report, settings_hash)},
     {FIELD_INT(Report, rule, FIELD_RANGE(0, UINT8_MAX))}, /* a newer member may have more rules */
     {FIELD_INT(Report, failures, FIELD_RANGE(0, UINT8_MAX))},
     {FIELD_SUB(Report, lost, lost_table)},

@@ -288,7 +288,15 @@ void json_add_lsn(Buf *out, const char *key, Lsn lsn)
     json_add_text(out, key, text);
 }
 
-void json_add_time(Buf *out, const char *key, int64_t wall_us)
+void json_add_lsn_or_null(Buf *out, const char *key, Lsn lsn)
+{
+    if (lsn != LSN_NONE)
+        json_add_lsn(out, key, lsn);
+    else
+        json_add_null(out, key);
+}
+
+static void add_utc(Buf *out, const char *key, int64_t wall_us, int digits, int fraction)
 {
     time_t seconds = (time_t) (wall_us / US_PER_SEC);
     char text[64];
@@ -299,6 +307,16 @@ void json_add_time(Buf *out, const char *key, int64_t wall_us)
         return;
     }
     size_t len = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + len, sizeof text - len, ".%03dZ", (int) (wall_us % US_PER_SEC / US_PER_MS));
+    snprintf(text + len, sizeof text - len, ".%0*dZ", digits, fraction);
     json_add_text(out, key, text);
+}
+
+void json_add_time(Buf *out, const char *key, int64_t wall_us)
+{
+    add_utc(out, key, wall_us, 3, (int) (wall_us % US_PER_SEC / US_PER_MS));
+}
+
+void json_add_time_us(Buf *out, const char *key, int64_t wall_us)
+{
+    add_utc(out, key, wall_us, 6, (int) (wall_us % US_PER_SEC));
 }

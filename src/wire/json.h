@@ -62,10 +62,14 @@ void json_add_big(Buf *out, const char *key, uint64_t value);
 void json_add_text(Buf *out, const char *key, const char *text);
 void json_add_uuid(Buf *out, const char *key, const Uuid *uuid);
 void json_add_lsn(Buf *out, const char *key, Lsn lsn);
+/* The same; null for LSN_NONE. */
+void json_add_lsn_or_null(Buf *out, const char *key, Lsn lsn);
 /* JSON that is there already. */
 void json_add_raw(Buf *out, const char *key, const char *json, size_t len);
 
 /* ISO 8601 in UTC with milliseconds, of microseconds since 1970; null for 0. */
 void json_add_time(Buf *out, const char *key, int64_t wall_us);
+/* The same with microseconds, as Python writes it and pglookout reads it. */
+void json_add_time_us(Buf *out, const char *key, int64_t wall_us);
 
 #endif

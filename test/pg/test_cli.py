@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_no_primary_without_a_majority(make_cluster):
 def test_status_tells_what_was_done_lately(cluster):
     node = cluster.standbys()[0]
     node.pgvigil("reload", node.name)
-    assert re.search(r"(?m)^Operation \d+, reload, done after .* ago: ",
+    assert re.search(r"(?m)^Operation \d+, reload, done after .* ago; at its end: ",
                      node.pgvigil("status", "--member", node.name, check=False).stdout)
 
 
@@ -205,3 +206,16 @@ def test_wrong_secret_of_an_operator(cluster):
     assert done.returncode in (1, 3), done
     assert "secret" in done.stderr
     assert cluster.wait_primary() is primary
+
+
+def test_settings_that_differ_are_an_alarm(make_cluster):
+    """Reloadable ones too: the next primary would go by its own."""
+    cluster = make_cluster(2, per_node={"pg2": {"maximum_lag": "16MB"}})  # a file of its own
+    cluster.wait_whole()
+    for value, differs in (("1MB", True), ("16MB", False)):
+        cluster.per_node["pg2"] = {"maximum_lag": value}
+        cluster.write_config()
+        os.kill(cluster["pg2"].agents()[0].pid, signal.SIGHUP)
+        for node in cluster.nodes:
+            wait_for(lambda: any("files differ" in alarm for alarm in node.view()["alarms"]) == differs, 20,
+                     "the alarm of %s to %s" % (node, "come" if differs else "go"))

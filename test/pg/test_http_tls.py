@@ -189,6 +189,23 @@ def test_haproxy_checks_over_tls(make_cluster):
             proxy.destroy()
 
 
+def test_check_looks_at_the_files(make_cluster):
+    """What would keep the agent from starting again is told before."""
+    cluster, node, authority = _cluster(make_cluster)
+    cluster.start()
+
+    def graded():
+        lines = json.loads(node.pgvigil("check", "--json", check=False).stdout)["lines"]
+        return [line["grade"] for line in lines if line["subject"] == "TLS"]
+
+    assert graded() == ["WARN"]  # it has two days
+    authority.issue("other", node.address, into="other")
+    os.replace(os.path.join(cluster.root, "other.key"), os.path.join(cluster.root, "server.key"))
+    assert graded() == ["FAIL"]
+    done = node.pgvigil("config", "check")
+    assert "server.key is not the key of the certificate" in done.stdout + done.stderr
+
+
 def test_clients_with_and_without_a_certificate(make_cluster):
     cluster, node, authority = _cluster(make_cluster)
     clients, strangers = Authority(cluster.root, "clients"), Authority(cluster.root, "strangers")

@@ -52,13 +52,14 @@ def test_drop_in_for_virtual_addresses_has_no_mistake(unit):
     assert "AmbientCapability" in base.run(verify, check=False).stderr  # so that silence means something
 
 
-@pytest.mark.parametrize("name", ["pgpwatch", "repmgrwatch"])
-def test_units_of_front_ends_have_no_mistake(tmp_path, name):
+@pytest.mark.parametrize("name,program", [("pgpwatch", "pgvigil as pgpwatch\n"), ("repmgrwatch", "pgvigil as repmgrwatch\n"),
+                                          ("pglookout", "pglookout /var/lib/pglookout/pglookout.json\n")])
+def test_units_of_front_ends_have_no_mistake(tmp_path, name, program):
     with open(os.path.join(base.REPO, "packaging", name + ".service"), encoding="utf-8") as file:
         text = file.read()
-    assert "@bindir@/pgvigil as %s\n" % name in text
+    assert "@bindir@/" + program in text
     path = tmp_path / (name + ".service")
-    path.write_text(text.replace("@bindir@/pgvigil", "/bin/true"))
+    path.write_text(text.replace("@bindir@/" + program.split()[0], "/bin/true"))
     done = base.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)])
     assert not done.stdout + done.stderr
 

@@ -107,6 +107,7 @@ static inline void sample_report(Report *ret)
     ret->eligible = sample_bool();
     ret->disk_failed = sample_bool();
     ret->silent = sample_bool();
+    ret->settings_hash = sample_u64();
     ret->rule = (RuleId) sample_to(255);
     ret->lost.asks = sample_bool();
     ret->lost.fork = sample_u64();

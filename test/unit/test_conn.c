@@ -60,19 +60,30 @@ static void take(int fd, char *ret, size_t size)
     ret[len] = '\0';
 }
 
-static void *serve(void *arg)
+/* A client up to its startup message; -1: there is none. */
+static int accept_client(void)
 {
-    char message[512], kind;
+    char message[512];
     int fd = accept(listener, NULL, NULL);
 
-    (void) arg;
     if (fd < 0)
-        return NULL;
+        return -1;
     take(fd, message, sizeof message);
     if (memcmp(message, "\x04\xd2\x16\x2f", 4) == 0) { /* SSLRequest */
         send(fd, no_ssl, 1, 0);
         take(fd, message, sizeof message);
     }
+    return fd;
+}
+
+static void *serve(void *arg)
+{
+    char kind;
+    int fd = accept_client();
+
+    (void) arg;
+    if (fd < 0)
+        return NULL;
     send(fd, ask_password, sizeof ask_password, 0);
     if (recv(fd, &kind, 1, MSG_WAITALL) == 1 && kind == 'p')
         take(fd, password, sizeof password);
@@ -150,17 +161,11 @@ static void a_given_password_comes_first(void **state)
 static void *serve_and_leave(void *arg)
 {
     static const char let_in[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'};
-    char message[512];
-    int fd = accept(listener, NULL, NULL);
+    int fd = accept_client();
 
     (void) arg;
     if (fd < 0)
         return NULL;
-    take(fd, message, sizeof message);
-    if (memcmp(message, "\x04\xd2\x16\x2f", 4) == 0) { /* SSLRequest */
-        send(fd, no_ssl, 1, 0);
-        take(fd, message, sizeof message);
-    }
     send(fd, let_in, sizeof let_in, 0);
     usleep(50000);
     close(fd);

@@ -206,12 +206,31 @@ static void checks_others(void **state)
     tcp_check_free(checks);
 }
 
+/* The name has an address of each family where the machine has; somebody listens on one of them. */
+static void at_any_address(void **state)
+{
+    uint16_t port = free_port();
+    struct sockaddr_in at = at_port(port);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    TcpChecks *checks = tcp_check_new(&loop, on_change, NULL);
+    int number = tcp_check_add(checks, "localhost", port);
+
+    (void) state;
+    assert_int_equal(bind(fd, (struct sockaddr *) &at, sizeof at), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    run_until(checks, number, TCP_CHECK_ANSWERS);
+    close(fd);
+    run_until(checks, number, TCP_CHECK_SILENT);
+    tcp_check_free(checks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_when_closed), cmocka_unit_test(closing_resets),
         cmocka_unit_test(holds_so_many),       cmocka_unit_test(taken_port),
         cmocka_unit_test(all_addresses),       cmocka_unit_test(checks_others),
+        cmocka_unit_test(at_any_address),
     };
 
     uv_loop_init(&loop);

@@ -409,12 +409,32 @@ static void stop_with_held(void **state)
     assert_true(!got[0].ok || got[0].status == 503);
 }
 
+/* Requests that are read only while the server ends are not held: libmicrohttpd would end the process. */
+static void stops_among_requests(void **state)
+{
+    static const char ask[] = "GET /held HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fd[12];
+    (void) state;
+
+    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++) {
+        fd[i] = connect_to(http_server_port(server));
+        assert_int_equal(write(fd[i], ask, sizeof ask - 1), sizeof ask - 1);
+    }
+    while (held == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    http_server_stop(server);
+    server = NULL;
+    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
+        close(fd[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gets_and_posts, setup, teardown),
         cmocka_unit_test_setup_teardown(held_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(held_deadline_and_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(stops_among_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(client_deadline, setup, teardown),
         cmocka_unit_test_setup_teardown(large_bodies, setup, teardown),
         cmocka_unit_test_setup_teardown(client_bounds, setup, teardown),

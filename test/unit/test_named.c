@@ -3,48 +3,14 @@
  * to, and what is wrong with them.
  */
 #include "config/render.h"
-#include "folder.h"
+#include "config_fixture.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
 
-#define HEAD                                                                                                 \
-    "[cluster]\nname = shop\nsecret = file:secret\n[members]\npg1 = host=10.0.0.1\npg2 = host=10.0.0.2\n"    \
-    "[postgresql]\ndata_directory = /d\n"
-
-static Config *config;
-static Buf errors, warnings;
-
-static int setup(void **state)
-{
-    if (folder_setup(state) != 0)
-        return -1;
-    folder_write("secret", "0123456789abcdef");
-    return chmod(folder_path("secret"), 0600);
-}
-
-static void forget(void)
-{
-    config_free(config);
-    config = NULL;
-    buf_done(&errors);
-    buf_done(&warnings);
-}
-
-static int teardown(void **state)
-{
-    forget();
-    return folder_teardown(state);
-}
-
 static const char *load(const char *text)
 {
-    char whole[8192];
-
-    forget();
-    snprintf(whole, sizeof whole, "%s%s", HEAD, text);
-    config = config_load_all(folder_write("c", whole), "pg1", CONFIG_USE_CLIENT, &errors, &warnings);
-    return errors.data != NULL ? errors.data : "";
+    return config_fixture_load(text, CONFIG_USE_CLIENT);
 }
 
 static void gates(void **state)
@@ -151,7 +117,7 @@ static void shown(void **state)
     buf_done(&text);
 }
 
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, config_fixture_setup, config_fixture_teardown)
 
 int main(void)
 {

@@ -2,47 +2,20 @@
  * test_notify_config.c: sections [notify NAME] and [lag]: what they come to, and what is wrong with them.
  */
 #include "config/render.h"
-#include "folder.h"
+#include "config_fixture.h"
 #include "unit.h"
-
-#define HEAD                                                                                                 \
-    "[cluster]\nname = shop\nsecret = file:secret\n[members]\npg1 = host=10.0.0.1\npg2 = host=10.0.0.2\n"    \
-    "[postgresql]\ndata_directory = /d\n"
-
-static Config *config;
-static Buf errors, warnings;
 
 static int setup(void **state)
 {
-    if (folder_setup(state) != 0)
+    if (config_fixture_setup(state) != 0)
         return -1;
-    folder_write("secret", "0123456789abcdef");
     folder_write("password", "open sesame\n");
-    return chmod(folder_path("secret"), 0600) + chmod(folder_path("password"), 0600);
-}
-
-static void forget(void)
-{
-    config_free(config);
-    config = NULL;
-    buf_done(&errors);
-    buf_done(&warnings);
-}
-
-static int teardown(void **state)
-{
-    forget();
-    return folder_teardown(state);
+    return chmod(folder_path("password"), 0600);
 }
 
 static const char *load(const char *text)
 {
-    char whole[8192];
-
-    forget();
-    snprintf(whole, sizeof whole, "%s%s", HEAD, text);
-    config = config_load_all(folder_write("c", whole), "pg1", CONFIG_USE_RUN, &errors, &warnings);
-    return errors.data != NULL ? errors.data : "";
+    return config_fixture_load(text, CONFIG_USE_RUN);
 }
 
 #define MAIL "[notify m]\nkind = mail\nserver = mail.example\nsender = a@b.c\nreceivers = d@e.f g@h.i\n"
@@ -140,10 +113,10 @@ static void hooks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(mail, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong, setup, teardown),
-        cmocka_unit_test_setup_teardown(secrets, setup, teardown),
-        cmocka_unit_test_setup_teardown(hooks, setup, teardown),
+        cmocka_unit_test_setup_teardown(mail, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(wrong, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(secrets, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(hooks, setup, config_fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

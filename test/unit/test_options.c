@@ -103,7 +103,7 @@ static void finding_rows(void **state)
     assert_null(options_find("cluster", "level", NULL));
     assert_null(options_find("members", "host", NULL));
     assert_string_equal(options_section(0, NULL), "cluster");
-    assert_null(options_section(11, NULL));
+    assert_null(options_section(12, NULL));
 }
 
 static void explains_one(void **state)

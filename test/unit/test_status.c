@@ -146,8 +146,8 @@ static void shows_an_operation_while_it_is_news(void **state)
         const char *line; /* NULL: none */
     } cases[] = {
         {"running", -1, "Operation 7, clone, running for 12 s: copying\n"},
-        {"done", 90000, "Operation 7, clone, done after 12 s, 90 s ago: copying\n"},
-        {"failed", 500, "Operation 7, clone, failed after 12 s, 500 ms ago: copying\n"},
+        {"done", 90000, "Operation 7, clone, done after 12 s, 90 s ago; at its end: copying\n"},
+        {"failed", 500, "Operation 7, clone, failed after 12 s, 500 ms ago; at its end: copying\n"},
         {"done", 3600000, NULL},
         {"failed", -1, NULL},
     };

@@ -1,0 +1,319 @@
+/*
+ * answer.c: the observer's public listener: what is seen, as JSON.
+ *
+ * It is answered on the loop's thread from what the last polls said: an observer decides nothing that a flood
+ * of questions could delay.
+ */
+#include "observer/internal.h"
+
+#include "net/http.h"
+#include "sys/clock.h"
+#include "wire/json.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define JSON_TYPE      "application/json"
+#define METRICS_TYPE   "text/plain; version=0.0.4"
+#define CLUSTERS_PATH  "/v1/clusters"
+#define CHECK_LEAST_US (200 * US_PER_MS) /* between two rounds that somebody asked for */
+
+/* With the Date, by which pglookout's nodes see how old the answer is (RFC 9110, 5.6.7). */
+static void respond(HttpRequest *request, int status, const char *type, Buf *body)
+{
+    char date[40] = "";
+    struct tm when;
+    time_t now = (time_t) (clock_now().wall_us / US_PER_SEC);
+    const HttpHeader headers[] = {{"Date", date}, {NULL, NULL}};
+
+    if (gmtime_r(&now, &when) != NULL)
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &when);
+    if (body->failed)
+        http_respond(request, 500, NULL, NULL, 0, headers);
+    else
+        http_respond(request, status, type, body->data, body->len, headers);
+    buf_done(body);
+}
+
+/* Seconds with a decimal, since that reading of the boot clock; null for 0. */
+static void add_ago(Buf *out, const char *key, int64_t since_us, int64_t now_us)
+{
+    char text[32];
+
+    if (since_us == 0) {
+        json_add_null(out, key);
+        return;
+    }
+    int len = snprintf(text, sizeof text, "%.1f", (double) (now_us - since_us) / (double) US_PER_SEC);
+    json_add_raw(out, key, text, (size_t) len);
+}
+
+static void add_number_or_null(Buf *out, const char *key, int64_t value)
+{
+    if (value < 0)
+        json_add_null(out, key);
+    else
+        json_add_number(out, key, value);
+}
+
+static void add_seconds_or_null(Buf *out, const char *key, double value)
+{
+    char text[48];
+
+    if (value < 0) {
+        json_add_null(out, key);
+        return;
+    }
+    int len = snprintf(text, sizeof text, "%.3f", value);
+    json_add_raw(out, key, text, (size_t) len);
+}
+
+static void add_sample(Buf *out, const Cluster *cluster, const MonitorSample *sample, int64_t now_us)
+{
+    bool known = sample->answered_us != 0;
+
+    json_add_bool(out, "reachable", sample->ok);
+    json_add_text(out, "role", !known ? "unknown" : sample->in_recovery ? "standby" : "primary");
+    json_add_text(out, "trouble", sample->ok ? NULL : monitor_trouble_name(sample->trouble));
+    json_add_text(out, "problem", sample->ok ? NULL : sample->problem);
+    add_ago(out, "since_s", sample->since_us, now_us);
+    add_ago(out, "answered_s", sample->answered_us, now_us);
+    add_number_or_null(out, "server_version", known ? (int64_t) sample->server_version : -1);
+    add_number_or_null(out, "timeline", sample->timeline != 0 ? (int64_t) sample->timeline : -1);
+    if (sample->system_identifier != 0)
+        json_add_big(out, "system_identifier", sample->system_identifier);
+    else
+        json_add_null(out, "system_identifier");
+    if (known)
+        json_add_lsn(out, "lsn",
+                     !sample->in_recovery                       ? sample->lsn
+                     : sample->receive_lsn > sample->replay_lsn ? sample->receive_lsn
+                                                                : sample->replay_lsn);
+    else
+        json_add_null(out, "lsn");
+    if (known && sample->in_recovery)
+        json_add_lsn(out, "replayed", sample->replay_lsn);
+    else
+        json_add_null(out, "replayed");
+    add_number_or_null(out, "lag_bytes", watched_lag_bytes(cluster, sample));
+    add_seconds_or_null(out, "lag_s", watched_lag_s(sample));
+}
+
+static void add_member(Buf *out, const Cluster *cluster, int index, int64_t now_us)
+{
+    const ConfigMember *member = &cluster->config->member[index];
+    const MonitorSample *sample = watched_sample(&cluster->server[index]);
+
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "name", member->name);
+    json_add_text(out, "host", member->host);
+    if (member->role == MEMBER_ROLE_DATA)
+        json_add_number(out, "port", member->port);
+    else
+        json_add_null(out, "port");
+    if (sample != NULL)
+        add_sample(out, cluster, sample, now_us);
+    else
+        json_add_text(out, "role", member->role == MEMBER_ROLE_DATA ? "unknown" : "witness");
+    json_add_close(out, '}');
+}
+
+static void add_agents(Buf *out, const Cluster *cluster, int64_t now_us)
+{
+    const AgentView *view = &cluster->agents;
+
+    if (!view->known) {
+        json_add_null(out, "agents");
+        return;
+    }
+    json_add_open(out, "agents", '{');
+    json_add_text(out, "member", view->member);
+    json_add_text(out, "primary", view->primary[0] != '\0' ? view->primary : NULL);
+    json_add_text(out, "leader", view->leader[0] != '\0' ? view->leader : NULL);
+    json_add_bool(out, "quorum", view->quorum);
+    json_add_number(out, "alarms", view->alarms);
+    add_ago(out, "answered_s", view->answered_us, now_us);
+    json_add_close(out, '}');
+}
+
+static void add_alarms(Buf *out, const Cluster *cluster)
+{
+    Buf text = {0};
+    int primaries = watched_primaries(cluster);
+
+    json_add_open(out, "alarms", '[');
+    if (cluster->problem != NULL) {
+        buf_printf(&text, "the file %s cannot be used: %s", cluster->file, cluster->problem);
+        json_add_text(out, NULL, text.data);
+    }
+    if (primaries > 1)
+        json_add_text(out, NULL, "more than one server says that it is primary");
+    for (int i = 0; cluster->config != NULL && i < cluster->server_count; i++) {
+        const MonitorSample *sample = watched_sample(&cluster->server[i]);
+        if (sample == NULL || sample->ok || sample->since_us == 0)
+            continue;
+        text.len = 0;
+        buf_printf(&text, "%s: %s", cluster->config->member[i].name, sample->problem);
+        json_add_text(out, NULL, text.data);
+    }
+    if (cluster->primary < 0 && cluster->config != NULL)
+        json_add_text(out, NULL, "no primary has been seen yet");
+    json_add_close(out, ']');
+    buf_done(&text);
+}
+
+static void add_cluster(Buf *out, const Cluster *cluster)
+{
+    const Config *config = cluster->config;
+    int64_t now_us = clock_now().boot_us;
+
+    json_add_open(out, NULL, '{');
+    json_add_text(out, "cluster", config != NULL ? config->cluster.name : NULL);
+    json_add_text(out, "file", cluster->file);
+    json_add_text(out, "primary", cluster->primary >= 0 ? config->member[cluster->primary].name : NULL);
+    json_add_bool(out, "sees_primary", cluster->sees);
+    add_ago(out, "since_s", cluster->sees_since_us, now_us);
+    json_add_open(out, "members", '[');
+    for (int i = 0; config != NULL && i < config->member_count; i++)
+        add_member(out, cluster, i, now_us);
+    json_add_close(out, ']');
+    add_agents(out, cluster, now_us);
+    add_alarms(out, cluster);
+    json_add_close(out, '}');
+}
+
+static void add_stats(Buf *out, const Observer *observer)
+{
+    MonitorStats stats = monitor_stats(observer->monitor);
+
+    json_add_text(out, "observer", observer->name);
+    json_add_text(out, "version", PGVIGIL_VERSION);
+    json_add_text(out, "problem", observer->folder_problem[0] != '\0' ? observer->folder_problem : NULL);
+    json_add_number(out, "servers", stats.servers);
+    json_add_number(out, "polls", (int64_t) stats.polls);
+    json_add_number(out, "failed", (int64_t) stats.failed);
+    json_add_number(out, "missed", (int64_t) stats.missed);
+    json_add_number(out, "connecting", stats.connecting);
+}
+
+static void answer_all(const Observer *observer, HttpRequest *request)
+{
+    Buf out = {0};
+
+    json_add_open(&out, NULL, '{');
+    add_stats(&out, observer);
+    json_add_open(&out, "clusters", '[');
+    for (int i = 0; i < observer->cluster_count; i++)
+        add_cluster(&out, observer->cluster[i]);
+    json_add_close(&out, ']');
+    json_add_close(&out, '}');
+    respond(request, 200, JSON_TYPE, &out);
+}
+
+static void answer_health(const Observer *observer, HttpRequest *request)
+{
+    Buf out = {0};
+
+    json_add_open(&out, NULL, '{');
+    add_stats(&out, observer);
+    json_add_number(&out, "clusters", observer->cluster_count);
+    json_add_close(&out, '}');
+    respond(request, 200, JSON_TYPE, &out);
+}
+
+static void answer_metrics(const Observer *observer, HttpRequest *request)
+{
+    Buf out = {0};
+
+    metrics_add(observer, &out);
+    respond(request, 200, METRICS_TYPE, &out);
+}
+
+static void answer_text(HttpRequest *request, int status, const char *text)
+{
+    Buf out = {0};
+
+    buf_puts(&out, text);
+    respond(request, status, "text/plain", &out);
+}
+
+static void answer_cluster(const Observer *observer, HttpRequest *request)
+{
+    const Cluster *cluster = watched_find(observer, http_request_path(request) + strlen(CLUSTERS_PATH "/"));
+    Buf out = {0};
+
+    if (cluster == NULL) {
+        answer_text(request, 404, "there is no cluster of that name here; all of them: " CLUSTERS_PATH "\n");
+        return;
+    }
+    add_cluster(&out, cluster);
+    respond(request, 200, JSON_TYPE, &out);
+}
+
+static void answer_state(const Observer *observer, HttpRequest *request)
+{
+    const char *name = http_request_argument(request, "cluster");
+    const Cluster *cluster = name != NULL ? watched_find(observer, name) : NULL;
+    Buf out = {0};
+
+    if (name != NULL && cluster == NULL) {
+        answer_text(request, 404, "there is no cluster of that name here; all of them: " CLUSTERS_PATH "\n");
+        return;
+    }
+    lookout_add_state(observer, cluster, &out);
+    respond(request, 200, JSON_TYPE, &out);
+}
+
+/* As pglookout's: 204, and a round begins. */
+static void answer_check(Observer *observer, HttpRequest *request)
+{
+    int64_t now_us = clock_now().boot_us;
+    Buf nothing = {0};
+
+    if (now_us - observer->checked_us >= CHECK_LEAST_US) {
+        observer->checked_us = now_us;
+        monitor_now(observer->monitor, -1);
+    }
+    respond(request, 204, NULL, &nothing);
+}
+
+static const struct {
+    const char *path;
+    void (*answer)(const Observer *observer, HttpRequest *request);
+} paths[] = {
+    {"/", answer_health},        {"/health", answer_health},   {"/liveness", answer_health},
+    {CLUSTERS_PATH, answer_all}, {"/metrics", answer_metrics}, {"/state.json", answer_state},
+};
+
+void answer_on_request(void *arg, HttpRequest *request)
+{
+    Observer *observer = arg;
+    const char *path = http_request_path(request), *method = http_request_method(request);
+    bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+
+    if (strcmp(path, "/check") == 0) {
+        if (strcmp(method, "POST") == 0)
+            answer_check(observer, request);
+        else
+            answer_text(request, 405, "/check wants POST\n");
+        return;
+    }
+    if (!get) {
+        answer_text(request, 405, "only GET and HEAD, and POST to /check\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (strcmp(paths[i].path, path) == 0) {
+            paths[i].answer(observer, request);
+            return;
+        }
+    }
+    if (strncmp(path, CLUSTERS_PATH "/", strlen(CLUSTERS_PATH "/")) == 0)
+        answer_cluster(observer, request);
+    else
+        answer_text(request, 404,
+                    "there are /health, " CLUSTERS_PATH ", " CLUSTERS_PATH
+                    "/NAME, /metrics, /state.json and, by POST, "
+                    "/check\n");
+}

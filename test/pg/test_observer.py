@@ -1,0 +1,213 @@
+"""The observer: a process beside the cluster that watches it, and tells what it sees. It never votes nor acts."""
+
+import http.client
+import json
+import os
+import signal
+
+import pytest
+
+from harness import wait_for
+from harness.base import make_folder, write_file
+from harness.node import EVERYTHING, Node
+from harness import procs
+
+PORT = 8010
+WAIT = 30
+
+
+class Observer(Node):
+    """A machine of its own on the cluster's network, with a folder of configuration files."""
+
+    def __init__(self, cluster, name="o1", address="10.77.100.1"):
+        super().__init__(name, cluster.root, address, machine=cluster.network.add(name, address),
+                         hub=cluster.network.hub, witness=True, ports=(5432, 8009, PORT))
+        self.cluster = cluster
+        self.files = os.path.join(self.folder, "clusters")
+        make_folder(self.files, 0o755)
+        self.config_path = os.path.join(self.folder, "observer.conf")
+        write_file(self.config_path, "[observer]\nclusters = %s\nname = %s\n" % (self.files, name), 0o644)
+
+    def put(self, name, text):
+        """As an editor does it: all at once."""
+        write_file(os.path.join(self.files, name + ".new"), text, 0o644)
+        os.rename(os.path.join(self.files, name + ".new"), os.path.join(self.files, name))
+
+    def remove(self, name):
+        os.unlink(os.path.join(self.files, name))
+
+    def text(self):
+        with open(self.cluster.nodes[0].config_path, encoding="utf-8") as file:
+            return file.read()
+
+    def start(self):
+        self.put("test.conf", self.text())
+        self.start_agent()
+        wait_for(lambda: self.health("/health") == 200, WAIT, "the observer to answer")
+
+    def stop(self):
+        if self.agent_runs():
+            self.stop_agent()
+
+    def ask(self, path):
+        return json.loads(self.http(path)[1])
+
+    def clusters(self):
+        return {row["cluster"]: row for row in self.ask("/v1/clusters")["clusters"]}
+
+    def look(self):
+        return self.ask("/v1/clusters/test")
+
+    def server(self, name):
+        return next(m for m in self.look()["members"] if m["name"] == name)
+
+
+
+
+@pytest.fixture
+def observer(cluster):
+    """Watches the shared cluster; its machine stays for the next test."""
+    if not hasattr(cluster, "observer_of_tests"):
+        cluster.observer_of_tests = Observer(cluster)
+    watcher = cluster.observer_of_tests
+    for name in os.listdir(watcher.files):
+        watcher.remove(name)
+    watcher.start()
+    yield watcher
+    watcher.stop()
+
+
+def opinions(node):
+    return {row["name"]: row for row in node.view()["observers"]}
+
+
+def wait_seen(observer, primary):
+    wait_for(lambda: observer.look()["primary"] == primary.name and observer.look()["sees_primary"], WAIT,
+             "the observer to see " + primary.name)
+
+
+def test_what_is_seen(cluster, observer):
+    primary = cluster.wait_primary()
+    wait_seen(observer, primary)
+    wait_for(lambda: all(m["reachable"] for m in observer.look()["members"]), WAIT, "all servers to be seen")
+    for node in cluster.nodes:
+        row = observer.server(node.name)
+        assert row["role"] == ("primary" if node is primary else "standby")
+        assert row["timeline"] == primary.view()["members"][0]["timeline"] and row["server_version"] >= 120000
+        assert row["system_identifier"] == primary.view()["system_identifier"]
+    wait_for(lambda: (observer.look()["agents"] or {}).get("primary") == primary.name, WAIT, "the agents to be asked")
+    assert observer.http("/v1/clusters/nonsense")[0] == 404 and observer.http("/nonsense")[0] == 404
+    assert observer.http("/v1/clusters", "POST")[0] == 405
+
+
+def test_pglookouts_questions(cluster, observer):
+    """Its nodes read /state.json, take the age of it from the Date header, and ask for a round by POST /check."""
+    primary = cluster.wait_primary()
+    wait_seen(observer, primary)
+    wait_for(lambda: all(s["connection"] for s in observer.ask("/state.json").values()), WAIT, "all to be connected")
+    state = observer.ask("/state.json")
+    assert sorted(state) == sorted(node.name for node in cluster.nodes)
+    for name, row in state.items():
+        assert row["pg_is_in_recovery"] == (name != primary.name)
+        assert len(row["db_time"]) == len(row["fetch_time"]) == len("2026-11-28T17:02:01.107606Z")
+        assert (row["pg_last_xlog_replay_location"] is not None) == (name != primary.name)
+    conn = http.client.HTTPConnection(observer.address, PORT, timeout=5)
+    with observer.hub.network():
+        conn.connect()
+    before = observer.ask("/health")["polls"]
+    conn.request("POST", "/check")
+    answer = conn.getresponse()
+    assert answer.status == 204 and answer.getheader("Date").endswith("GMT")
+    conn.close()
+    wait_for(lambda: observer.ask("/health")["polls"] >= before + 3, WAIT, "a round")
+    assert observer.http("/check")[0] == 405
+
+
+def test_members_show_what_it_sees(cluster, observer):
+    primary = cluster.wait_primary()
+    wait_for(lambda: all(opinions(n).get("o1", {}).get("sees_primary") for n in cluster.nodes), WAIT,
+             "the members to hear that it sees the primary")
+    assert "Observers: o1 sees %s\n" % primary.name in primary.pgvigil("status").stdout
+    standby = cluster.standbys()[0]
+    facts = json.loads(standby.http("/v1/explain")[1])["facts"]
+    assert "observer_sees_primary" in facts
+    cluster.cut(observer, primary)
+    wait_for(lambda: opinions(standby).get("o1", {}).get("sees_primary") is False, WAIT,
+             "a standby to hear that it does not")
+    told = standby.pgvigil("status", "--member", standby.name).stdout
+    assert "Observers: o1 does not see %s since " % primary.name in told
+    assert "observer_sees_primary" not in json.loads(standby.http("/v1/explain")[1])["facts"]
+    assert cluster.wait_primary() is primary, "an opinion moved the primary"
+    cluster.heal()
+    wait_for(lambda: opinions(standby)["o1"]["sees_primary"], WAIT, "it to see the primary again")
+    observer.stop()
+    wait_for(lambda: not opinions(standby), 2 * WAIT, "an observer that is silent to be forgotten")
+
+
+def test_a_silent_server_delays_nobody(cluster, observer):
+    primary = cluster.wait_primary()
+    silent, other = cluster.standbys()
+    wait_seen(observer, primary)
+    cluster.cut(observer, silent)
+    wait_for(lambda: observer.server(silent.name)["trouble"] == "timeout", WAIT, "the silence to be noticed")
+    assert observer.server(silent.name)["problem"]
+    # Ten rounds of the others go by, as if nothing were.
+    polls = observer.ask("/health")["polls"]
+    for _ in range(5):
+        wait_for(lambda: observer.ask("/health")["polls"] >= polls + 4, WAIT, "further polls")
+        polls = observer.ask("/health")["polls"]
+        assert observer.server(other.name)["reachable"] and observer.server(primary.name)["reachable"]
+    metrics = observer.http("/metrics")[1]
+    assert 'pgvigil_observer_up{cluster="test",member="%s"} 0' % silent.name in metrics
+    assert 'pgvigil_observer_sees_primary{cluster="test"} 1' in metrics
+    cluster.heal()
+    wait_for(lambda: observer.server(silent.name)["reachable"], WAIT, "it to be back")
+
+
+def test_files_come_change_break_and_go(cluster, observer):
+    text = observer.text()
+    wait_seen(observer, cluster.wait_primary())
+    observer.put("second.conf", text.replace("name = test\n", "name = second\n"))
+    wait_for(lambda: "second" in observer.clusters(), WAIT, "the second cluster")
+    assert sorted(observer.ask("/state.json?cluster=second")) == sorted(n.name for n in cluster.nodes)
+    assert "second.pg1" in observer.ask("/state.json"), "names of two clusters stand for one"
+    observer.put("third.conf", text)
+    wait_for(lambda: "the cluster test is that of test.conf already" in observer.log_text(), WAIT, "a name twice")
+    observer.remove("third.conf")
+    observer.put("test.conf", "[cluster]\nname = test\nlease = soon\n")
+    wait_for(lambda: observer.look()["alarms"] and "test.conf" in observer.look()["alarms"][0], WAIT, "the alarm")
+    assert observer.look()["sees_primary"], "a broken file took the cluster with it"
+    assert "cluster_file_broken file=test.conf what it said before stays in force" in observer.log_text()
+    done = observer.pgvigil("status", check=False)
+    assert done.returncode == 1 and "test.conf cannot be used" in done.stdout
+    observer.put("test.conf", text)
+    wait_for(lambda: not observer.look()["alarms"], WAIT, "the file to be taken again")
+    observer.remove("second.conf")
+    wait_for(lambda: "second" not in observer.clusters(), WAIT, "the second one to go")
+    wait_for(lambda: observer.ask("/health")["servers"] == 3, WAIT, "its servers to go")
+    # What the stamp does not tell, a SIGHUP does.
+    taken = observer.log_text().count("cluster_changed file=test.conf")
+    procs.send(observer.agents(), signal.SIGHUP)
+    wait_for(lambda: observer.log_text().count("cluster_changed file=test.conf") > taken, WAIT, "SIGHUP to be heard")
+    done = observer.pgvigil("status")
+    assert "observes 1 clusters, 3 servers" in done.stdout and "3 of 3" in done.stdout
+
+
+def test_a_failover_waits_for_who_sees_the_primary(make_cluster):
+    """
+    The primary's machine stands still, as in a hypervisor that moves it. The members miss it after a lease; the
+    observer needs its timeout to tell that it is gone, and nobody stands before that.
+    """
+    cluster = make_cluster(3, options={"cluster.observers_agree": "yes"})
+    old = cluster.wait_primary()
+    observer = Observer(cluster)
+    observer.start()
+    wait_for(lambda: all(opinions(n).get("o1", {}).get("sees_primary") for n in cluster.nodes), WAIT,
+             "the members to hear the observer")
+    old.freeze(*EVERYTHING)
+    new = cluster.wait_primary(unlike=old)
+    held = [n for n in cluster.others(old) if "an observer sees the primary" in n.log_text()]
+    assert held, "nobody waited for the observer's word"
+    old.thaw(*EVERYTHING)
+    cluster.wait_whole()
+    wait_seen(observer, new)
