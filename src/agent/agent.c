@@ -424,7 +424,6 @@ static void done(Agent *agent)
     netcheck_free(agent->netcheck);
     figures_free(agent->figures);
     actions_free(agent->actions);
-    size_done(agent);
     poll_free(agent->poll);
     loop_timer_done(&agent->tick);
     loop_timer_done(&agent->slots_timer);

@@ -17,6 +17,7 @@
 
 #define FIRST_US     (US_PER_SEC)
 #define AGAIN_US     (10 * US_PER_SEC) /* no server to be asked, or no answer */
+#define WANTED_US    (60 * US_PER_SEC)
 #define CONNECT_MS   5000
 #define STATEMENT_MS 30000
 #define CONNINFO_MAX 1024
@@ -36,6 +37,7 @@ struct Figures {
     int64_t answered_us; /* the newest answer to a poll, wall clock; 0: none yet */
     int64_t looked_us;   /* these are of then, wall clock; 0: nothing is known */
     int64_t server_us;   /* the server's own clock then */
+    int64_t wanted_us;   /* asked for out of turn, boot clock; 0: never */
     int64_t database_bytes, wal_files, wal_bytes, slots;
     char conninfo[CONNINFO_MAX];
 };
@@ -140,6 +142,19 @@ void figures_answered(Figures *figures)
 {
     if (figures != NULL)
         figures->answered_us = clock_now().wall_us;
+}
+
+uint64_t figures_database_bytes(Figures *figures)
+{
+    if (figures == NULL)
+        return 0;
+    int64_t now_us = clock_now().boot_us, every_us = figures->looked_us != 0 ? WANTED_US : AGAIN_US;
+    if (!conn_is_busy(figures->conn) &&
+        (figures->wanted_us == 0 || now_us - figures->wanted_us >= every_us)) {
+        figures->wanted_us = now_us;
+        loop_timer_start(&figures->timer, 0, 0);
+    }
+    return figures->looked_us != 0 ? (uint64_t) figures->database_bytes : 0;
 }
 
 void figures_add(const Figures *figures, Buf *out)

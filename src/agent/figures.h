@@ -22,6 +22,12 @@ void figures_reload(Figures *figures);
 /* The server has answered a poll. */
 void figures_answered(Figures *figures);
 
+/*
+ * Bytes of all databases, for a choice that waits for them: found out once a minute while it is asked for,
+ * whatever facts_interval is; 0 until it is known.
+ */
+uint64_t figures_database_bytes(Figures *figures);
+
 /* The object "facts" of the own member, or null. */
 void figures_add(const Figures *figures, Buf *out);
 void figures_metrics(const Figures *figures, Buf *out);

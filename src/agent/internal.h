@@ -139,11 +139,8 @@ typedef struct Agent {
     Tell tell;
     Opinions opinions;
     Publisher publisher;
-    struct Beside *beside;  /* files being written */
-    size_t beside_history;  /* what of the history is in them */
-    struct Conn *size_conn; /* size.c; NULL until used */
-    uint64_t size;          /* 0: not known */
-    int64_t size_asked_us;  /* boot_us; 0: never */
+    struct Beside *beside; /* files being written */
+    size_t beside_history; /* what of the history is in them */
     struct Streaming *streaming;
     Clock published_at;
     int exit_code;
@@ -195,11 +192,6 @@ void api_primaries_add(Buf *out, const Report *report);
 /* Alarms of several primaries (seen: those that were), and of members that wait for a decision. */
 void api_primaries_alarm(const Agent *agent, Alarms *alarms, MemberSet seen);
 int api_primaries_waiting(const Core *core);
-
-/* ---- size.c: the databases' size ---- */
-/* Bytes, 0 while not known; asks for it now and then while it may matter. */
-uint64_t size_observe(Agent *agent, const PgStatus *status);
-void size_done(Agent *agent);
 
 /* ---- beside.c: files for the extension's views ---- */
 typedef struct Beside Beside;

@@ -130,6 +130,15 @@ static void fill_confirmed(const Agent *agent, const PgStatus *status, Observati
     }
 }
 
+/* Bytes of all databases: for the choice between two primaries that have the same WAL, and asked for only
+ * then. */
+static uint64_t size_of(const Agent *agent, const PgStatus *status)
+{
+    bool wanted = agent->core.persist.doc.epoch == 0 && core_primaries(&agent->core) != 0;
+
+    return wanted && status->state == SERVER_PRIMARY ? figures_database_bytes(agent->figures) : 0;
+}
+
 static Observation observation_of(Agent *agent, const PgStatus *status)
 {
     Observation pg = {
@@ -157,7 +166,7 @@ static Observation observation_of(Agent *agent, const PgStatus *status)
         .fenced = is_fenced(agent, &status->fence),
         .names = names_of(agent, status),
         .names_effective = names_are_effective(agent, status),
-        .size = size_observe(agent, status),
+        .size = size_of(agent, status),
     };
 
     fill_confirmed(agent, status, &pg);

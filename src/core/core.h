@@ -38,12 +38,12 @@ typedef struct CoreOptions {
     uint32_t stream_timeout_ms; /* a standby that does not stream for longer is looked into */
     uint64_t maximum_lag;       /* bytes a new primary may miss, asynchronous mode */
     SyncMode sync_mode;
-    uint8_t sync_k;                      /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
-    uint32_t sync_timeout_ms;            /* a standby that is not in sync for longer is waited for no more */
+    uint8_t sync_k;            /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
+    uint32_t sync_timeout_ms;  /* a standby that is not in sync for longer is waited for no more */
     bool resolve_ask;          /* WAL that only one member has is not discarded without an order */
     uint32_t resolve_after_ms; /* two primaries and no document: seen for so long before one is kept */
-    bool rejoin_rewind;                  /* pg_rewind may be used */
-    bool rejoin_clone;                   /* a diverged or broken data directory may be replaced */
+    bool rejoin_rewind;        /* pg_rewind may be used */
+    bool rejoin_clone;         /* a diverged or broken data directory may be replaced */
     uint64_t config_hash, settings_hash; /* see Msg and Report */
 } CoreOptions;
 

@@ -78,7 +78,7 @@ typedef struct Report {
     uint64_t settings_hash; /* of all settings that should be the same everywhere, as its file has them; 0:
                                not told */
     uint8_t failures;       /* actions on its server that failed in a row */
-    Lost lost;            /* all zero while there is none */
+    Lost lost;              /* all zero while there is none */
 } Report;
 
 /* ---- Messages ---- */
