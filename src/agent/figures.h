@@ -10,6 +10,8 @@
 
 #include "base/str.h"
 
+#include <stdint.h>
+
 struct Agent;
 typedef struct Figures Figures;
 
