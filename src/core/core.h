@@ -303,7 +303,8 @@ typedef struct Core {
         Release release;
         bool kept;
         uint32_t token;
-    } ballot; /* a vote that waits for the freeze */
+        uint32_t persist; /* the record of the last one that was given */
+    } ballot;             /* a vote that waits for the freeze */
     struct {
         uint32_t token;
         MemberNo to;

@@ -154,11 +154,37 @@ void document_bootstrap(Document *doc, const CoreOptions *options)
     memcpy(doc->member, options->member, sizeof doc->member);
 }
 
+static bool is_grown_from(const Document *doc, const DocEpoch *next, uint32_t epoch)
+{
+    bool found = next->parent == epoch;
+
+    for (int i = 0; i < doc->history_len; i++)
+        found = found || doc->history[i].parent == epoch;
+    return found;
+}
+
+/*
+ * What goes when there is no room: the oldest claim that nothing grew out of, as elections leave that came to
+ * nothing; else the oldest epoch. A member whose epoch has gone is only no longer known to be whole: it is
+ * cloned. So never the one that all of them may still be in, which is what the next one grows from.
+ */
+static int least_needed(const Document *doc, const DocEpoch *next)
+{
+    int oldest = doc->history[0].epoch == next->parent ? 1 : 0;
+
+    for (int i = 0; i < doc->history_len; i++)
+        if (!doc->history[i].settled && !is_grown_from(doc, next, doc->history[i].epoch))
+            return i;
+    return oldest;
+}
+
 static void push_epoch(Document *doc, const DocEpoch *row)
 {
     if (doc->history_len == DOC_HISTORY_MAX) {
-        memmove(doc->history, doc->history + 1, sizeof *row * (DOC_HISTORY_MAX - 1));
+        int gone = least_needed(doc, row);
         doc->history_len--;
+        memmove(doc->history + gone, doc->history + gone + 1,
+                sizeof *row * (size_t) (doc->history_len - gone));
     }
     doc->history[doc->history_len++] = *row;
 }

@@ -44,6 +44,12 @@ void election_stand_in(Core *core, int64_t delay_us)
     core->stand_at_us = core->now.boot_us + (delay_us > 0 ? delay_us : 1);
 }
 
+/* The winner of my vote has time to be heard from before I stand myself. */
+void election_stand_back(Core *core)
+{
+    election_stand_in(core, lease_us(core) / 2 + candidate_rank(core) * RANK_STEP_US);
+}
+
 void election_abandon(Core *core, int64_t delay_us)
 {
     core->phase = CANDIDATE_NONE;
@@ -444,6 +450,11 @@ void election_tick(Core *core, Effects *out)
     }
     if (core->leader != MEMBER_NONE)
         return;
+    /* On a slow disk a vote takes longer than that: standing meanwhile would undo it, time and again. */
+    if (core->persisted_seq < core->ballot.persist) {
+        election_stand_back(core);
+        return;
+    }
     const char *obstacle = election_obstacle(core);
     tell_obstacle(core, out, obstacle);
     if (obstacle != NULL)

@@ -147,6 +147,8 @@ void lease_on_release(Core *core, Effects *out, const Event *event);
 /* ---- election.c ---- */
 void election_tick(Core *core, Effects *out);
 void election_stand_in(Core *core, int64_t delay_us);
+/* After a vote for another: the winner has time to be heard from. */
+void election_stand_back(Core *core);
 void election_stand(Core *core, Effects *out);
 /*
  * An operator's order to stand whoever is ahead, and with accept_loss without the positions of others: it

@@ -73,16 +73,14 @@ static void answer_vote(Core *core, Effects *out, Refusal refusal, bool frozen)
     if (refusal == REFUSAL_NONE) {
         core->persist.term = core->ballot.term;
         core->persist.voted_for = core->ballot.uuid;
-        after = core->accept_persist = core_persist(core, out);
+        after = core->ballot.persist = core->accept_persist = core_persist(core, out);
         core->role = ROLE_FOLLOWER;
         core->phase = CANDIDATE_NONE;
         core->leader = MEMBER_NONE;
         core->doc_in_force = false;
         plan_abandon(core);
         lease_drop(core);
-        /* The winner has time to be heard from before I stand myself. */
-        election_stand_in(core, (int64_t) core->persist.doc.lease_ms * US_PER_MS / 2 +
-                                    candidate_rank(core) * RANK_STEP_US);
+        election_stand_back(core);
     }
     Effect *effect = core_send(core, out, core->ballot.candidate, MSG_VOTE_ACK);
     effect->token = core->ballot.token;

@@ -216,7 +216,8 @@ bool cluster_has_data(const Cluster *c)
         return true;
     for (int no = 0; no < c->count; no++) {
         MemberNo slot = cluster_slot(c, newest, no);
-        bool counts = !newest->synchronous || (slot >= 0 && (newest->sync_set >> slot & 1) != 0);
+        bool counts = is_voter(c, newest, no) &&
+                      (!newest->synchronous || (slot >= 0 && (newest->sync_set >> slot & 1) != 0));
         intact += counts && !c->node[no].options.no_failover && is_intact(c, no, newest) &&
                   (c->node[no].core.facts & diverged) == 0;
     }
