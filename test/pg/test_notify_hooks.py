@@ -92,14 +92,15 @@ def test_crash_and_rejoin(cluster, hooks):
     old = cluster.wait_primary()
     epoch = old.view()["epoch"]
     with hooks.configured():
-        # What the others do not have, so that it has to be rewound.
+        # It writes what the others do not have, so that it has to be rewound, and crashes.
         cluster.isolate(old)
+        old.sql("create table if not exists diverged (n int)", local=True)
+        old.kill_postmaster()
         new = cluster.wait_primary(60, unlike=old)
-        old_primary = wait_for(lambda: hooks.find(old, "after_demote replica test") or
-                               hooks.find(old, "after_demote none test"), 60, "after_demote")
-        assert words(old_primary)["reporter"] == old.name
+        assert words(hooks.wait(old, "after_demote replica test"))["reporter"] == old.name
         cluster.heal()
         cluster.wait_whole(90)
+        hooks.wait(old, "before_rejoin none test")
         before = hooks.wait(new, "before_promote replica test")
         after = words(hooks.wait(new, "after_promote primary test"))
         hooks.wait(new, "on_role_change primary test")
@@ -144,9 +145,9 @@ def test_switchover_and_deadline(cluster, hooks):
     with hooks.marked(target, "hang", "before_promote") as hang, \
             hooks.configured(timeout="1s", may_refuse="yes"):
         target.pgvigil("switchover", "--to", target.name, "--timeout", "3s", check=False)
-        wait_for(lambda: "at before_promote: " in target.log_text() and
-                 "action=before_promote ok=no" in target.log_text(), 60, "the deadline of the hook")
-        wait_for(lambda: "a hook refused: " in target.log_text(), 30, "the refusal")
+        wait_for(lambda: "a hook refused: hook hooks at before_promote: no end within its time" in target.log_text(),
+                 60, "the refusal of a hook that does not end")
+        wait_for(lambda: "hook=hooks action=before_promote ok=no" in target.log_text(), 30, "its being ended")
         os.unlink(hang)
         cluster.wait_primary(60)
         cluster.wait_whole(60)
