@@ -72,7 +72,8 @@ static LookoutFacts facts_of(const Lookout *lookout, const LookoutServer *server
                           .primary_known_gone = lookout_config_has(&config->known_gone, lookout->primary),
                           .maintenance = file_exists(config->maintenance_mode_file),
                           .busy = lookout->busy,
-                          .has_command = config->failover_command.argv[0] != NULL,
+                          .has_command =
+                              config->failover_command.argv[0] != NULL || lookout_lease_is_on(lookout->lease),
                           .confirmed = confirmed,
                           .failover_on_disconnect = config->failover_on_disconnect,
                           .warning_us = config->warning_us,
@@ -200,9 +201,10 @@ void lookout_check(Lookout *lookout, bool confirmed)
         lookout_check_begin_look(lookout, true);
     else if (verdict.move == LOOKOUT_FAILOVER)
         lookout_act_failover(lookout);
-    else if (!lookout->busy)
+    else if (!lookout->busy && !lookout_lease_is_on(lookout->lease)) /* the agent sees to that */
         lookout_follow_check(lookout->follow);
     free(servers);
+    lookout_lease_check(lookout->lease);
     lookout_act_write_state(lookout);
 }
 
