@@ -161,7 +161,8 @@ static void alert(Lookout *lookout, const LookoutVerdict *verdict)
     lookout_act_alert(lookout, "replication_delay_warning", verdict->is_warning);
     if (verdict->is_warning != lookout->was_warning) {
         lookout_log(lookout, LOG_LEVEL_WARN, verdict->is_warning ? "lag_over_warning" : "lag_below_warning",
-                    "lag=%.3fs limit=%.3fs", (double) own->lag_us / 1e6, (double) config->warning_us / 1e6);
+                    "lag=%.3fs limit=%.3fs", own->lag_us > 0 ? (double) own->lag_us / 1e6 : 0.0,
+                    (double) config->warning_us / 1e6);
         lookout->was_warning = verdict->is_warning;
         if (verdict->is_warning)
             lookout_act_warning_command(lookout);

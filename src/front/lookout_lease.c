@@ -41,6 +41,7 @@ static const char *const mode_names[] = {"off", "forming", "on"};
 struct LookoutLease {
     Lookout *lookout;
     Mode mode;
+    bool was_on;      /* the agent's state is there */
     bool said;        /* the reason why it is off was told */
     char reason[500]; /* why it is not on; "" */
     char config[PATH_MAX], own[64];
@@ -121,6 +122,12 @@ static void start_agent(void *arg)
     lookout_log(lease->lookout, LOG_LEVEL_ERROR, "agent_failed", "reason=%s",
                 log_quote(err.text, text, sizeof text));
     loop_timer_start(&lease->timer, AGAIN_MOST, 0);
+}
+
+/* What the old way has begun comes to its end before an agent takes the server over. */
+static bool is_idle(const LookoutLease *lease)
+{
+    return !lease->lookout->busy && !lookout_follow_is_busy(lease->lookout->follow);
 }
 
 static void engage(LookoutLease *lease, const char *why)
@@ -234,7 +241,8 @@ void lookout_lease_configure(LookoutLease *lease)
     }
     lease->mode = MODE_FORMING;
     str_copy(lease->reason, sizeof lease->reason, "the other voters have not answered yet");
-    if (file_exists(state))
+    lease->was_on = file_exists(state);
+    if (lease->was_on && is_idle(lease))
         engage(lease, "it was before");
 }
 
@@ -313,9 +321,12 @@ void lookout_lease_check(LookoutLease *lease)
         return;
     }
     LookoutVotersWord word = lookout_voters_word(lease->watch, reason, sizeof reason);
-    if (word != LOOKOUT_VOTERS_WAIT) {
-        engage(lease, word == LOOKOUT_VOTERS_READY ? "all voters take part" : "another voter has it on");
-    } else if (strcmp(reason, lease->reason) != 0) {
+    if (lease->was_on || word != LOOKOUT_VOTERS_WAIT) {
+        if (is_idle(lease))
+            engage(lease, lease->was_on                  ? "it was before"
+                          : word == LOOKOUT_VOTERS_READY ? "all voters take part"
+                                                         : "another voter has it on");
+    } else if (reason[0] != '\0' && strcmp(reason, lease->reason) != 0) {
         char text[1100];
         lookout_log(lease->lookout, LOG_LEVEL_WARN, "lease",
                     "is=forming the old way stays, without a lease reason=%s",

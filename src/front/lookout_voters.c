@@ -197,8 +197,7 @@ void lookout_voters_ask(LookoutVoterWatch *watch, bool agent_too)
 
 LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_reason, size_t size)
 {
-    static const char *const texts[] = {[WORD_NONE] = "was not asked yet",
-                                        [WORD_SILENT] = "does not answer at its http_port",
+    static const char *const texts[] = {[WORD_SILENT] = "does not answer at its http_port",
                                         [WORD_OLD] = "runs the old program, which cannot vote",
                                         [WORD_OTHER] = "has another cluster or other voters",
                                         [WORD_OFF] = "has its lease off"};
@@ -213,7 +212,7 @@ LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_
         if (asked->word == WORD_FORMING)
             continue;
         word = LOOKOUT_VOTERS_WAIT;
-        if (len < size)
+        if (asked->word != WORD_NONE && len < size)
             len += (size_t) snprintf(ret_reason + len, size - len, "%s%s %s%s%s", len > 0 ? "; " : "",
                                      asked->name, texts[asked->word], asked->said[0] != '\0' ? ": " : "",
                                      asked->said);

@@ -34,7 +34,7 @@ void lookout_voters_set(LookoutVoterWatch *watch, const LookoutConfig *config, c
 /* Asks each that is not being asked, and the own agent as well if there is one. */
 void lookout_voters_ask(LookoutVoterWatch *watch, bool agent_too);
 
-/* What follows from the newest answers; reason is whom it waits for. */
+/* What follows from the newest answers; reason is whom it waits for, "" before they were asked. */
 LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_reason, size_t size);
 
 /* The names in their order, with commas between. */
