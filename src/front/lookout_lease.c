@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PROGRAM      "/proc/self/exe" /* the running one, even if an upgrade has replaced the file */
 #define AGENT_MS     (10LL * 365 * 86400 * 1000)
@@ -176,6 +177,10 @@ static bool may_have_one(const LookoutConfig *config, LookoutVoters *ret_voters,
             err, ERR_CONFIG,
             "neither pgvigil_secret_file nor pgvigil_secret is set: with the same one on all nodes, and "
             "three voters, a failover needs a majority of them");
+    if (config->own >= 0 && geteuid() == 0)
+        return err_set(err, ERR_CONFIG,
+                       "an agent must not run as root, because PostgreSQL does not: run pglookout as the owner of the "
+                       "data directory");
     if (config->own < 0 && config->lease.witness[0] == '\0')
         return err_set(err, ERR_CONFIG, "this observer does not vote: pgvigil_witness does not name it");
     if (!lookout_native_voters(config, ret_voters, err))

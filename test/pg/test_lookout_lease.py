@@ -19,13 +19,12 @@ SHORT = {"max_failover_replication_time_lag": 1, "warning_replication_time_lag":
 class Leased(Lookout):
     """With the secret, and folders as the harness has them for agents."""
 
-    def __init__(self, cluster, node, **keys):
-        self.cluster = cluster
+    def __init__(self, cluster, node, options=None, **keys):
         settings = {
             "remote_conns": conns(cluster), "pgvigil_secret_file": os.path.join(cluster.root, "secret"),
             "pgvigil_cluster": "test", "pgvigil_directory": node.seen + "/state",
             "pgvigil_options": {"node.run_directory": node.seen + "/run", "postgresql.rewind": True,
-                                "postgresql.server_log": node.seen + "/log/postgresql.log"},
+                                "postgresql.server_log": node.seen + "/log/postgresql.log", **(options or {})},
             "pg_data_directory": node.seen + "/data",
             "failover_command": "%s promote -D %s/data" % (pg_bin("pg_ctl"), node.seen)}
         super().__init__(node, **{**settings, **SHORT, **keys})
@@ -111,9 +110,10 @@ def test_a_minority_does_nothing(three):
         three.wait_agreed(MOMENT)
 
 
-def test_maintenance_and_a_pglookout_that_is_killed(three):
+def test_maintenance_and_restarts(three):
     first, second, _ = three.nodes
-    with running(three) as (one, two, _):
+    with running(three, options={"cluster.lease": "6s", "cluster.heartbeat": "500ms"}) as (one, two, _):
+        postmaster = first.postmaster().pid
         base.write_file(two.keys["maintenance_mode_file"], "")
         wait_for(lambda: first.view()["pause_reason"] == "maintenance_mode_file of pg2", MOMENT, "the pause")
         os.unlink(two.keys["maintenance_mode_file"])
@@ -133,7 +133,11 @@ def test_maintenance_and_a_pglookout_that_is_killed(three):
             one.wait_lease(lease="on", agent=True, primary="pg1")
             after = {p.pid for p in first.agents() if "run" in p.args}
             assert len(after) == 1 and not before & after
+            one.destroy()
+            one.start()
+            one.wait_lease(lease="on", agent=True, quorum=True)
             writer.wait_acks(server=first)
+            assert first.postmaster().pid == postmaster  # both were within the lease
             writer.check(lossless=True)
         # The secret is taken out: without a restart the lease stays.
         one.reload(pgvigil_secret_file=None)
