@@ -178,9 +178,10 @@ static bool may_have_one(const LookoutConfig *config, LookoutVoters *ret_voters,
             "neither pgvigil_secret_file nor pgvigil_secret is set: with the same one on all nodes, and "
             "three voters, a failover needs a majority of them");
     if (config->own >= 0 && geteuid() == 0)
-        return err_set(err, ERR_CONFIG,
-                       "an agent must not run as root, because PostgreSQL does not: run pglookout as the owner of the "
-                       "data directory");
+        return err_set(
+            err, ERR_CONFIG,
+            "an agent must not run as root, because PostgreSQL does not: run pglookout as the owner of the "
+            "data directory");
     if (config->own < 0 && config->lease.witness[0] == '\0')
         return err_set(err, ERR_CONFIG, "this observer does not vote: pgvigil_witness does not name it");
     if (!lookout_native_voters(config, ret_voters, err))

@@ -419,7 +419,7 @@ def test_lag_alert_command_and_statsd(servers):
 
 def test_authentication_error(servers):
     first, second, _ = servers.nodes
-    first.sql("create role locked login password 'right'")
+    first.sql("set password_encryption = 'scram-sha-256'; create role locked login password 'right'")
     path = os.path.join(first.data, "pg_hba.conf")
     with open(path, encoding="ascii") as file:
         rules = file.read()

@@ -20,11 +20,14 @@ class Leased(Lookout):
     """With the secret, and folders as the harness has them for agents."""
 
     def __init__(self, cluster, node, options=None, **keys):
+        options = dict(options or {})
+        if "PG_BIN" in os.environ:
+            options["postgresql.bin_directory"] = os.environ["PG_BIN"]
         settings = {
             "remote_conns": conns(cluster), "pgvigil_secret_file": os.path.join(cluster.root, "secret"),
             "pgvigil_cluster": "test", "pgvigil_directory": node.seen + "/state",
             "pgvigil_options": {"node.run_directory": node.seen + "/run", "postgresql.rewind": True,
-                                "postgresql.server_log": node.seen + "/log/postgresql.log", **(options or {})},
+                                "postgresql.server_log": node.seen + "/log/postgresql.log", **options},
             "pg_data_directory": node.seen + "/data",
             "failover_command": "%s promote -D %s/data" % (pg_bin("pg_ctl"), node.seen)}
         super().__init__(node, **{**settings, **SHORT, **keys})
