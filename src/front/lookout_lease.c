@@ -32,6 +32,7 @@
 #define AGAIN_MOST   (30 * US_PER_SEC)
 #define STEADY_US    (10 * US_PER_SEC)
 #define END_US       (3 * US_PER_SEC)
+#define SETTLE_US    US_PER_SEC
 #define OWN_PAUSE    "maintenance_mode_file of "
 #define VOTERS_LEAST 3
 
@@ -51,6 +52,7 @@ struct LookoutLease {
     LoopTimer timer;     /* until the agent is started again */
     LoopTimer end_timer; /* until its end is not waited for any more */
     int64_t started_us, again_us;
+    int64_t settle_us, settled_us; /* how long, and until when, an order is on its way to all */
     bool ending;
     const char *argv[16];
     char pause[128];
@@ -81,7 +83,7 @@ bool lookout_lease_is_on(const LookoutLease *lease)
 static void on_agent_line(void *arg, const char *line)
 {
     (void) arg;
-    fprintf(stderr, "%s\n", line);
+    log_copy(line);
 }
 
 static void on_agent_end(void *arg, const ExecResult *result)
@@ -239,6 +241,7 @@ void lookout_lease_configure(LookoutLease *lease)
     }
     snprintf(state, sizeof state, "%s/%s.state", native->node.state_directory, native->cluster.name);
     lookout_voters_set(lease->watch, lease->lookout->config, &voters, native->node.http_listen);
+    lease->settle_us = SETTLE_US + 2 * (int64_t) native->cluster.heartbeat_ms * US_PER_MS;
     config_free(native);
     if (lease->mode == MODE_ON) {
         if (lease->agent != NULL)
@@ -285,11 +288,15 @@ static void on_order_end(void *arg, const ExecResult *result)
     LookoutLease *lease = arg;
 
     lease->order = NULL;
+    lease->settled_us = clock_now().boot_us + lease->settle_us;
     if (result->status != 0 && !lease->ending)
         lookout_log(lease->lookout, LOG_LEVEL_ERROR, "pause_failed", "it is tried again with the next check");
 }
 
-/* A pause that people ordered is theirs, and stays. */
+/*
+ * A pause that people ordered is theirs, and stays. After an order the agent is looked at anew when it has
+ * heard of it: by an older answer, or one of a follower, a pause of theirs could be taken for ours.
+ */
 static void keep_pause(LookoutLease *lease)
 {
     Lookout *lookout = lease->lookout;
@@ -299,7 +306,8 @@ static void keep_pause(LookoutLease *lease)
 
     snprintf(lease->pause, sizeof lease->pause, OWN_PAUSE "%s", lease->own);
     bool is_ours = view->paused && strcmp(view->pause_reason, lease->pause) == 0;
-    if (!view->known || lease->order != NULL || (wanted ? view->paused : !is_ours))
+    if (!view->known || view->asked_us < lease->settled_us || lease->order != NULL ||
+        (wanted ? view->paused : !is_ours))
         return;
     const char *const *argv =
         wanted ? order(lease, "pause", "--reason", lease->pause) : order(lease, "resume", NULL, NULL);

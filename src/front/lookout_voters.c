@@ -4,6 +4,7 @@
 #include "front/lookout_voters.h"
 
 #include "front/lookout.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct Asked {
     uint16_t port;
     int round; /* of the configuration that it was asked under */
     bool busy, is_agent;
+    int64_t asked_us;
     Word word;
     char said[200]; /* with WORD_OTHER and WORD_OFF: why */
 } Asked;
@@ -130,9 +132,10 @@ static void take_word(Asked *asked, const HttpAnswer *answer, const json_t *root
     }
 }
 
-static void take_view(LookoutAgentView *view, const json_t *root)
+static void take_view(LookoutAgentView *view, const json_t *root, int64_t asked_us)
 {
     *view = (LookoutAgentView){.known = root != NULL,
+                               .asked_us = asked_us,
                                .quorum = json_is_true(json_object_get(root, "quorum")),
                                .paused = json_is_true(json_object_get(root, "paused"))};
     snprintf(view->pause_reason, sizeof view->pause_reason, "%s", text_of(root, "pause_reason"));
@@ -160,7 +163,7 @@ static void on_answer(void *arg, const HttpAnswer *answer)
     json_t *root =
         answer->ok && answer->status == 200 ? json_loadb(answer->body, answer->len, 0, NULL) : NULL;
     if (asked->is_agent) {
-        take_view(&watch->view, root);
+        take_view(&watch->view, root, asked->asked_us);
     } else {
         take_word(asked, answer, root);
         tell_old(asked, before);
@@ -182,6 +185,7 @@ static void ask(Asked *asked)
     if (asked->busy)
         return;
     asked->round = asked->watch->round;
+    asked->asked_us = clock_now().boot_us;
     asked->busy = http_client_send(asked->watch->lookout->client, &call, &err);
 }
 

@@ -21,6 +21,7 @@ typedef enum LookoutVotersWord {
 typedef struct LookoutAgentView {
     bool known; /* its newest answer came */
     bool quorum, paused;
+    int64_t asked_us; /* boot clock: nothing in it is older */
     char pause_reason[160], primary[64];
 } LookoutAgentView;
 

@@ -56,7 +56,7 @@ def running(cluster, **keys):
 
 
 def make(count, witness=False):
-    cluster = Cluster(count, witness=witness, agents=False, settings={"wal_retrieve_retry_interval": "200ms"})
+    cluster = Cluster(count, witness=witness, agents=False, settings={"wal_retrieve_retry_interval": "200ms", "fsync": "off"})
     try:
         return cluster.start()
     except BaseException:
@@ -92,8 +92,11 @@ def test_failover_with_the_lease(three):
         assert " failover ordered" not in one.log() + two.log() and " follow " not in one.log()
         wait_for(lambda: json.loads(open(two.state_path, encoding="utf-8").read())["pgvigil"]["primary"] == "pg3", MOMENT,
                  "the state file")
-        done = second.pgvigil("status")
-        assert "pg3" in done.stdout
+        assert "pg3" in second.pgvigil("status").stdout
+        one.destroy()
+        with OldProgram(first):
+            two.wait_log("ERROR old_program voter=pg1")
+            two.wait_lease(lease="on", old_programs="pg1")
     assert not any(node.agents() for node in three.nodes)  # they end with pglookout
 
 
