@@ -204,15 +204,24 @@ def test_ways_without_a_lease(three):
 
 
 def test_an_observer_as_witness():
-    """Two data nodes, and an observer that votes: the same observers on all nodes, itself included."""
+    """
+    Two data nodes, and an observer that votes: the same observers on all nodes, itself included. With a secret that
+    stands in the file, ports of their own, and no failover_command: pgvigil promotes by itself.
+    """
     cluster = make(2, witness=True)
     try:
         first, second, witness = cluster.nodes
-        keys = {"remote_conns": conns_of(cluster), "pgvigil_witness": "w1",
+        for node in cluster.nodes:
+            node.agent_port, node.http_port = 8109, 8108
+        keys = {"remote_conns": conns_of(cluster), "pgvigil_witness": "w1", "failover_command": "",
+                "pgvigil_secret_file": None, "pgvigil_secret": "sixteen characters; or more",
+                "pgvigil_port": 8109, "pgvigil_http_port": 8108,
                 "observers": {"w1": "http://%s:%d" % (witness.address, PORT)}}
         with Leased(cluster, witness, own_db="", **keys) as observer, running(cluster, **keys) as (one, two):
             observer.wait_lease(lease="on", agent=True, member="w1", voters="pg2,pg1,w1")
             assert " observer_lost" not in observer.log()  # it does not ask itself
+            assert os.stat(os.path.join(second.folder, "state", "secret")).st_mode & 0o777 == 0o600
+            assert {m["agent_port"] for m in second.view()["members"]} == {8109}
             first.kill()
             wait_for(second.is_writable, MOMENT, lambda: "pg2 to be the primary; log:\n" + two.log()[-4000:])
             assert " failover ordered=pg2" in two.log()
