@@ -99,6 +99,9 @@ bool lookout_convert(int argc, char **argv, Buf *out, Err *err)
         ok = lookout_native_convert(config, &voters, out, err) && add_notes(args.rest, out, err);
         add_warnings(warnings.data, out);
     }
+    if (!ok && config != NULL && config->own < 0)
+        err_context(err, "an observer's file (natively: [observer], and a file for each cluster, "
+                         "docs/observers.md)");
     if (ok && voters.count < 3)
         buf_puts(out,
                  "# Fewer than three members: add a witness, else nobody takes over when one is lost.\n");

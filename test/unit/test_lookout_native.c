@@ -141,7 +141,7 @@ static void convert_refuses(void **state)
          "put it into a script"},
         {"{\"remote_conns\": {\"1\": \"host=1\", \"2\": \"host=2\", \"3\": \"host=3\", \"4\": \"host=4\", \"5\": "
          "\"host=5\", \"6\": \"host=6\", \"7\": \"host=7\", \"8\": \"host=8\"}}",
-         "at most 7 members"},
+         "an observer's file (natively: [observer]"},
         {"{\"http_port\": 0}", "http_port"},
     };
     (void) state;
