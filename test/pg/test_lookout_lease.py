@@ -129,6 +129,8 @@ def test_maintenance_and_restarts(three):
         two.wait_lease(lease="on", paused=True)
         second.pgvigil("resume")
         assert two.log().count(" resume ") == 1
+        two.reload(never_promote_these_nodes=["pg2"])  # the agent hears of it
+        wait_for(lambda: {m["name"]: m["no_failover"] for m in first.view()["members"]}["pg2"], MOMENT, "no_failover")
         with Writer(three) as writer:
             before = {p.pid for p in first.agents() if "run" in p.args}
             one.send(signal.SIGKILL)
