@@ -61,7 +61,7 @@ typedef struct Config {
     const char *path;                       /* the file, absolute */
     ConfigMember member[CONFIG_MEMBER_MAX]; /* in the file's order: earlier wins ties */
     int member_count;
-    ConfigGate *gate;                       /* in the file's order, at most CONFIG_GATE_MAX; the arena's */
+    ConfigGate *gate; /* in the file's order, at most CONFIG_GATE_MAX; the arena's */
     int gate_count;
     ConfigNotify *notify; /* in the file's order, at most CONFIG_NOTIFY_MAX; the arena's */
     int notify_count;

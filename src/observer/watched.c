@@ -163,6 +163,16 @@ static void watch_member(Cluster *cluster, int member)
                  watched_name(cluster), target.name, err.text);
 }
 
+void watched_set(Cluster *cluster)
+{
+    const Config *own = cluster->observer->config;
+
+    for (int i = 0; i < cluster->server_count; i++)
+        if (cluster->server[i].id >= 0)
+            monitor_set(cluster->observer->monitor, cluster->server[i].id, own->observer.interval_ms,
+                        own->observer.timeout_ms, own->observer.heartbeat);
+}
+
 void watched_take(Cluster *cluster, Config *config)
 {
     char primary[MEMBER_NAME_LEN] = "";

@@ -61,7 +61,8 @@ static void stop_polling(Conn *conn)
     conn->events = 0;
 }
 
-/* Watches the socket that libpq has now. libuv would take it out of epoll and put it in again at each call. */
+/* Watches the socket that libpq has now. libuv would take it out of epoll and put it in again at each call.
+ */
 static bool start_polling(Conn *conn, int events)
 {
     if (conn->poll == NULL) {
