@@ -17,12 +17,14 @@
 #include <sys/random.h>
 
 #define TIMEOUT_MS 2000
-#define DOUBLINGS  4
+#define DOUBLINGS  3
 
 static void on_told(void *arg, bool ok, const char *body, size_t len)
 {
     Cluster *cluster = arg;
 
+    if (ok && cluster->deaf > 1)
+        cluster->told_us = 0; /* one is back: all are told */
     if (ok)
         cluster->deaf = 0; /* a failure peer.c has logged */
     (void) body;
@@ -78,7 +80,8 @@ void agents_tell(Cluster *cluster)
     int64_t now_us = clock_now().boot_us;
     Buf body = {0};
     bool all = true;
-    unsigned sent = 0;
+    unsigned sent = 0, count = (unsigned) cluster->config->member_count;
+    bool one = cluster->deaf > 0 && cluster->told_us != 0; /* nobody answered: whether one is back */
 
     if (cluster->peers == NULL || cluster->primary < 0)
         return;
@@ -87,8 +90,9 @@ void agents_tell(Cluster *cluster)
     json_add_bool(&body, "sees", cluster->sees);
     json_add_number(&body, "since_ms", (now_us - cluster->sees_since_us) / US_PER_MS);
     json_add_close(&body, '}');
-    for (int i = 0; i < cluster->config->member_count; i++) {
-        bool ok = peer_send(cluster->peers, i, body.data, body.len, TIMEOUT_MS, on_told, cluster);
+    for (unsigned i = 0; i < (one ? 1 : count); i++) {
+        unsigned member = one ? cluster->deaf % count : i;
+        bool ok = peer_send(cluster->peers, (int) member, body.data, body.len, TIMEOUT_MS, on_told, cluster);
         sent += ok;
         all = all && ok;
     }
@@ -148,14 +152,14 @@ static void on_answer(void *arg, const HttpAnswer *answer)
     snprintf(cluster->agents_problem, sizeof cluster->agents_problem, "%s: %.120s",
              cluster->config->member[cluster->asked_member % cluster->config->member_count].name,
              answer->ok ? "its answer to /v1/cluster is none of an agent's" : answer->error);
-    /* The next one is asked soon; after the last one, later. */
+    /* The next one is asked soon; after the last one, later, and one at a time. */
     cluster->asked_member++;
-    if (cluster->asked_member >= cluster->config->member_count) {
-        cluster->asked_member = 0;
-        cluster->asked_us = clock_now().boot_us;
-        cluster->mute++;
-        cluster->agents.known = false;
-    }
+    if (cluster->mute == 0 && cluster->asked_member < cluster->config->member_count)
+        return;
+    cluster->asked_member %= cluster->config->member_count;
+    cluster->asked_us = clock_now().boot_us;
+    cluster->mute++;
+    cluster->agents.known = false;
 }
 
 static void ask(Cluster *cluster)
@@ -193,7 +197,7 @@ static void tell_and_ask(Cluster *cluster, int64_t now_us)
     cluster->turn_us = now_us;
     if (cluster->told_us == 0 || now_us - cluster->told_us >= later(OBSERVER_TELL_US, cluster->deaf))
         agents_tell(cluster);
-    bool due = cluster->asked_us == 0 || cluster->asked_member > 0 ||
+    bool due = cluster->asked_us == 0 || (cluster->asked_member > 0 && cluster->mute == 0) ||
                now_us - cluster->asked_us >= later(OBSERVER_ASK_US, cluster->mute);
     if (due && !cluster->asking)
         ask(cluster);

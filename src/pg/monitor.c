@@ -1,7 +1,8 @@
 /*
  * monitor.c: when each server is asked, and who may connect when.
  *
- * Polls are due on a grid of 10 ms, so that the loop wakes once for several of them. A poll on a connection
+ * Polls are due on a grid, forty places an interval, so that the loop wakes once for several of them: waking is
+ * dearer than asking. A poll on a connection
  * that turns out to be lost is made again on a new one before anything is said.
  */
 #include "pg/monitor.h"
@@ -16,7 +17,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define GRID_US        (10 * US_PER_MS)
+#define GRID_PLACES    40
+#define GRID_LEAST_US  (10 * US_PER_MS)
 #define CONNECTING_MAX 32
 #define STAGGER_US     US_PER_MS
 #define INTERVAL_LEAST 10
@@ -30,8 +32,10 @@
 /* When the next one is due: at its own places in time, later after failures. */
 static void plan_next(Server *server, int64_t now_us, bool first)
 {
-    int64_t interval_us = server->interval_us;
+    int64_t interval_us = server->interval_us, grid_us = interval_us / GRID_PLACES;
 
+    if (grid_us < GRID_LEAST_US)
+        grid_us = GRID_LEAST_US;
     if (server->failures > 1) {
         unsigned times =
             server->failures < MONITOR_BACKOFF_MOST ? server->failures - 1 : MONITOR_BACKOFF_MOST - 1;
@@ -43,8 +47,8 @@ static void plan_next(Server *server, int64_t now_us, bool first)
             server->monitor->stats.missed += (uint64_t) places - 1;
         server->due_us += places * interval_us;
     }
-    if (interval_us % GRID_US == 0)
-        server->due_us += (GRID_US - server->due_us % GRID_US) % GRID_US;
+    if (interval_us % grid_us == 0)
+        server->due_us += (grid_us - server->due_us % grid_us) % grid_us;
     loop_timer_start(&server->timer, server->due_us - now_us, 0);
 }
 
