@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 
 #define OBSERVER_CLUSTERS_MAX 2048
-#define OBSERVER_FOLDER_US    (2 * US_PER_SEC) /* between two looks at the folder */
-#define OBSERVER_TELL_US      (5 * US_PER_SEC) /* an opinion that does not change is told that often */
-#define OBSERVER_ASK_US       (5 * US_PER_SEC) /* between two questions to a cluster's agents */
+#define OBSERVER_FOLDER_US    (2 * US_PER_SEC)  /* between two looks at the folder */
+#define OBSERVER_TELL_US      (5 * US_PER_SEC)  /* an opinion that does not change is told that often */
+#define OBSERVER_ASK_US       (5 * US_PER_SEC)  /* between two questions to a cluster's agents */
 #define OBSERVER_TICK_US      (100 * US_PER_MS) /* agents_tick; it comes to each cluster once a second */
 
 typedef struct Observer Observer;

@@ -1,9 +1,9 @@
 /*
  * monitor.c: when each server is asked, and who may connect when.
  *
- * Polls are due on a grid, forty places an interval, so that the loop wakes once for several of them: waking is
- * dearer than asking. A poll on a connection
- * that turns out to be lost is made again on a new one before anything is said.
+ * Polls are due on a grid, forty places an interval, so that the loop wakes once for several of them: waking
+ * is dearer than asking. A poll on a connection that turns out to be lost is made again on a new one before
+ * anything is said.
  */
 #include "pg/monitor.h"
 
