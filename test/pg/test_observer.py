@@ -1,5 +1,6 @@
 """The observer: a process beside the cluster that watches it, and tells what it sees. It never votes nor acts."""
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -221,6 +222,27 @@ def test_a_position_that_is_not_known_is_null(cluster, observer):
     wait_for(lambda: observer.clusters()["nobody"]["members"][0]["trouble"] == "unreachable", WAIT, "the poll to fail")
     row = observer.clusters()["nobody"]["members"][0]
     assert row["lsn"] is None and row["replayed"] is None and observer.clusters()["nobody"]["age_s"] is None
+
+
+def test_many_clusters_are_answered_in_pieces(cluster, observer):
+    """Bodies of some hundred kilobytes, which take several turns of the loop: each whole, for many who ask at once."""
+    wait_seen(observer, cluster.wait_primary())
+    for i in range(400):
+        observer.put("n%03d.conf" % i, "[cluster]\nname = n%03d\n[members]\na%03d = host=127.0.0.1 port=1\n"
+                     "both = host=127.0.0.2 port=2\n" % (i, i))
+    wait_for(lambda: observer.ask("/health")["clusters"] == 401, WAIT, "400 more clusters")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda path: observer.http(path, timeout=10),
+                                ["/v1/clusters", "/state.json", "/metrics"] * 16))
+    assert {status for status, _ in answers} == {200}
+    for _, text in answers[0::3]:
+        assert len(json.loads(text)["clusters"]) == 401
+    for _, text in answers[1::3]:
+        state = json.loads(text)
+        assert len(state) == 803 and "a399" in state and "n399.both" in state and "both" not in state
+    for _, text in answers[2::3]:
+        assert text.count("pgvigil_observer_primaries{") == 401 and text.endswith("\n")
+    assert observer.look()["sees_primary"] and "primary_lost" not in observer.log_text()
 
 
 def test_reload_of_its_own_options(cluster, observer):
