@@ -167,9 +167,11 @@ void reload_on_request(Observer *observer, HttpRequest *request)
         answer_text(request, 403, "a reload is asked for on the observer's own machine: pgvigil reload\n");
         return;
     }
-    observer->reload_token = observer->reload_token == 0 ? http_request_hold(request) : 0;
-    if (observer->reload_token == 0)
+    uint32_t token = observer->reload_token == 0 ? http_request_hold(request) : 0;
+    if (token == 0) {
         answer_text(request, 503, "a reload is under way: ask again\n");
-    else
-        loop_timer_start(&observer->reload_timer, 0, 0);
+        return;
+    }
+    observer->reload_token = token;
+    loop_timer_start(&observer->reload_timer, 0, 0);
 }
