@@ -212,5 +212,6 @@ void check_observer(Load *load)
         option_error(load, OPTION_observer_name,
                      "is no name for an observer, allowed are 1 to 31 of a-z, 0-9, - and _");
     check_paths(load);
+    check_tls(load);
     check_address(load, OPTION_observer_listen, config->observer.listen);
 }

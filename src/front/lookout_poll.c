@@ -46,7 +46,7 @@ static bool configure_nodes(Lookout *lookout, Err *err)
             is_other = true;
             node = need(calloc(1, sizeof *node));
             *node = (LookoutNode){.lookout = lookout, .name = need(strdup(config->conn[i].name)), .id = -1};
-            node->seen.lag_us = node->seen.min_lag_us = -1;
+            node->seen.replication.lag_us = node->seen.replication.min_lag_us = -1;
         }
         node->listed = true;
         nodes[i] = node;
