@@ -202,6 +202,7 @@ bool agent_reload(Agent *agent, Err *err)
         }
         gates_reload(agent);
         tell_reload(agent);
+        heartbeat_reload(agent->heartbeat);
         config_free(old);
         agent_turn(agent);
     }
@@ -372,6 +373,7 @@ static bool start_server_side(Agent *agent, Err *err)
     loop_timer_init(&agent->slots_timer, &agent->loop, observe_slots, agent);
     loop_timer_start(&agent->slots_timer, SLOTS_EVERY_US, SLOTS_EVERY_US);
     streaming_start(agent);
+    agent->heartbeat = heartbeat_new(agent);
     loop_timer_init(&agent->guard_timer, &agent->loop, on_guard_time, agent);
     return start_guard(agent, err);
 }
@@ -413,6 +415,7 @@ static void done(Agent *agent)
 {
     beside_done(agent);
     streaming_done(agent);
+    heartbeat_free(agent->heartbeat);
     tell_done(agent);
     effects_done(agent); /* a record still being written must not release them to bodies that are gone */
     gates_done(agent);

@@ -13,6 +13,7 @@
 #include "agent/elsewhere.h"
 #include "agent/figures.h"
 #include "agent/gates.h"
+#include "agent/heartbeat.h"
 #include "agent/lag.h"
 #include "agent/netcheck.h"
 #include "agent/proxies.h"
@@ -113,6 +114,7 @@ typedef struct Agent {
     Elsewhere *elsewhere;
     Netcheck *netcheck; /* NULL: a witness, as the next one */
     Figures *figures;
+    Heartbeat *heartbeat; /* NULL: a witness */
     Deadline deadline;
     Gates *gates;
     Proxies *proxies;

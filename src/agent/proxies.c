@@ -19,12 +19,9 @@
 #define AGAIN_US   (US_PER_SEC / 2)
 #define TRIES      5
 
-typedef enum Step { STEP_IDLE, STEP_LIST, STEP_SET } Step;
-
 typedef struct Proxy {
     Proxies *proxies;
     char path[128];
-    Step step;
     bool replicas; /* the backend of the standbys is next */
     bool changed;  /* something was set in this run */
     int tries;
@@ -63,7 +60,6 @@ static void on_time(void *arg)
 /* The next backend, or the end of the run. */
 static void go_on(Proxy *proxy)
 {
-    proxy->step = STEP_IDLE;
     if (!proxy->replicas) {
         proxy->replicas = true;
         ask_list(proxy);
@@ -79,7 +75,6 @@ static void fail(Proxy *proxy, const char *reason)
 {
     char quoted[600];
 
-    proxy->step = STEP_IDLE;
     if (++proxy->tries < TRIES) {
         loop_timer_start(&proxy->timer, AGAIN_US, 0);
         return;
@@ -166,7 +161,6 @@ static void set_servers(Proxy *proxy, const HaproxyServer *servers, int count)
     } else if (commands.len == 0) {
         go_on(proxy);
     } else {
-        proxy->step = STEP_SET;
         proxy->request =
             haproxy_ask(&agent->loop, proxy->path, commands.data, TIMEOUT_MS, on_set, proxy, &err);
         if (proxy->request == NULL)
@@ -183,7 +177,6 @@ static void on_list(void *arg, const char *answer, const Err *err)
     int count;
 
     proxy->request = NULL;
-    proxy->step = STEP_IDLE;
     if (err != NULL) {
         fail(proxy, err->text);
         return;
@@ -211,7 +204,6 @@ static void ask_list(Proxy *proxy)
         return;
     }
     snprintf(command, sizeof command, "show servers state %.100s", backend_of(proxy));
-    proxy->step = STEP_LIST;
     proxy->request =
         haproxy_ask(&proxy->proxies->agent->loop, proxy->path, command, TIMEOUT_MS, on_list, proxy, &err);
     if (proxy->request == NULL)

@@ -29,12 +29,13 @@ const Verb verb_table[] = {
      "With the file of an observer ([observer] clusters), or with a folder of clusters' files, it is an observer.\n\n"
      "SIGHUP reads the configuration again. SIGTERM ends the daemon and leaves PostgreSQL running; if the daemon is not "
      "back before the lease runs out, another member takes over and the server here is stopped."},
-    {"status", "", 0, 0, ASKS | WITH(WATCH) | WITH(WIDE), false, false, verb_status,
+    {"status", "", 0, 0, ASKS | WITH(WATCH) | WITH(WIDE) | WITH(ALL), false, false, verb_status,
      "show the cluster, its members and its alarms",
      "Asks the leader, through the member on this machine or any that answers, and shows one line for each member. With "
      "--member it shows what that member itself knows. With --wide it asks every data member what only it knows: the size of "
      "its databases and of pg_wal, slots, the network check, when its server answered last, and whom it follows. With an observer's "
-     "file or folder: one line for each cluster, as that observer sees it.\n\n"
+     "file or folder, on its machine: one line for each cluster, as that observer sees it; --all says that this is what is "
+     "meant, and is an error with the file of one cluster.\n\n"
      "Ends with 0 if the cluster is healthy: a majority, a primary with a lease, every member reachable, every standby "
      "streaming, no alarm. Ends with 1 if not, and with 3 if nobody answered."},
     {"primary", "", 0, 0, ASKS | WITH(CONNINFO), false, false, verb_primary,
@@ -65,7 +66,9 @@ const Verb verb_table[] = {
     {"reload", "[NAME]", 0, 1, FOLLOWS, false, false, verb_reload,
      "read the configuration again, PostgreSQL's and pgvigil's",
      "On the member with that name, else on every member, witnesses too. Of pgvigil's own options those that need a restart, "
-     "or are the cluster's since it was made, keep their old values; the log names them.", MINUTE_MS},
+     "or are the cluster's since it was made, keep their old values; the log names them.\n\n"
+     "With an observer's file or folder, on its machine: that and all of its clusters' files. Prints what was taken over, and "
+     "what needs a restart; ends with 1 if anything does, and with 2 if the file is wrong: then the old one stays in force.", MINUTE_MS},
     {"rejoin", "NAME", 1, 1, FOLLOWS, false, false, verb_rejoin,
      "bring a member back now",
      "Looks at its WAL anew and brings it back by a plain start, a rewind or a clone. This happens by itself too; the "

@@ -10,30 +10,77 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PATH "/v1/clusters"
+#define PATH        "/v1/clusters"
+#define RELOAD_PATH "/v1/reload"
+#define AGE_WARN_S  10.0
 
-json_t *overview_ask(const Config *config, Err *err)
+/* Where this file's observer listens; by TLS, if it has a certificate. ret_tls has room for that. */
+static OperatorTarget target_of(const Config *config, OperatorTls *ret_tls)
 {
     const char *listen = config->observer.listen;
     const char *host = strcmp(listen, "0.0.0.0") == 0 ? "127.0.0.1"
                        : strcmp(listen, "::") == 0    ? "::1"
                                                       : listen;
-    OperatorTarget target = {
-        .host = host, .port = (uint16_t) config->observer.port, .timeout_ms = CLIENT_GET_TIMEOUT_MS};
+    bool shows = config->http.tls_client_ca != NULL;
+
+    *ret_tls = (OperatorTls){.ca = config->http.tls_ca,
+                             .certificate = shows ? config->http.tls_certificate : NULL,
+                             .key = shows ? config->http.tls_key : NULL};
+    return (OperatorTarget){.host = host,
+                            .port = (uint16_t) config->observer.port,
+                            .tls = config->http.tls_certificate != NULL ? ret_tls : NULL,
+                            .timeout_ms = CLIENT_GET_TIMEOUT_MS};
+}
+
+static bool no_answer(const Config *config, Err *err)
+{
+    err_context(err, "the observer of %s does not answer", config->path);
+    if (err->code == ERR_TIMEOUT)
+        err->code = ERR_NET;
+    return false;
+}
+
+static json_t *read_answer(const OperatorTarget *target, int status, const Buf *body, Err *err)
+{
+    json_t *json =
+        status == 200 ? json_loadb(body->data != NULL ? body->data : "", body->len, 0, NULL) : NULL;
+
+    if (json == NULL && status == 422)
+        err_set(err, ERR_CONFIG, "%.*s", (int) body->len, body->data != NULL ? body->data : "");
+    else if (json == NULL)
+        err_set(err, ERR_PROTOCOL, "%s:%u: HTTP status %d, or no JSON; is it an observer that listens there?",
+                target->host, (unsigned) target->port, status);
+    return json;
+}
+
+json_t *overview_ask(const Config *config, Err *err)
+{
+    OperatorTls tls;
+    OperatorTarget target = target_of(config, &tls);
     Buf body = {0};
     int status = 0;
     json_t *json = NULL;
 
-    if (!operator_get(&target, PATH, &status, &body, err)) {
-        err_context(err, "the observer of %s does not answer", config->path);
-        if (err->code == ERR_TIMEOUT)
-            err->code = ERR_NET;
-    } else if (status == 200) {
-        json = json_loadb(body.data != NULL ? body.data : "", body.len, 0, NULL);
-    }
-    if (json == NULL && err->code == ERR_NONE)
-        err_set(err, ERR_PROTOCOL, "%s:%u: HTTP status %d, or no JSON; is it an observer that listens there?",
-                host, (unsigned) target.port, status);
+    if (operator_get(&target, PATH, &status, &body, err))
+        json = read_answer(&target, status, &body, err);
+    else
+        no_answer(config, err);
+    buf_done(&body);
+    return json;
+}
+
+json_t *overview_reload(const Config *config, Err *err)
+{
+    OperatorTls tls;
+    OperatorTarget target = target_of(config, &tls);
+    Buf body = {0};
+    int status = 0;
+    json_t *json = NULL;
+
+    if (operator_post_open(&target, RELOAD_PATH, &status, &body, err))
+        json = read_answer(&target, status, &body, err);
+    else
+        no_answer(config, err);
     buf_done(&body);
     return json;
 }
@@ -92,6 +139,18 @@ static void add_lag(const json_t *cluster, ShowTable *table)
     show_table_add(table, TONE_PLAIN, text);
 }
 
+/* How old what is shown is at best. */
+static void add_age(const json_t *cluster, ShowTable *table)
+{
+    const json_t *age = json_object_get(cluster, "age_s");
+
+    if (json_is_number(age))
+        show_table_addf(table, json_number_value(age) > AGE_WARN_S ? TONE_BAD : TONE_PLAIN, "%.1f s",
+                        json_number_value(age));
+    else
+        show_table_add(table, TONE_PLAIN, NULL);
+}
+
 static void add_row(const json_t *cluster, ShowTable *table)
 {
     const json_t *alarms = json_object_get(cluster, "alarms");
@@ -105,14 +164,15 @@ static void add_row(const json_t *cluster, ShowTable *table)
     show_table_addf(table, up == all ? TONE_PLAIN : TONE_BAD, "%zu of %zu", up, all);
     show_table_addf(table, TONE_PLAIN, "%zu", count(cluster, "role", "standby"));
     add_lag(cluster, table);
+    add_age(cluster, table);
     show_table_addf(table, json_array_size(alarms) > 0 ? TONE_BAD : TONE_PLAIN, "%s%s",
                     alarm != NULL ? alarm : "", json_array_size(alarms) > 1 ? ", and more" : "");
 }
 
 void overview_render(const json_t *clusters, const ShowStyle *style, Buf *out)
 {
-    static const char *const heads[] = {"Cluster",   "Primary", "Seen",  ">Servers",
-                                        ">Standbys", ">Lag",    "Alarm", NULL};
+    static const char *const heads[] = {"Cluster", "Primary", "Seen",  ">Servers", ">Standbys",
+                                        ">Lag",    ">Age",    "Alarm", NULL};
     const json_t *rows = json_object_get(clusters, "clusters");
     const char *problem = field_text(clusters, "problem", NULL);
     ShowTable table;

@@ -204,12 +204,25 @@ static void add_state(const json_t *member, ShowTable *table)
     show_table_add(table, member_is_well(member) ? TONE_GOOD : TONE_BAD, state);
 }
 
+/* "!" above the warning limit, "!!" above the critical one: of bytes or of time, whichever it is, on both. */
+static void add_lag(const json_t *member, const char *text, ShowTable *table)
+{
+    const char *level = field_text(member, "lag", "");
+    bool critical = strcmp(level, "critical") == 0, warning = strcmp(level, "warning") == 0;
+
+    if (text[0] != '\0' && (critical || warning))
+        show_table_addf(table, critical ? TONE_BAD : TONE_WARN, "%s %s", text, critical ? "!!" : "!");
+    else
+        show_table_add(table, TONE_PLAIN, text);
+}
+
 static void add_numbers(const json_t *cluster, const json_t *member, ShowTable *table)
 {
     bool standby = strcmp(field_text(member, "kind", ""), "standby") == 0;
     int64_t timeline = field_number(member, "timeline", 0);
-    int64_t lag = field_number(member, "lag_bytes", -1);
-    int64_t delay = field_number(member, "lag_ms", -1);
+    /* By what the limits of [lag] are for; an older member says only what it has received. */
+    int64_t lag = field_number(member, "replay_lag_bytes", field_number(member, "lag_bytes", -1));
+    int64_t behind = field_number(member, "behind_ms", field_number(member, "lag_ms", -1));
     const json_t *lease = json_object_get(cluster, "lease");
     char text[SHOW_NUMBER_LEN] = "";
 
@@ -220,11 +233,11 @@ static void add_numbers(const json_t *cluster, const json_t *member, ShowTable *
     show_table_add(table, TONE_PLAIN, field_text(member, "lsn", NULL));
     if (standby && lag >= 0)
         show_bytes((uint64_t) lag, text);
-    show_table_add(table, TONE_PLAIN, text);
+    add_lag(member, text, table);
     text[0] = '\0';
-    if (standby && delay >= 0)
-        show_duration(delay, text);
-    show_table_add(table, TONE_PLAIN, text);
+    if (standby && behind >= 0)
+        show_duration(behind, text);
+    add_lag(member, text, table);
     text[0] = '\0';
     if (field_true(member, "leader") && knows_lease(cluster))
         show_duration(field_true(lease, "held") ? field_number(lease, "remaining_ms", 0) : 0, text);

@@ -6,6 +6,7 @@
 #include "cli/client.h"
 #include "cli/field.h"
 #include "cli/operation.h"
+#include "cli/overview.h"
 #include "cli/show.h"
 #include "cli/verb.h"
 
@@ -161,6 +162,28 @@ int verb_restart(const Call *call)
     return code;
 }
 
+/* An observer has no members to order: it is asked on this machine. */
+static int reload_observer(const Config *config, const Call *call)
+{
+    Err err = {0};
+    json_t *result = overview_reload(config, &err);
+
+    if (result == NULL)
+        return call_fail(&err);
+    const char *applied = field_text(result, "applied", ""), *fixed = field_text(result, "needs_restart", "");
+    int code = fixed[0] != '\0' ? EXIT_NO : EXIT_DONE;
+    if (call_has(call, FLAG_JSON)) {
+        field_print(result, false);
+    } else {
+        printf("The observer has read %s and its clusters' files again%s%s.\n", config->path,
+               applied[0] != '\0' ? "; it took over " : "", applied);
+        if (code == EXIT_NO)
+            printf("These keep their old values until it is restarted: %s.\n", fixed);
+    }
+    json_decref(result);
+    return code;
+}
+
 int verb_reload(const Call *call)
 {
     Client client;
@@ -169,8 +192,13 @@ int verb_reload(const Call *call)
 
     if (call->argument_count > 0 || call_has(call, FLAG_MEMBER) || call_has(call, FLAG_OPERATION))
         return order_one(call);
-    if (!client_open(&client, call, &err))
+    if (!client_open_either(&client, call, &err))
         return call_fail(&err);
+    if (config_is_observer(client.config)) {
+        code = reload_observer(client.config, call);
+        client_done(&client);
+        return code;
+    }
     for (int i = 0; i < client.config->member_count; i++) {
         int one = order_line(&client, call, i);
         if (one != EXIT_DONE)

@@ -8,10 +8,12 @@
 #include "observer/observer.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 
 int verb_run(const Call *call)
 {
     Err err = {0};
+    prctl(PR_SET_NAME, "pgvigil"); /* also where pglookout has started it, through /proc/self/exe */
     signal(SIGHUP, SIG_IGN); /* a reload in the first milliseconds has nothing to do, and must not end it */
     const char *path = call->value[FLAG_CONFIG] != NULL ? call->value[FLAG_CONFIG] : config_default_path();
     Config *config = config_load_either(path, call->value[FLAG_NODE], CONFIG_USE_RUN, &err);

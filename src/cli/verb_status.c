@@ -108,6 +108,15 @@ int verb_status(const Call *call)
 
     if (!client_open_either(&client, call, &err))
         return call_fail(&err);
+    if (call_has(call, FLAG_ALL) && !config_is_observer(client.config)) {
+        err_set(
+            &err, ERR_CONFIG,
+            "--all shows the clusters of an observer, and %s is of one cluster: name the observer's file or "
+            "folder with --config",
+            client.config->path);
+        client_done(&client);
+        return call_fail(&err);
+    }
     ShowStyle style = show_style(stdout);
     bool over = call_has(call, FLAG_WATCH) && !call_has(call, FLAG_JSON) && style.width > 0;
     if (over)

@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#define LAG_HEARTBEAT_LEAST_MS 100
+
 /* Paths of the table, checked alike. */
 static const OptionId path_options[] = {
     OPTION_node_state_directory,
@@ -115,6 +117,9 @@ static void check_durations(Load *load)
     if (config->postgresql.unresponsive_ms < 2 * config->postgresql.poll_interval_ms)
         duration_error(load, OPTION_postgresql_unresponsive, config->postgresql.unresponsive_ms, "at least",
                        2 * (int64_t) config->postgresql.poll_interval_ms, "twice poll_interval");
+    if (config->lag.heartbeat_ms > 0 && config->lag.heartbeat_ms < LAG_HEARTBEAT_LEAST_MS)
+        duration_error(load, OPTION_lag_heartbeat, config->lag.heartbeat_ms, "at least",
+                       LAG_HEARTBEAT_LEAST_MS, "or 0, for none");
     if (config->http.freshness_ms < 2 * heartbeat)
         duration_error(load, OPTION_http_freshness, config->http.freshness_ms, "at least",
                        2 * (int64_t) heartbeat, "twice the heartbeat");
@@ -207,5 +212,6 @@ void check_observer(Load *load)
         option_error(load, OPTION_observer_name,
                      "is no name for an observer, allowed are 1 to 31 of a-z, 0-9, - and _");
     check_paths(load);
+    check_tls(load);
     check_address(load, OPTION_observer_listen, config->observer.listen);
 }

@@ -246,8 +246,8 @@ static Config *load_cluster(const char *path, const char *node_name, ConfigUse u
         return config;
     err_set(
         err, ERR_CONFIG,
-        "%s is an observer's, and of no cluster: name a cluster's file with --config; an observer's is for run "
-        "and status",
+        "%s is an observer's, and of no cluster: name a cluster's file with --config; an observer's is for run, "
+        "status and reload",
         config->path);
     config_free(config);
     return NULL;

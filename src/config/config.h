@@ -61,11 +61,11 @@ typedef struct Config {
     const char *path;                       /* the file, absolute */
     ConfigMember member[CONFIG_MEMBER_MAX]; /* in the file's order: earlier wins ties */
     int member_count;
-    ConfigGate gate[CONFIG_GATE_MAX]; /* in the file's order */
+    ConfigGate *gate; /* in the file's order, at most CONFIG_GATE_MAX; the arena's */
     int gate_count;
-    ConfigNotify notify[CONFIG_NOTIFY_MAX]; /* in the file's order */
+    ConfigNotify *notify; /* in the file's order, at most CONFIG_NOTIFY_MAX; the arena's */
     int notify_count;
-    ConfigVip virtual_address[CONFIG_VIP_MAX];
+    ConfigVip *virtual_address; /* at most CONFIG_VIP_MAX; the arena's */
     int virtual_count;
     int self;                    /* index of the own member; -1: none (CONFIG_USE_CLIENT only) */
     const char *self_found;      /* how: "[node] name", "--node", "its address", "its host name"; "" */

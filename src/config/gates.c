@@ -148,6 +148,12 @@ static void check_vips(Load *load)
 
     if (list->count > (size_t) 3 * CONFIG_VIP_MAX)
         vip_error(load, "there are more than 8 addresses");
+    if (list->count == 0)
+        return;
+    config->virtual_address =
+        arena_alloc(&config->arena, (list->count / 3 + 1) * sizeof *config->virtual_address);
+    if (config->virtual_address == NULL)
+        return; /* load_all tells of it */
     for (size_t i = 0; i < list->count && config->virtual_count < CONFIG_VIP_MAX; i += 3) {
         ConfigVip *vip = &config->virtual_address[config->virtual_count];
         const char *word = i + 1 < list->count ? list->item[i + 1] : NULL;

@@ -11,14 +11,20 @@
 
 #define NAMED_MAX 31 /* a bit of ConfigNamed.seen for each key */
 
+/* Where the configuration keeps the address of the kind's sections. */
+static void *const *sections(const Config *config, const OptionKind *kind)
+{
+    return (void *const *) (const void *) ((const char *) config + kind->offset);
+}
+
 static ConfigNamed *at(Config *config, const OptionKind *kind, int index)
 {
-    return (ConfigNamed *) (void *) ((char *) config + kind->offset + kind->size * (size_t) index);
+    return (ConfigNamed *) (void *) ((char *) *sections(config, kind) + kind->size * (size_t) index);
 }
 
 const ConfigNamed *config_named(const Config *config, const OptionKind *kind, int index)
 {
-    return (const ConfigNamed *) (const void *) ((const char *) config + kind->offset +
+    return (const ConfigNamed *) (const void *) ((const char *) *sections(config, kind) +
                                                  kind->size * (size_t) index);
 }
 
@@ -42,6 +48,22 @@ static const OptionKind *find_kind(const char *section, const char **ret_name)
     return NULL;
 }
 
+/* Room for one more behind count: what was there is copied whenever count has become a power of two. */
+static bool make_room(Config *config, const OptionKind *kind, size_t count)
+{
+    void **held = (void **) (void *) ((char *) config + kind->offset);
+
+    if ((count & (count - 1)) != 0)
+        return true;
+    void *grown = arena_alloc(&config->arena, kind->size * (count > 0 ? 2 * count : 1));
+    if (grown == NULL)
+        return false; /* load_all tells of it */
+    if (count > 0)
+        memcpy(grown, *held, kind->size * count);
+    *held = grown;
+    return true;
+}
+
 static ConfigNamed *add(Load *load, const OptionKind *kind, const IniEntry *entry, const char *name)
 {
     Config *config = load->config;
@@ -59,6 +81,8 @@ static ConfigNamed *add(Load *load, const OptionKind *kind, const IniEntry *entr
                    kind->most, kind->name);
         return NULL;
     }
+    if (!make_room(config, kind, (size_t) *count))
+        return NULL;
     ConfigNamed *named = at(config, kind, (*count)++);
     named->name = arena_strdup(&config->arena, name);
     named->line = entry->line;

@@ -118,10 +118,16 @@ static const struct {
 } section_table[] = {
 #include "config/options.def"
 };
+
+#define NAMED(kind, high, text) kind##_most = (high),
+
+enum {
+#include "config/options.def"
+};
 /* clang-format on */
 
-_Static_assert(COUNT(((Config *) NULL)->gate) == CONFIG_GATE_MAX, "as many as the table says");
-_Static_assert(COUNT(((Config *) NULL)->notify) == CONFIG_NOTIFY_MAX, "as many as the table says");
+_Static_assert(gate_most == CONFIG_GATE_MAX, "as many as the table says");
+_Static_assert(notify_most == CONFIG_NOTIFY_MAX, "as many as the table says");
 _Static_assert(COUNT(option_table) == OPTION_COUNT, "one row for each option");
 
 const Option *options_at(OptionId id)

@@ -172,7 +172,7 @@ typedef struct OptionKind {
     size_t key_count;
     size_t most;                 /* so many sections */
     size_t size;                 /* of the struct, which begins with a ConfigNamed */
-    size_t offset, count_offset; /* of the array and of its int, in Config */
+    size_t offset, count_offset; /* of the array's address and of its int, in Config */
 } OptionKind;
 
 /* The kinds in order; NULL past the last. */

@@ -149,11 +149,18 @@ static void keep_fixed(const Config *old, Config *fresh)
 Config *config_reload(const Config *old, const ConfigDiff *ret_diff, Err *err)
 {
     bool by_argument = old->origin[OPTION_node_name].from == CONFIG_FROM_ARGUMENT;
-    Config *fresh = config_load(old->path, by_argument ? old->node.name : NULL, err);
+    Config *fresh = config_load_either(old->path, by_argument ? old->node.name : NULL, CONFIG_USE_RUN, err);
+    bool observer = config_is_observer(old);
 
     if (fresh == NULL)
         return NULL;
-    if (strcmp(config_self(fresh)->name, config_self(old)->name) != 0) {
+    if (config_is_observer(fresh) != observer) {
+        err_set(err, ERR_CONFIG, "%s: what runs is %s, and by the file now it would be %s: restart pgvigil",
+                old->path, observer ? "an observer" : "a member", observer ? "a member" : "an observer");
+        config_free(fresh);
+        return NULL;
+    }
+    if (!observer && strcmp(config_self(fresh)->name, config_self(old)->name) != 0) {
         err_set(err, ERR_CONFIG,
                 "%s: [members]: this machine runs as %s, and would be %s by the file now; names never change",
                 old->path, config_self(old)->name, config_self(fresh)->name);

@@ -60,6 +60,19 @@ static void answer_state(Lookout *lookout, HttpRequest *request)
     buf_done(&body);
 }
 
+/* How the lease behind this front end is, for the other voters and for people. */
+static void answer_lease(Lookout *lookout, HttpRequest *request)
+{
+    Buf body = {0};
+
+    lookout_lease_add(lookout->lease, &body, NULL);
+    if (body.failed)
+        http_respond(request, 503, "text/plain", "memory ran out\n", 15, NULL);
+    else
+        http_respond(request, 200, "application/json", body.data, body.len, NULL);
+    buf_done(&body);
+}
+
 static void answer_check(Lookout *lookout, HttpRequest *request)
 {
     int64_t now_us = clock_now().boot_us;
@@ -73,12 +86,14 @@ static void answer_check(Lookout *lookout, HttpRequest *request)
 
 static void on_request(void *arg, HttpRequest *request)
 {
-    static const char text[] = "pglookout answers GET /state.json and POST /check\n";
+    static const char text[] = "pglookout answers GET /state.json, GET /pgvigil.json and POST /check\n";
     const char *method = http_request_method(request), *path = http_request_path(request);
     bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 
     if (is_get && strcmp(path, "/state.json") == 0)
         answer_state(arg, request);
+    else if (is_get && strcmp(path, "/pgvigil.json") == 0)
+        answer_lease(arg, request);
     else if (strcmp(method, "POST") == 0 && strcmp(path, "/check") == 0)
         answer_check(arg, request);
     else
@@ -217,6 +232,7 @@ static bool configure(Lookout *lookout, Err *err)
     loop_timer_start(&lookout->check_timer, config->check_us, config->check_us);
     lookout_follow_due(lookout->follow);
     lookout->told_rule[0] = '\0';
+    lookout_lease_configure(lookout->lease);
     return lookout_poll_configure(lookout, err);
 }
 
@@ -254,6 +270,7 @@ static bool start(Lookout *lookout, Err *err)
     loop_timer_init(&lookout->state_timer, &lookout->loop, lookout_act_write_state, lookout);
     loop_timer_init(&lookout->sleep_timer, &lookout->loop, lookout_act_on_slept, lookout);
     lookout->follow = lookout_follow_new(lookout);
+    lookout->lease = lookout_lease_new(lookout);
     lookout->monitor = monitor_new(&lookout->loop, &(MonitorOptions){0}, lookout_poll_on_sample, lookout);
     lookout->client = http_client_new(&lookout->loop, 2 * LOOKOUT_CONFIG_OBSERVERS, ANSWER_MAX, err);
     for (int i = 0; i < 3; i++) {
@@ -282,8 +299,11 @@ static void stop(Lookout *lookout)
 #ifdef HAVE_SYSTEMD
     sd_notify(0, "STOPPING=1");
 #endif
+    lookout->busy = true; /* nothing is decided any more */
+    lookout_lease_stop(lookout->lease);
     http_server_stop(lookout->http);
     lookout_poll_done(lookout);
+    lookout_lease_free(lookout->lease);
     alert_file_free(lookout->alerts);
     statsd_free(lookout->statsd);
     syslog_free(lookout->syslog);

@@ -10,6 +10,7 @@
 #include "core/lookout.h"
 #include "front/lookout_config.h"
 #include "front/lookout_follow.h"
+#include "front/lookout_lease.h"
 #include "front/lookout_state.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
@@ -74,6 +75,7 @@ struct Lookout {
     bool busy; /* failover_command runs, or failover_sleep_time after it */
     bool warning_command;
     LookoutFollow *follow;
+    LookoutLease *lease;
 
     bool writing, write_again; /* the state file */
 };
@@ -84,6 +86,9 @@ struct Lookout {
 void lookout_log(Lookout *lookout, LogLevel level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 int lookout_run(int argc, char **argv);
+
+/* ---- lookout_convert.c ---- */
+bool lookout_convert(int argc, char **argv, Buf *out, Err *err);
 
 /* ---- lookout_current.c ---- */
 int lookout_current_run(int argc, char **argv);

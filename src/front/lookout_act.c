@@ -29,21 +29,31 @@ void lookout_act_on_slept(void *arg)
     lookout_poll_now(lookout);
 }
 
+static void has_happened(Lookout *lookout)
+{
+    lookout_act_alert(lookout, "failover_has_happened", true);
+    lookout_act_count(lookout, "failover", NULL);
+}
+
 static void on_failover_end(void *arg, const ExecResult *result)
 {
     Lookout *lookout = arg;
+    bool ordered = lookout_lease_is_on(lookout->lease);
     char how[100], text[110];
 
     exec_describe(result, how, sizeof how);
-    lookout_log(lookout, result->status == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "failover_command_ended",
-                "result=%s duration=%lldms", log_quote(how, text, sizeof text),
-                (long long) result->duration_ms);
+    lookout_log(lookout, result->status == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
+                ordered ? "failover_order_ended" : "failover_command_ended", "result=%s duration=%lldms",
+                log_quote(how, text, sizeof text), (long long) result->duration_ms);
+    if (ordered && result->status == 0)
+        has_happened(lookout);
     loop_timer_start(&lookout->sleep_timer, lookout->config->failover_sleep_us, 0);
 }
 
 void lookout_act_failover(Lookout *lookout)
 {
-    const char *const *argv = lookout->config->failover_command.argv;
+    const char *const *order = lookout_lease_order(lookout->lease);
+    const char *const *argv = order != NULL ? order : lookout->config->failover_command.argv;
     ExecSpec spec = {.argv = argv,
                      .timeout_ms = LOOKOUT_COMMAND_MS,
                      .new_session = true,
@@ -53,15 +63,16 @@ void lookout_act_failover(Lookout *lookout)
     Err err = {0};
     char text[600];
 
-    lookout_log(lookout, LOG_LEVEL_WARN, "failover", "command=%s", log_quote(argv[0], text, sizeof text));
+    lookout_log(lookout, LOG_LEVEL_WARN, "failover", "%s=%s", order != NULL ? "ordered" : "command",
+                log_quote(order != NULL ? lookout->config->own_db : argv[0], text, sizeof text));
     if (exec_start(&lookout->loop, &spec, &err) == NULL) {
         lookout_log(lookout, LOG_LEVEL_ERROR, "failover_failed", "reason=%s",
                     log_quote(err.text, text, sizeof text));
         return;
     }
     lookout->busy = true;
-    lookout_act_alert(lookout, "failover_has_happened", true);
-    lookout_act_count(lookout, "failover", NULL);
+    if (order == NULL)
+        has_happened(lookout);
 }
 
 static void on_warning_end(void *arg, const ExecResult *result)
@@ -163,6 +174,7 @@ static void add_state(const Lookout *lookout, Buf *out)
     }
     json_add_close(out, '}');
     json_add_text(out, "current_master", lookout->primary[0] != '\0' ? lookout->primary : NULL);
+    lookout_lease_add(lookout->lease, out, "pgvigil");
     json_add_close(out, '}');
 }
 

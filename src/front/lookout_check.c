@@ -41,9 +41,9 @@ static LookoutServer *server_facts(const Lookout *lookout)
                                      .moved_us = seen->moved_us,
                                      .receive = seen->receive,
                                      .replay = seen->replay,
-                                     .lag_us = seen->lag_us,
-                                     .min_lag_us = seen->min_lag_us,
-                                     .replicates_us = seen->replicates_us,
+                                     .lag_us = seen->replication.lag_us,
+                                     .min_lag_us = seen->replication.min_lag_us,
+                                     .replicates_us = seen->replication.since_us,
                                      .never_promote = lookout_config_has(&config->never_promote, name),
                                      .known_gone = lookout_config_has(&config->known_gone, name),
                                      .priority = priority_of(config, name)};
@@ -72,7 +72,8 @@ static LookoutFacts facts_of(const Lookout *lookout, const LookoutServer *server
                           .primary_known_gone = lookout_config_has(&config->known_gone, lookout->primary),
                           .maintenance = file_exists(config->maintenance_mode_file),
                           .busy = lookout->busy,
-                          .has_command = config->failover_command.argv[0] != NULL,
+                          .has_command =
+                              config->failover_command.argv[0] != NULL || lookout_lease_is_on(lookout->lease),
                           .confirmed = confirmed,
                           .failover_on_disconnect = config->failover_on_disconnect,
                           .warning_us = config->warning_us,
@@ -160,15 +161,18 @@ static void alert(Lookout *lookout, const LookoutVerdict *verdict)
     lookout_act_alert(lookout, "replication_delay_warning", verdict->is_warning);
     if (verdict->is_warning != lookout->was_warning) {
         lookout_log(lookout, LOG_LEVEL_WARN, verdict->is_warning ? "lag_over_warning" : "lag_below_warning",
-                    "lag=%.3fs limit=%.3fs", (double) own->lag_us / 1e6, (double) config->warning_us / 1e6);
+                    "lag=%.3fs limit=%.3fs",
+                    own->replication.lag_us > 0 ? (double) own->replication.lag_us / 1e6 : 0.0,
+                    (double) config->warning_us / 1e6);
         lookout->was_warning = verdict->is_warning;
         if (verdict->is_warning)
             lookout_act_warning_command(lookout);
     }
     Err err = {0};
-    if (lookout->statsd != NULL && own->known && own->in_recovery && own->lag_us >= 0 &&
+    if (lookout->statsd != NULL && own->known && own->in_recovery && own->replication.lag_us >= 0 &&
         !verdict->is_catching_up)
-        statsd_gauge(lookout->statsd, "pg.replication_lag", (double) own->lag_us / 1e6, NULL, 0, &err);
+        statsd_gauge(lookout->statsd, "pg.replication_lag", (double) own->replication.lag_us / 1e6, NULL, 0,
+                     &err);
 }
 
 /* Polls that do not come to an end would leave everything as it was, in silence. */
@@ -200,9 +204,10 @@ void lookout_check(Lookout *lookout, bool confirmed)
         lookout_check_begin_look(lookout, true);
     else if (verdict.move == LOOKOUT_FAILOVER)
         lookout_act_failover(lookout);
-    else if (!lookout->busy)
+    else if (!lookout->busy && !lookout_lease_is_on(lookout->lease)) /* the agent sees to that */
         lookout_follow_check(lookout->follow);
     free(servers);
+    lookout_lease_check(lookout->lease);
     lookout_act_write_state(lookout);
 }
 

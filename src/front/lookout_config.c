@@ -6,6 +6,7 @@
 
 #include "config/suggest.h"
 #include "core/lookout.h"
+#include "front/lookout_native.h"
 #include "front/lookout_values.h"
 #include "pg/dsn.h"
 #include "sys/file.h"
@@ -32,7 +33,7 @@ typedef struct Key {
 
 #define DAY 86400.0
 
-/* In the order of pglookout's document, then what later versions added. */
+/* In the order of pglookout's document, then what later versions added, then pgvigil's own. */
 static const Key keys[] = {
     {"autofollow", FLAG, AT(autofollow), NULL, 0, 0, 0},
     {"db_poll_interval", SECONDS, AT(db_poll_us), NULL, 0.05, 3600, 5},
@@ -68,6 +69,14 @@ static const Key keys[] = {
     {"cluster_monitor_health_timeout_seconds", SECONDS, AT(health_us), NULL, 0, DAY, 0},
     {"failover_on_disconnect", FLAG, AT(failover_on_disconnect), NULL, 0, 0, 1},
     {"failover_priorities", SPECIAL, 0, NULL, 0, 0, 0},
+    {"pgvigil_secret", TEXT, AT(lease.secret), NULL, 0, 0, 0},
+    {"pgvigil_secret_file", TEXT, AT(lease.secret_file), NULL, 0, 0, 0},
+    {"pgvigil_witness", TEXT, AT(lease.witness), "", 0, 0, 0},
+    {"pgvigil_cluster", TEXT, AT(lease.cluster), "pglookout", 0, 0, 0},
+    {"pgvigil_port", NUMBER, AT(lease.port), NULL, 1, 65535, 8009},
+    {"pgvigil_http_port", NUMBER, AT(lease.http_port), NULL, 1, 65535, 8008},
+    {"pgvigil_directory", TEXT, AT(lease.directory), "/var/lib/pglookout/pgvigil", 0, 0, 0},
+    {"pgvigil_options", SPECIAL, 0, NULL, 0, 0, 0},
 };
 
 #define KEYS (sizeof keys / sizeof keys[0])
@@ -207,6 +216,31 @@ static bool read_priorities(LookoutConfig *config, const json_t *root, Err *err)
     return true;
 }
 
+static bool read_options(LookoutConfig *config, const json_t *root, Err *err)
+{
+    json_t *all = json_object_get(root, "pgvigil_options");
+    LookoutLeaseConfig *lease = &config->lease;
+    const char *name;
+    json_t *item;
+
+    if (all == NULL || json_is_null(all))
+        return true;
+    if (!json_is_object(all) || json_object_size(all) > LOOKOUT_CONFIG_OPTIONS)
+        return err_set(
+            err, ERR_CONFIG,
+            "pgvigil_options: it has to be an object of at most %d options, as \"cluster.lease\": \"3s\"",
+            LOOKOUT_CONFIG_OPTIONS);
+    json_object_foreach(all, name, item)
+    {
+        LookoutValue value = {arena_printf(&config->arena, "pgvigil_options.%s", name), item, &config->arena};
+        LookoutPair *option = &lease->option[lease->options++];
+        if (!lookout_native_may_set(name, err) || !lookout_values_scalar(&value, &option->value, err))
+            return false;
+        option->name = arena_strdup(&config->arena, name);
+    }
+    return true;
+}
+
 static bool read_log_level(LookoutConfig *config, const json_t *root, Err *err)
 {
     static const struct {
@@ -237,7 +271,25 @@ static bool read_special(LookoutConfig *config, const json_t *root, Err *err)
         return false;
     return read_conns(config, root, err) && read_observers(config, root, err) &&
            read_statsd(config, root, err) && read_priorities(config, root, err) &&
-           read_log_level(config, root, err);
+           read_options(config, root, err) && read_log_level(config, root, err);
+}
+
+static bool check_lease(const LookoutConfig *config, Err *err)
+{
+    const LookoutLeaseConfig *lease = &config->lease;
+
+    if (lease->secret != NULL && lease->secret_file != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "pgvigil_secret and pgvigil_secret_file: only one of them may be set");
+    if (lease->secret_file != NULL && lease->secret_file[0] != '/')
+        return err_set(err, ERR_CONFIG, "pgvigil_secret_file: it has to be an absolute path");
+    if (lease->directory[0] != '/')
+        return err_set(err, ERR_CONFIG, "pgvigil_directory: it has to be an absolute path");
+    for (int i = 0; i < config->observer_count; i++)
+        if (strcmp(config->observer[i].name, lease->witness) == 0)
+            return true;
+    return lease->witness[0] == '\0' ||
+           err_set(err, ERR_CONFIG, "pgvigil_witness: \"%.100s\" is not in observers", lease->witness);
 }
 
 /* What is right by itself has to be right together, too. */
@@ -271,7 +323,7 @@ static bool check(LookoutConfig *config, Err *err)
     }
     if (config->health_us == 0)
         config->health_us = 2 * config->check_us;
-    return true;
+    return check_lease(config, err);
 }
 
 static void warn(const LookoutConfig *config, const json_t *root, Buf *warnings)
@@ -367,6 +419,11 @@ bool lookout_config_state_file(const char *path, char *ret_path, size_t size, Er
     return done;
 }
 
+const char *lookout_config_key(size_t index)
+{
+    return index < KEYS ? keys[index].name : NULL;
+}
+
 bool lookout_config_has(const LookoutNames *names, const char *name)
 {
     for (int i = 0; i < names->count; i++)
@@ -383,6 +440,8 @@ void lookout_config_free(LookoutConfig *config)
         explicit_bzero((char *) config->conn[i].value, strlen(config->conn[i].value));
     if (config->primary_conninfo_template != NULL)
         explicit_bzero((char *) config->primary_conninfo_template, strlen(config->primary_conninfo_template));
+    if (config->lease.secret != NULL)
+        explicit_bzero((char *) config->lease.secret, strlen(config->lease.secret));
     arena_done(&config->arena);
     free(config);
 }

@@ -16,6 +16,7 @@
 #define LOOKOUT_CONFIG_NODES     4096
 #define LOOKOUT_CONFIG_OBSERVERS 64
 #define LOOKOUT_CONFIG_TAGS      16
+#define LOOKOUT_CONFIG_OPTIONS   32
 #define LOOKOUT_CONFIG_WORDS     32  /* of a command */
 #define LOOKOUT_CONFIG_NAMES     256 /* names in each of the lists */
 
@@ -46,6 +47,16 @@ typedef struct LookoutPriority {
     int64_t priority;
 } LookoutPriority;
 
+/* Keys of pgvigil's own, for the lease behind the front end (lookout_lease.h). */
+typedef struct LookoutLeaseConfig {
+    const char *secret, *secret_file; /* NULL: none; at most one of them */
+    const char *cluster, *directory;
+    const char *witness; /* the observer that votes, "": none */
+    int64_t port, http_port;
+    LookoutPair option[LOOKOUT_CONFIG_OPTIONS]; /* "section.key" and value */
+    int options;
+} LookoutLeaseConfig;
+
 typedef struct LookoutConfig {
     Arena arena;         /* owns everything below */
     LookoutPair *conn;   /* remote_conns: name and connection string */
@@ -70,6 +81,7 @@ typedef struct LookoutConfig {
     uint16_t statsd_port;
     LookoutPair statsd_tag[LOOKOUT_CONFIG_TAGS];
     int statsd_tags;
+    LookoutLeaseConfig lease;
 } LookoutConfig;
 
 /*
@@ -81,6 +93,9 @@ LookoutConfig *lookout_config_parse(const char *text, size_t len, Buf *ret_warni
 
 /* The same from a file, which the error names. */
 LookoutConfig *lookout_config_load(const char *path, Buf *ret_warnings, Err *err);
+
+/* The name of the index-th key that the file may have, in the manual's order; NULL: there are no more. */
+const char *lookout_config_key(size_t index);
 
 /* Where the file has the state, or pglookout's default: for who needs nothing else of it. */
 bool lookout_config_state_file(const char *path, char *ret_path, size_t size, Err *err);

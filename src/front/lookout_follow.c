@@ -46,6 +46,11 @@ void lookout_follow_free(LookoutFollow *follow)
         free(follow);
 }
 
+bool lookout_follow_is_busy(const LookoutFollow *follow)
+{
+    return follow->busy;
+}
+
 void lookout_follow_due(LookoutFollow *follow)
 {
     follow->due = true;

@@ -22,6 +22,9 @@ void lookout_follow_free(LookoutFollow *follow);
 /* The primary is another one, or the configuration is: from now on it is looked after. */
 void lookout_follow_due(LookoutFollow *follow);
 
+/* Whether the server is being stopped, changed or started at this moment. */
+bool lookout_follow_is_busy(const LookoutFollow *follow);
+
 /* Begins what there is to do, if it is time for it. */
 void lookout_follow_check(LookoutFollow *follow);
 

@@ -46,7 +46,7 @@ static bool configure_nodes(Lookout *lookout, Err *err)
             is_other = true;
             node = need(calloc(1, sizeof *node));
             *node = (LookoutNode){.lookout = lookout, .name = need(strdup(config->conn[i].name)), .id = -1};
-            node->seen.lag_us = node->seen.min_lag_us = -1;
+            node->seen.replication.lag_us = node->seen.replication.min_lag_us = -1;
         }
         node->listed = true;
         nodes[i] = node;
@@ -93,12 +93,15 @@ static void configure_watches(Lookout *lookout)
 
     for (int i = 0; i < lookout->watch_count; i++)
         watch_free(lookout->watch[i]);
-    lookout->watch_count = config->observer_count;
+    lookout->watch_count = 0;
     for (int i = 0; i < config->observer_count; i++) {
-        lookout->watch[i] = need(calloc(1, sizeof **lookout->watch));
-        lookout->watch[i]->lookout = lookout;
-        lookout->watch[i]->observer = &config->observer[i];
-        lookout->watch[i]->name = need(strdup(config->observer[i].name));
+        const LookoutObserver *observer = &config->observer[i];
+        if (config->own < 0 && strcmp(observer->name, config->lease.witness) == 0)
+            continue; /* an observer that votes has itself in the list, as all others have it */
+        LookoutWatch *watch = need(calloc(1, sizeof *watch));
+        *watch =
+            (LookoutWatch){.lookout = lookout, .observer = observer, .name = need(strdup(observer->name))};
+        lookout->watch[lookout->watch_count++] = watch;
     }
     loop_timer_start(&lookout->watch_timer, 0, config->db_poll_us);
 }

@@ -7,7 +7,6 @@
 #include "sys/clock.h"
 #include "wire/json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -36,32 +35,7 @@ void lookout_state_update(LookoutSeen *seen, const MonitorSample *sample, const 
     seen->timeline = sample->timeline;
     if (sample->system_identifier != 0)
         seen->system_identifier = sample->system_identifier;
-    seen->lag_us = -1;
-    if (!sample->in_recovery) {
-        seen->replicates_us = 0;
-        seen->min_lag_us = -1;
-        return;
-    }
-    if (seen->replicates_us == 0) {
-        seen->replicates_us = now->boot_us;
-        seen->min_lag_us = -1;
-    }
-    if (sample->replayed_us != 0) {
-        seen->lag_us = llabs(sample->db_time_us - sample->replayed_us);
-        if (seen->min_lag_us < 0 || seen->lag_us < seen->min_lag_us)
-            seen->min_lag_us = seen->lag_us;
-    }
-}
-
-static void add_seconds(Buf *out, const char *key, int64_t us)
-{
-    char text[48];
-
-    if (us < 0)
-        return;
-    int len =
-        snprintf(text, sizeof text, "%lld.%06d", (long long) (us / US_PER_SEC), (int) (us % US_PER_SEC));
-    json_add_raw(out, key, text, (size_t) len);
+    monitor_replication_update(&seen->replication, sample, now->boot_us);
 }
 
 void lookout_state_add(Buf *out, const char *name, const LookoutSeen *seen)
@@ -75,10 +49,8 @@ void lookout_state_add(Buf *out, const char *name, const LookoutSeen *seen)
         json_add_time_us(out, "pg_last_xact_replay_timestamp", seen->replayed_wall_us);
         json_add_lsn_or_null(out, "pg_last_xlog_receive_location", seen->receive);
         json_add_lsn_or_null(out, "pg_last_xlog_replay_location", seen->replay);
-        add_seconds(out, "replication_time_lag", seen->lag_us);
-        add_seconds(out, "min_replication_time_lag", seen->min_lag_us);
-        if (seen->replicates_us != 0)
-            add_seconds(out, "replication_start_time", seen->replicates_us);
+        json_add_replication(out, seen->replication.lag_us, seen->replication.min_lag_us,
+                             seen->replication.since_us);
     }
     json_add_close(out, '}');
 }

@@ -18,10 +18,10 @@
 typedef struct LookoutSeen {
     bool known, connected, in_recovery;
     MonitorTrouble trouble;
-    int64_t polled_us, contact_us, moved_us, replicates_us;    /* boot clock; 0: never */
+    int64_t polled_us, contact_us, moved_us;                   /* boot clock; 0: never */
     int64_t polled_wall_us, db_time_wall_us, replayed_wall_us; /* 0: none */
-    int64_t lag_us, min_lag_us;                                /* -1: unknown */
-    Lsn receive, replay;                                       /* replay of a primary: its own position */
+    MonitorReplication replication;
+    Lsn receive, replay; /* replay of a primary: its own position */
     uint32_t timeline;
     uint64_t system_identifier;
 } LookoutSeen;

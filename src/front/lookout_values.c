@@ -48,6 +48,19 @@ bool lookout_values_text(const LookoutValue *value, const char **ret, Err *err)
     return *ret != NULL || err_set(err, ERR_MEMORY, "memory ran out");
 }
 
+bool lookout_values_scalar(const LookoutValue *value, const char **ret, Err *err)
+{
+    if (json_is_string(value->json))
+        return lookout_values_text(value, ret, err);
+    if (json_is_boolean(value->json))
+        *ret = json_is_true(value->json) ? "yes" : "no";
+    else if (json_is_integer(value->json))
+        *ret = arena_printf(value->arena, "%lld", (long long) json_integer_value(value->json));
+    else
+        return refuse(value, "a text, a whole number, or true or false", err);
+    return *ret != NULL || err_set(err, ERR_MEMORY, "memory ran out");
+}
+
 static bool add_word(const LookoutValue *value, LookoutCommand *command, int *count, const char *word,
                      size_t len, Err *err)
 {

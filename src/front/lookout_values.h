@@ -20,6 +20,8 @@ bool lookout_values_flag(const LookoutValue *value, bool *ret, Err *err);
 /* A number, or a text that is one: in the old document statsd's port is written as a text. */
 bool lookout_values_number(const LookoutValue *value, double least, double most, double *ret, Err *err);
 bool lookout_values_text(const LookoutValue *value, const char **ret, Err *err);
+/* A text, a whole number, or true and false as "yes" and "no"; returned as a text. */
+bool lookout_values_scalar(const LookoutValue *value, const char **ret, Err *err);
 /* A text that is split on blanks, or an array of texts. */
 bool lookout_values_command(const LookoutValue *value, LookoutCommand *ret, Err *err);
 bool lookout_values_names(const LookoutValue *value, LookoutNames *ret, Err *err);

@@ -157,9 +157,12 @@ bool repmgr_parse_table(const char *text, RepmgrCluster *ret_cluster, Err *err)
         err_set(err, ERR_PROTOCOL, unknown, text[0] != '\0' ? text : "nothing");
         goto out;
     }
-    while ((at = next_line(at, line)) != NULL && strchr(line, '|') != NULL) {
-        if (!split(line, rows[0].count, &rows[1]) || rows[1].count != rows[0].count) {
-            err_set(err, ERR_PROTOCOL, "a line of repmgr's table cannot be read: %.200s", line);
+    for (const char *next; (next = next_line(at, line)) != NULL; at = next) {
+        bool is_cut = line[0] == '\0' && *at != '\n';
+        if (!is_cut && strchr(line, '|') == NULL)
+            continue; /* a warning between the rows, or behind them: a row that is not read is a node less */
+        if (is_cut || !split(line, rows[0].count, &rows[1]) || rows[1].count != rows[0].count) {
+            err_set(err, ERR_PROTOCOL, "a line of repmgr's table cannot be read: %.200s", at);
             goto out;
         }
         if (!read_row(&rows[0], &rows[1], ret_cluster, err))

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "base/types.h"
+#include "net/local_address.h"
 #include "sys/log.h"
 
 #include <arpa/inet.h>
@@ -158,30 +159,6 @@ static void ask_pgpools(Watch *watch)
     }
 }
 
-/* A loopback address says nothing: every host has it. */
-static bool is_local(const struct sockaddr *address)
-{
-    uv_interface_address_t *all;
-    int count;
-    bool found = false;
-
-    if (uv_interface_addresses(&all, &count) != 0)
-        return false;
-    for (int i = 0; i < count && !found; i++) {
-        const uv_interface_address_t *own = &all[i];
-        if (own->is_internal || own->address.address4.sin_family != address->sa_family)
-            continue;
-        if (address->sa_family == AF_INET)
-            found = memcmp(&own->address.address4.sin_addr, &((const struct sockaddr_in *) address)->sin_addr,
-                           sizeof(struct in_addr)) == 0;
-        else if (address->sa_family == AF_INET6)
-            found = memcmp(&own->address.address6.sin6_addr,
-                           &((const struct sockaddr_in6 *) address)->sin6_addr, sizeof(struct in6_addr)) == 0;
-    }
-    uv_free_interface_addresses(all, count);
-    return found;
-}
-
 static void on_primary_address(uv_getaddrinfo_t *lookup, int status, struct addrinfo *found)
 {
     Watch *watch = lookup->data;
@@ -191,8 +168,7 @@ static void on_primary_address(uv_getaddrinfo_t *lookup, int status, struct addr
         decide_problem(watch, "the primary's host name in its connection string has no address");
         return;
     }
-    for (struct addrinfo *a = found; a != NULL; a = a->ai_next)
-        now.facts.is_self |= is_local(a->ai_addr);
+    now.facts.is_self |= local_address_any(found, false);
     uv_freeaddrinfo(found);
     ask_pgpools(watch);
 }

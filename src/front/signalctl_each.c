@@ -44,6 +44,19 @@ static void answer(SignalctlEach *each, uint32_t token, bool good)
         signalctl_respond(each->signalctl, request, good);
 }
 
+/* Those that ran out while they waited have had their answer; for them nothing is asked, and there is room
+ * again. */
+static void drop_gone(SignalctlEach *each)
+{
+    HttpServer *server = each->signalctl->server;
+    int kept = 0;
+
+    for (int i = 0; i < each->queued; i++)
+        if (server != NULL && http_request_held(server, each->queue[i]) != NULL)
+            each->queue[kept++] = each->queue[i];
+    each->queued = kept;
+}
+
 static uint32_t take_oldest(SignalctlEach *each)
 {
     uint32_t token = each->queue[0];
@@ -55,6 +68,7 @@ static uint32_t take_oldest(SignalctlEach *each)
 
 static void serve_slots(SignalctlEach *each)
 {
+    drop_gone(each);
     for (int i = 0; i < EACH_MAX && each->queued > 0; i++) {
         Slot *slot = &each->slot[i];
         if (slot->token != 0)
@@ -116,6 +130,7 @@ static void ask_agent(SignalctlEach *each)
                      .arg = each};
     Err err = {0};
 
+    drop_gone(each);
     if (each->asking || each->queued == 0 || each->signalctl->server == NULL)
         return;
     memcpy(each->asked, each->queue, (size_t) each->queued * sizeof each->queue[0]);
@@ -132,6 +147,7 @@ static void ask_agent(SignalctlEach *each)
 
 void signalctl_each_take(SignalctlEach *each, HttpRequest *request)
 {
+    drop_gone(each);
     uint32_t token = each->queued < QUEUE_MAX ? http_request_hold(request) : 0;
 
     if (token == 0) {

@@ -8,10 +8,10 @@
 
 #include "base/str.h"
 #include "base/types.h"
+#include "net/local_address.h"
 #include "sys/loop.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,32 +78,6 @@ bool signalctl_majority_is_here(const char *sender_host, bool standby_is_here, b
     return loopback ? standby_is_here : resolved_is_here;
 }
 
-static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
-{
-    if (a == NULL || b == NULL || a->sa_family != b->sa_family)
-        return false;
-    if (a->sa_family == AF_INET)
-        return ((const struct sockaddr_in *) a)->sin_addr.s_addr ==
-               ((const struct sockaddr_in *) b)->sin_addr.s_addr;
-    return a->sa_family == AF_INET6 && memcmp(&((const struct sockaddr_in6 *) a)->sin6_addr,
-                                              &((const struct sockaddr_in6 *) b)->sin6_addr, 16) == 0;
-}
-
-/* Whether one of them is an address of this machine. */
-static bool are_here(const struct addrinfo *addresses)
-{
-    struct ifaddrs *interfaces = NULL;
-    bool here = false;
-
-    if (getifaddrs(&interfaces) != 0)
-        return false;
-    for (const struct addrinfo *a = addresses; a != NULL && !here; a = a->ai_next)
-        for (const struct ifaddrs *i = interfaces; i != NULL && !here; i = i->ifa_next)
-            here = same_address(a->ai_addr, i->ifa_addr);
-    freeifaddrs(interfaces);
-    return here;
-}
-
 static bool is_here(const char *numeric)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
@@ -113,7 +87,7 @@ static bool is_here(const char *numeric)
         return true; /* over a socket */
     if (getaddrinfo(numeric, NULL, &hints, &addresses) != 0)
         return false;
-    bool here = are_here(addresses);
+    bool here = local_address_any(addresses, true);
     freeaddrinfo(addresses);
     return here;
 }
@@ -183,7 +157,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     if (standby != NULL) {
         standby->resolve = NULL;
         if (status == 0)
-            judge_sender(standby, are_here(addresses));
+            judge_sender(standby, local_address_any(addresses, true));
         else
             settle(standby, STANDBY_SILENT, "follows a server whose name is not known here");
     }

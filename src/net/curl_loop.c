@@ -17,6 +17,7 @@
 typedef struct Socket {
     uv_poll_t *poll; /* NULL: watched for the first time later */
     curl_socket_t fd;
+    int events; /* that poll waits for */
     CurlLoop *curl;
     struct Socket *next;
 } Socket;
@@ -60,8 +61,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     CurlLoop *curl = socket->curl;
     int flags = 0, running;
 
-    if (status < 0)
+    if (status < 0) { /* libuv has stopped the watch */
         flags = CURL_CSELECT_ERR;
+        socket->events = 0;
+    }
     if ((events & UV_READABLE) != 0)
         flags |= CURL_CSELECT_IN;
     if ((events & UV_WRITABLE) != 0)
@@ -123,8 +126,10 @@ static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, v
 
     (void) easy;
     if (what == CURL_POLL_REMOVE) {
-        if (socket != NULL)
+        if (socket != NULL && socket->events != 0)
             uv_poll_stop(socket->poll);
+        if (socket != NULL)
+            socket->events = 0;
         return 0;
     }
     if (socket == NULL && (socket = make_socket(curl, fd)) == NULL)
@@ -135,6 +140,9 @@ static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, v
         events |= UV_READABLE;
     if (what != CURL_POLL_IN)
         events |= UV_WRITABLE;
+    if (events == socket->events)
+        return 0; /* libuv would take it out of epoll and put it in again */
+    socket->events = events;
     return uv_poll_start(socket->poll, events, on_poll) == 0 ? 0 : -1;
 }
 

@@ -72,6 +72,25 @@ const char *http_request_body(const HttpRequest *request, size_t *ret_len)
     return request->body.len > 0 ? request->body.data : "";
 }
 
+bool http_request_is_local(const HttpRequest *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct sockaddr_storage own, peer;
+    socklen_t own_len = sizeof own, peer_len = sizeof peer;
+
+    if (info == NULL || getsockname(info->connect_fd, (struct sockaddr *) &own, &own_len) != 0 ||
+        getpeername(info->connect_fd, (struct sockaddr *) &peer, &peer_len) != 0 ||
+        own.ss_family != peer.ss_family)
+        return false;
+    if (own.ss_family == AF_INET)
+        return ((struct sockaddr_in *) &own)->sin_addr.s_addr ==
+               ((struct sockaddr_in *) &peer)->sin_addr.s_addr;
+    return own.ss_family == AF_INET6 &&
+           memcmp(&((struct sockaddr_in6 *) &own)->sin6_addr, &((struct sockaddr_in6 *) &peer)->sin6_addr,
+                  sizeof(struct in6_addr)) == 0;
+}
+
 const char *http_request_peer(const HttpRequest *request, char *ret_text, size_t size)
 {
     const union MHD_ConnectionInfo *info =

@@ -45,6 +45,9 @@ const char *http_request_body(const HttpRequest *request, size_t *ret_len);
 /* Writes the other side's numeric address ("?" if unknown); size at least HTTP_PEER_LEN. Returns ret_text. */
 const char *http_request_peer(const HttpRequest *request, char *ret_text, size_t size);
 
+/* It came from this machine: both ends of the connection have the same address. */
+bool http_request_is_local(const HttpRequest *request);
+
 /*
  * Puts the answer off beyond the handler's return. Returns a token, never 0, that http_request_held turns
  * back into the request while it waits; after the server's held_timeout_ms it is answered with held_status.

@@ -35,6 +35,8 @@ typedef struct Transfer {
     Buf body; /* of the request */
     bool is_post;
     struct curl_slist *headers;
+    bool tls; /* its handle is not used again: what was said of certificates would stay with it */
+    struct curl_slist *connect_to; /* with TLS: the address behind the name */
     Clock begun;
     int64_t timeout_ms;
     bool running; /* libcurl has it; else it waits for an address */
@@ -115,6 +117,7 @@ static void free_transfer(Transfer *transfer)
 {
     curl_easy_cleanup(transfer->curl.easy);
     curl_slist_free_all(transfer->headers);
+    curl_slist_free_all(transfer->connect_to);
     buf_done(&transfer->path);
     buf_done(&transfer->body);
     buf_done(&transfer->answer);
@@ -134,7 +137,7 @@ static void retire(Transfer *transfer)
             break;
         }
     }
-    if (client->free_count >= FREE_CALLS_MAX || client->ending) {
+    if (client->free_count >= FREE_CALLS_MAX || client->ending || transfer->tls) {
         free_transfer(transfer);
         return;
     }
@@ -183,22 +186,47 @@ static void on_done(CurlTransfer *curl, CURLcode code)
         finish(transfer, "the answer is too large");
     else if (code == CURLE_OPERATION_TIMEDOUT)
         finish(transfer, "no answer in time");
+    else if (code == CURLE_PEER_FAILED_VERIFICATION)
+        finish(transfer, "its certificate is not trusted: has it expired, is [http] tls_ca its authority, "
+                         "does it name this host?");
+    else if (code == CURLE_SSL_CACERT_BADFILE)
+        finish(transfer, "the file of [http] tls_ca cannot be read, or holds no certificate in PEM");
     else
         finish(transfer, code == CURLE_OK ? NULL : curl_easy_strerror(code));
+}
+
+/* The host is that address itself, which stands in brackets if it is IPv6. */
+static bool is_same(const char *host, const char *address)
+{
+    size_t len = strlen(host);
+
+    return strcmp(host, address) == 0 ||
+           (address[0] == '[' && strncmp(address + 1, host, len) == 0 && address[1 + len] == ']');
+}
+
+/* A certificate is for a name: that stays in the URL, and libcurl is told the address behind it. */
+static bool connect_to(Transfer *transfer, const char *address)
+{
+    char text[NAMES_ADDRESS_LEN + 16];
+
+    snprintf(text, sizeof text, "::%s:%u", address, (unsigned) transfer->port);
+    transfer->connect_to = curl_slist_append(NULL, text);
+    return transfer->connect_to != NULL &&
+           curl_easy_setopt(transfer->curl.easy, CURLOPT_CONNECT_TO, transfer->connect_to) == CURLE_OK;
 }
 
 /* Gives it to libcurl with what is left of its time. False: it is finished already. */
 static void run(Transfer *transfer, const char *address)
 {
     CURL *easy = transfer->curl.easy;
-    char prefix[NAMES_ADDRESS_LEN + 16];
     Clock now = clock_now();
     int64_t left_ms = transfer->timeout_ms - clock_elapsed_most(&transfer->begun, &now) / US_PER_MS;
     Buf url = {0};
 
     str_copy(transfer->address, sizeof transfer->address, address);
-    snprintf(prefix, sizeof prefix, "http://%s:%u", address, transfer->port);
-    buf_puts(&url, prefix);
+    bool by_name = transfer->tls && !is_same(transfer->host, address) && connect_to(transfer, address);
+    buf_printf(&url, "%s://%s:%u", transfer->tls ? "https" : "http", by_name ? transfer->host : address,
+               (unsigned) transfer->port);
     buf_add(&url, transfer->path.data, transfer->path.len);
     if (transfer->is_post) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->body.len > 0 ? transfer->body.data : "");
@@ -294,6 +322,23 @@ void http_client_free(HttpClient *client)
     free(client);
 }
 
+/* libcurl copies what it is told here. */
+static void set_tls(Transfer *transfer, const HttpCallTls *tls)
+{
+    CURL *easy = transfer->curl.easy;
+
+    transfer->tls = tls != NULL;
+    if (tls == NULL)
+        return;
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
+    if (tls->certificate != NULL && tls->key != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->certificate);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key);
+    }
+}
+
 static bool fill_in(Transfer *transfer, const HttpCall *call)
 {
     Buf line = {0};
@@ -306,6 +351,7 @@ static bool fill_in(Transfer *transfer, const HttpCall *call)
     transfer->is_post = strcmp(call->method, "POST") == 0;
     transfer->too_large = false;
     transfer->running = false;
+    set_tls(transfer, call->tls);
     buf_puts(&transfer->path, call->path);
     if (call->len > 0)
         buf_add(&transfer->body, call->body, call->len);

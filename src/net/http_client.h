@@ -28,12 +28,20 @@ typedef struct HttpAnswer {
 
 typedef void HttpAnswerFn(void *arg, const HttpAnswer *answer);
 
+/* Paths of PEM files; each may be NULL. Host and certificate are always checked. */
+typedef struct HttpCallTls {
+    const char *ca;          /* who vouches for the server's certificate; NULL: the system's authorities */
+    const char *certificate; /* shown if the server asks for one */
+    const char *key;
+} HttpCallTls;
+
 typedef struct HttpCall {
     const char *method; /* "GET" or "POST" */
     const char *host;   /* name or numeric address */
     uint16_t port;
     const char *path;          /* encoded, with the query */
     const HttpHeader *headers; /* at most HTTP_CLIENT_HEADERS_MAX, or NULL */
+    const HttpCallTls *tls;    /* NULL: without TLS */
     const char *body;          /* of POST; copied */
     size_t len;
     int64_t timeout_ms; /* for everything, at least 1 */

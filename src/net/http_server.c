@@ -327,7 +327,7 @@ static void free_server(HttpServer *server)
     free(server);
 }
 
-static bool join_loop(HttpServer *server, Err *err)
+static bool watch_daemon(HttpServer *server, Err *err)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_poll_t *poll = calloc(1, sizeof *poll);
@@ -338,10 +338,24 @@ static bool join_loop(HttpServer *server, Err *err)
     }
     poll->data = server;
     server->poll = poll;
-    loop_timer_init(&server->timer, server->options.loop, on_timer, server);
-    loop_timer_init(&server->held_timer, server->options.loop, on_held_timer, server);
     uv_poll_start(poll, UV_READABLE, on_readable);
     return true;
+}
+
+static bool join_loop(HttpServer *server, Err *err)
+{
+    loop_timer_init(&server->timer, server->options.loop, on_timer, server);
+    loop_timer_init(&server->held_timer, server->options.loop, on_held_timer, server);
+    return watch_daemon(server, err);
+}
+
+/* Those that wait are answered first. */
+static void leave_loop(HttpServer *server)
+{
+    http_end_held(server, MHD_HTTP_SERVICE_UNAVAILABLE);
+    MHD_run(server->daemon); /* lets the answers out */
+    loop_close_free((uv_handle_t *) server->poll);
+    server->poll = NULL;
 }
 
 static void fill_in(HttpServerOptions *options)
@@ -396,11 +410,8 @@ void http_server_stop(HttpServer *server)
     if (server == NULL)
         return;
     server->stopping = true;
-    if (server->poll != NULL) {
-        http_end_held(server, MHD_HTTP_SERVICE_UNAVAILABLE);
-        MHD_run(server->daemon); /* lets the answers out */
-        loop_close_free((uv_handle_t *) server->poll);
-    }
+    if (server->poll != NULL)
+        leave_loop(server);
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
     free_server(server);
@@ -409,6 +420,8 @@ void http_server_stop(HttpServer *server)
 /* A daemon speaks TLS or does not, from its start on. Who connects meanwhile waits in the socket's queue. */
 static bool exchange_daemon(HttpServer *server, Err *err)
 {
+    if (server->poll != NULL)
+        leave_loop(server);
     int fd = server->daemon != NULL ? MHD_quiesce_daemon(server->daemon) : -1;
 
     if (server->daemon != NULL)
@@ -416,7 +429,7 @@ static bool exchange_daemon(HttpServer *server, Err *err)
     server->yields = false; /* the next thread begins with the priority of this one */
     server->daemon = fd >= 0 ? start_daemon(server, fd) : NULL;
     if (server->daemon != NULL)
-        return true;
+        return server->options.loop == NULL || watch_daemon(server, err);
     if (fd >= 0)
         close(fd);
     return err_set(err, ERR_NET, "libmicrohttpd cannot start again on port %u", server->port);

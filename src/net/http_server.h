@@ -62,8 +62,8 @@ void http_server_stop(HttpServer *server);
 
 /*
  * Connections that begin from now on go by these credentials, which are the server's then, or without TLS if
- * they are NULL; those that are open go on by theirs, or end where TLS begins or ends. Only for a server with
- * a thread of its own, and not from within the handler. False with ERR_NET: nobody listens any more; the
+ * they are NULL; those that are open go on by theirs, or end where TLS begins or ends, and held requests with
+ * them (503). Not from within the handler. False with ERR_NET: nobody listens any more; the
  * server can only be stopped.
  */
 bool http_server_set_tls(HttpServer *server, struct HttpTls *tls, Err *err);

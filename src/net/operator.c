@@ -174,9 +174,11 @@ static CURL *make_easy(Err *err)
     return easy;
 }
 
-bool operator_get(const OperatorTarget *target, const char *path, int *ret_status, Buf *ret_body, Err *err)
+static bool ask(const OperatorTarget *target, const char *path, bool is_post, int *ret_status, Buf *ret_body,
+                Err *err)
 {
-    Exchange exchange = {.target = target, .path = path, .begun = clock_now()};
+    Exchange exchange = {
+        .target = target, .path = path, .is_post = is_post, .body = "", .begun = clock_now()};
     CURL *easy = make_easy(err);
 
     bool ok = easy != NULL && run(easy, &exchange, err);
@@ -187,6 +189,17 @@ bool operator_get(const OperatorTarget *target, const char *path, int *ret_statu
     curl_easy_cleanup(easy);
     buf_done(&exchange.answer);
     return ok;
+}
+
+bool operator_get(const OperatorTarget *target, const char *path, int *ret_status, Buf *ret_body, Err *err)
+{
+    return ask(target, path, false, ret_status, ret_body, err);
+}
+
+bool operator_post_open(const OperatorTarget *target, const char *path, int *ret_status, Buf *ret_body,
+                        Err *err)
+{
+    return ask(target, path, true, ret_status, ret_body, err);
 }
 
 /* False if memory runs out: then there is no list. */

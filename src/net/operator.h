@@ -34,7 +34,7 @@ typedef struct OperatorTarget {
     uint16_t port;               /* operator_get: public port, operator_post: agent port */
     const unsigned char *secret; /* operator_post only */
     size_t secret_len;
-    const OperatorTls *tls; /* operator_get only; NULL: without TLS */
+    const OperatorTls *tls; /* operator_get and operator_post_open only; NULL: without TLS */
     int timeout_ms;         /* for everything */
 } OperatorTarget;
 
@@ -43,6 +43,11 @@ typedef struct OperatorTarget {
  * did not answer in time; the text names host and port.
  */
 bool operator_get(const OperatorTarget *target, const char *path, int *ret_status, Buf *ret_body, Err *err);
+
+/* POST of path with no body and no signature, for what needs none; tls as operator_get, errors as
+ * operator_post. */
+bool operator_post_open(const OperatorTarget *target, const char *path, int *ret_status, Buf *ret_body,
+                        Err *err);
 
 /*
  * Signed POST of path, the challenge included. As operator_get, and: ERR_TIMEOUT, it was sent but not

@@ -8,6 +8,7 @@
 
 #include "sys/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,11 +17,13 @@ typedef struct Before Before;
 typedef struct One {
     Before *before;
     HookRun *run;
+    char name[64];
     bool may_refuse;
 } One;
 
 struct Before {
     Notify *notify;
+    NotifyAction action;
     NotifyHookFn *on_done;
     void *arg;
     One one[NOTIFY_SINKS];
@@ -74,9 +77,14 @@ static void on_end(void *arg)
     NotifyHookFn *on_done = before->on_done;
     void *on_done_arg = before->arg;
 
-    for (int i = 0; i < NOTIFY_SINKS; i++)
-        if (before->one[i].run != NULL)
-            refuse(before, &before->one[i], "it did not end in time");
+    for (int i = 0; i < NOTIFY_SINKS; i++) {
+        char text[160];
+        if (before->one[i].run == NULL)
+            continue;
+        snprintf(text, sizeof text, "hook %s at %s: no end within its time", before->one[i].name,
+                 notify_action_name(before->action));
+        refuse(before, &before->one[i], text);
+    }
     Err err = before->err;
     bool allowed = !before->is_refused;
     free_before(before);
@@ -106,6 +114,7 @@ void notify_before(Notify *notify, NotifyAction action, const NotifyEvent *about
     notify_forget_before(notify);
     notify->before = before;
     before->notify = notify;
+    before->action = action;
     before->on_done = on_done;
     before->arg = arg;
     loop_timer_init(&before->timer, notify->loop, on_end, before);
@@ -116,6 +125,7 @@ void notify_before(Notify *notify, NotifyAction action, const NotifyEvent *about
         if (!has(sink, action))
             continue;
         one->before = before;
+        str_copy(one->name, sizeof one->name, sink->view.spec.name);
         one->may_refuse = sink->view.spec.may_refuse;
         one->run = hook_run(&sink->view, notify_action_name(action), about, on_hook, one, &err);
         if (one->run == NULL) {

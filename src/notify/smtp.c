@@ -114,19 +114,28 @@ static void explain(Smtp *smtp, CURLcode code, Err *err)
     const char *reason = smtp->reason[0] != '\0' ? smtp->reason : curl_easy_strerror(code);
 
     if (code == CURLE_LOGIN_DENIED)
-        err_set(err, ERR_REFUSED, "the mail server %s refused the login (%s); check user and password",
-                smtp->where, reason);
+        err_set(
+            err, ERR_REFUSED,
+            "the mail server %s refused the login (%s); check --user and --password, in [notify] user and password",
+            smtp->where, reason);
     else if (code == CURLE_USE_SSL_FAILED)
-        err_set(err, ERR_PROTOCOL, "the mail server %s offers no STARTTLS, and nothing is sent without (%s)",
-                smtp->where, reason);
+        err_set(
+            err, ERR_PROTOCOL,
+            "the mail server %s offers no STARTTLS, and nothing is sent without (%s); turn it on there, or "
+            "take its port with TLS from the first byte: --port 465, in [notify] server = HOST:465",
+            smtp->where, reason);
     else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
-        err_set(err, ERR_PROTOCOL,
-                "the certificate of the mail server %s is not trusted (%s); name its "
-                "authority with --ca-file or ca_file, or do not check it with --insecure or insecure",
-                smtp->where, reason);
+        err_set(
+            err, ERR_PROTOCOL,
+            "the certificate of the mail server %s is not trusted (%s); name its "
+            "authority with --ca-file, in [notify] ca_file, or do not check it: --insecure, in [notify] insecure = yes",
+            smtp->where, reason);
     else if (code == CURLE_OPERATION_TIMEDOUT)
-        err_set(err, ERR_TIMEOUT, "the mail server %s did not take the mail in time (%s)", smtp->where,
-                reason);
+        err_set(
+            err, ERR_TIMEOUT,
+            "the mail server %s did not take the mail in time (%s); check --server and --port, in [notify] "
+            "server, and firewalls in between",
+            smtp->where, reason);
     else
         err_set(err, ERR_NET, "the mail server %s did not take the mail: %s", smtp->where, reason);
 }
@@ -177,7 +186,7 @@ static bool add_receivers(Smtp *smtp, const SmtpMail *mail, Err *err)
         char envelope[SMTP_ADDRESS_LEN + 2];
         if (!smtp_check_address(mail->receivers[i], err)) {
             buf_done(&to);
-            return err_context(err, "receivers");
+            return err_context(err, "--receivers, in [notify] receivers");
         }
         snprintf(envelope, sizeof envelope, "<%s>", mail->receivers[i]);
         struct curl_slist *more = curl_slist_append(smtp->receivers, envelope);
@@ -186,7 +195,8 @@ static bool add_receivers(Smtp *smtp, const SmtpMail *mail, Err *err)
         buf_printf(&to, "%s%s", i > 0 ? ",\r\n " : "", mail->receivers[i]);
     }
     if (to.data == NULL)
-        return err_set(err, ERR_CONFIG, "no receivers; --receivers takes one or more mail addresses");
+        return err_set(err, ERR_CONFIG,
+                       "no receivers; --receivers, in [notify] receivers, takes one or more mail addresses");
     add_header(smtp, "To", to.data);
     buf_done(&to);
     return true;
@@ -197,7 +207,7 @@ static bool fill_in(Smtp *smtp, const SmtpMail *mail, Err *err)
     char subject[SMTP_SUBJECT_LEN * 4];
 
     if (!smtp_check_address(mail->sender, err))
-        return err_context(err, "sender");
+        return err_context(err, "--sender, in [notify] sender");
     if (!smtp_encode_header(mail->subject, subject, sizeof subject))
         return err_set(err, ERR_CONFIG, "the subject is too long; at most %d bytes", SMTP_SUBJECT_LEN);
     if (strlen(mail->body) > SMTP_BODY_MAX)
@@ -227,9 +237,10 @@ static bool set_server(Smtp *smtp, const SmtpServer *server, Err *err)
     if (server->host[0] == '\0' ||
         server->host[strspn(server->host,
                             "0123456789.:-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")] != '\0')
-        return err_set(err, ERR_CONFIG,
-                       "\"%.100s\" is no mail server; --server takes a host name or an address",
-                       server->host);
+        return err_set(
+            err, ERR_CONFIG,
+            "\"%.100s\" is no mail server; --server, in [notify] server, takes a host name or an address",
+            server->host);
     snprintf(smtp->where, sizeof smtp->where, is_v6 ? "[%s]:%u" : "%s:%u", server->host, server->port);
     snprintf(url, sizeof url, "%s://%s", server->port == SMTP_PORT_TLS_ALWAYS ? "smtps" : "smtp",
              smtp->where);

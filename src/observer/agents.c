@@ -11,17 +11,20 @@
 #include "sys/log.h"
 #include "wire/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #define TIMEOUT_MS 2000
-#define DOUBLINGS  4
+#define DOUBLINGS  3
 
 static void on_told(void *arg, bool ok, const char *body, size_t len)
 {
     Cluster *cluster = arg;
 
+    if (ok && cluster->deaf > 1)
+        cluster->told_us = 0; /* one is back: all are told */
     if (ok)
         cluster->deaf = 0; /* a failure peer.c has logged */
     (void) body;
@@ -77,6 +80,8 @@ void agents_tell(Cluster *cluster)
     int64_t now_us = clock_now().boot_us;
     Buf body = {0};
     bool all = true;
+    unsigned sent = 0, count = (unsigned) cluster->config->member_count;
+    bool one = cluster->deaf > 0 && cluster->told_us != 0; /* nobody answered: whether one is back */
 
     if (cluster->peers == NULL || cluster->primary < 0)
         return;
@@ -85,10 +90,14 @@ void agents_tell(Cluster *cluster)
     json_add_bool(&body, "sees", cluster->sees);
     json_add_number(&body, "since_ms", (now_us - cluster->sees_since_us) / US_PER_MS);
     json_add_close(&body, '}');
-    for (int i = 0; i < cluster->config->member_count; i++)
-        all = peer_send(cluster->peers, i, body.data, body.len, TIMEOUT_MS, on_told, cluster) && all;
+    for (unsigned i = 0; i < (one ? 1 : count); i++) {
+        unsigned member = one ? cluster->deaf % count : i;
+        bool ok = peer_send(cluster->peers, (int) member, body.data, body.len, TIMEOUT_MS, on_told, cluster);
+        sent += ok;
+        all = all && ok;
+    }
     buf_done(&body);
-    cluster->deaf++;
+    cluster->deaf += sent > 0; /* too many may be under way */
     cluster->told_us = all ? now_us : 0;
 }
 
@@ -136,24 +145,35 @@ static void on_answer(void *arg, const HttpAnswer *answer)
     if (read_view(answer, &cluster->agents)) {
         cluster->asked_us = clock_now().boot_us;
         cluster->mute = 0;
+        cluster->agents_problem[0] = '\0';
         take_primary(cluster);
         return;
     }
-    /* The next one is asked soon; after the last one, later. */
+    snprintf(cluster->agents_problem, sizeof cluster->agents_problem, "%s: %.120s",
+             cluster->config->member[cluster->asked_member % cluster->config->member_count].name,
+             answer->ok ? "its answer to /v1/cluster is none of an agent's" : answer->error);
+    /* The next one is asked soon; after the last one, later, and one at a time. */
     cluster->asked_member++;
-    if (cluster->asked_member >= cluster->config->member_count) {
-        cluster->asked_member = 0;
-        cluster->asked_us = clock_now().boot_us;
-        cluster->mute++;
-        cluster->agents.known = false;
-    }
+    if (cluster->mute == 0 && cluster->asked_member < cluster->config->member_count)
+        return;
+    cluster->asked_member %= cluster->config->member_count;
+    cluster->asked_us = clock_now().boot_us;
+    cluster->mute++;
+    cluster->agents.known = false;
 }
 
 static void ask(Cluster *cluster)
 {
     const ConfigMember *member =
         &cluster->config->member[cluster->asked_member % cluster->config->member_count];
+    const Config *config = cluster->config, *own = cluster->observer->config;
+    /* The file's certificate is the members' own; where they ask for one, the observer's is shown. */
+    bool shows = config->http.tls_client_ca != NULL;
+    HttpCallTls tls = {.ca = config->http.tls_ca != NULL ? config->http.tls_ca : own->http.tls_ca,
+                       .certificate = shows ? own->http.tls_certificate : NULL,
+                       .key = shows ? own->http.tls_key : NULL};
     HttpCall call = {.method = "GET",
+                     .tls = config->http.tls_certificate != NULL ? &tls : NULL,
                      .host = member->host,
                      .port = (uint16_t) member->http_port,
                      .path = "/v1/cluster",
@@ -170,20 +190,28 @@ static int64_t later(int64_t usual_us, unsigned failures)
     return usual_us << (failures < DOUBLINGS ? failures : DOUBLINGS);
 }
 
+static void tell_and_ask(Cluster *cluster, int64_t now_us)
+{
+    if (cluster->config == NULL || now_us - cluster->turn_us < US_PER_SEC - OBSERVER_TICK_US)
+        return;
+    cluster->turn_us = now_us;
+    if (cluster->told_us == 0 || now_us - cluster->told_us >= later(OBSERVER_TELL_US, cluster->deaf))
+        agents_tell(cluster);
+    bool due = cluster->asked_us == 0 || (cluster->asked_member > 0 && cluster->mute == 0) ||
+               now_us - cluster->asked_us >= later(OBSERVER_ASK_US, cluster->mute);
+    if (due && !cluster->asking)
+        ask(cluster);
+}
+
+/* A part of the clusters each time: a thousand calls begun at once would hold polls up, and few may be under
+ * way. */
 void agents_tick(void *arg)
 {
     Observer *observer = arg;
     int64_t now_us = clock_now().boot_us;
+    int count = observer->cluster_count, ticks = (int) (US_PER_SEC / OBSERVER_TICK_US);
 
-    for (int i = 0; i < observer->cluster_count; i++) {
-        Cluster *cluster = observer->cluster[i];
-        if (cluster->config == NULL)
-            continue;
-        if (cluster->told_us == 0 || now_us - cluster->told_us >= later(OBSERVER_TELL_US, cluster->deaf))
-            agents_tell(cluster);
-        bool due = cluster->asked_us == 0 || cluster->asked_member > 0 ||
-                   now_us - cluster->asked_us >= later(OBSERVER_ASK_US, cluster->mute);
-        if (due && !cluster->asking && cluster->config->http.tls_certificate == NULL)
-            ask(cluster);
-    }
+    for (int i = 0; i < (count + ticks - 1) / ticks; i++)
+        tell_and_ask(observer->cluster[observer->told_next++ % count], now_us);
+    observer->told_next %= count > 0 ? count : 1;
 }

@@ -14,13 +14,12 @@
 #include <string.h>
 #include <time.h>
 
-#define JSON_TYPE      "application/json"
-#define METRICS_TYPE   "text/plain; version=0.0.4"
 #define CLUSTERS_PATH  "/v1/clusters"
+#define RELOAD_PATH    "/v1/reload"
 #define CHECK_LEAST_US (200 * US_PER_MS) /* between two rounds that somebody asked for */
 
 /* With the Date, by which pglookout's nodes see how old the answer is (RFC 9110, 5.6.7). */
-static void respond(HttpRequest *request, int status, const char *type, Buf *body)
+void answer_respond(HttpRequest *request, int status, const char *type, const Buf *body)
 {
     char date[40] = "";
     struct tm when;
@@ -33,7 +32,6 @@ static void respond(HttpRequest *request, int status, const char *type, Buf *bod
         http_respond(request, 500, NULL, NULL, 0, headers);
     else
         http_respond(request, status, type, body->data, body->len, headers);
-    buf_done(body);
 }
 
 /* Seconds with a decimal, since that reading of the boot clock; null for 0. */
@@ -85,17 +83,12 @@ static void add_sample(Buf *out, const Cluster *cluster, const MonitorSample *sa
         json_add_big(out, "system_identifier", sample->system_identifier);
     else
         json_add_null(out, "system_identifier");
-    if (known)
-        json_add_lsn(out, "lsn",
-                     !sample->in_recovery                       ? sample->lsn
-                     : sample->receive_lsn > sample->replay_lsn ? sample->receive_lsn
-                                                                : sample->replay_lsn);
-    else
-        json_add_null(out, "lsn");
-    if (known && sample->in_recovery)
-        json_add_lsn(out, "replayed", sample->replay_lsn);
-    else
-        json_add_null(out, "replayed");
+    json_add_lsn_or_null(out, "lsn",
+                         !known                                     ? LSN_NONE
+                         : !sample->in_recovery                     ? sample->lsn
+                         : sample->receive_lsn > sample->replay_lsn ? sample->receive_lsn
+                                                                    : sample->replay_lsn);
+    json_add_lsn_or_null(out, "replayed", known && sample->in_recovery ? sample->replay_lsn : LSN_NONE);
     add_number_or_null(out, "lag_bytes", watched_lag_bytes(cluster, sample));
     add_seconds_or_null(out, "lag_s", watched_lag_s(sample));
 }
@@ -163,6 +156,19 @@ static void add_alarms(Buf *out, const Cluster *cluster)
     buf_done(&text);
 }
 
+/* How old the newest answer of any of its servers is: null, if none ever came. */
+static int64_t newest_us(const Cluster *cluster)
+{
+    int64_t newest_us = 0;
+
+    for (int i = 0; i < cluster->server_count; i++) {
+        const MonitorSample *sample = watched_sample(&cluster->server[i]);
+        if (sample != NULL && sample->answered_us > newest_us)
+            newest_us = sample->answered_us;
+    }
+    return newest_us;
+}
+
 static void add_cluster(Buf *out, const Cluster *cluster)
 {
     const Config *config = cluster->config;
@@ -174,11 +180,13 @@ static void add_cluster(Buf *out, const Cluster *cluster)
     json_add_text(out, "primary", cluster->primary >= 0 ? config->member[cluster->primary].name : NULL);
     json_add_bool(out, "sees_primary", cluster->sees);
     add_ago(out, "since_s", cluster->sees_since_us, now_us);
+    add_ago(out, "age_s", newest_us(cluster), now_us);
     json_add_open(out, "members", '[');
     for (int i = 0; config != NULL && i < config->member_count; i++)
         add_member(out, cluster, i, now_us);
     json_add_close(out, ']');
     add_agents(out, cluster, now_us);
+    json_add_text(out, "agents_problem", cluster->agents_problem[0] != '\0' ? cluster->agents_problem : NULL);
     add_alarms(out, cluster);
     json_add_close(out, '}');
 }
@@ -197,21 +205,37 @@ static void add_stats(Buf *out, const Observer *observer)
     json_add_number(out, "connecting", stats.connecting);
 }
 
-static void answer_all(const Observer *observer, HttpRequest *request)
+void answer_open(const Observer *observer, Buf *out)
 {
-    Buf out = {0};
-
-    json_add_open(&out, NULL, '{');
-    add_stats(&out, observer);
-    json_add_open(&out, "clusters", '[');
-    for (int i = 0; i < observer->cluster_count; i++)
-        add_cluster(&out, observer->cluster[i]);
-    json_add_close(&out, ']');
-    json_add_close(&out, '}');
-    respond(request, 200, JSON_TYPE, &out);
+    json_add_open(out, NULL, '{');
+    add_stats(out, observer);
+    json_add_open(out, "clusters", '[');
 }
 
-static void answer_health(const Observer *observer, HttpRequest *request)
+void answer_add(const Cluster *cluster, int part, Buf *out)
+{
+    (void) part;
+    add_cluster(out, cluster);
+}
+
+void answer_close(const Observer *observer, Buf *out)
+{
+    (void) observer;
+    json_add_close(out, ']');
+    json_add_close(out, '}');
+}
+
+static void answer_all(Observer *observer, HttpRequest *request)
+{
+    whole_answer(observer, WHOLE_CLUSTERS, request);
+}
+
+static void answer_metrics(Observer *observer, HttpRequest *request)
+{
+    whole_answer(observer, WHOLE_METRICS, request);
+}
+
+static void answer_health(Observer *observer, HttpRequest *request)
 {
     Buf out = {0};
 
@@ -219,23 +243,17 @@ static void answer_health(const Observer *observer, HttpRequest *request)
     add_stats(&out, observer);
     json_add_number(&out, "clusters", observer->cluster_count);
     json_add_close(&out, '}');
-    respond(request, 200, JSON_TYPE, &out);
+    answer_respond(request, 200, ANSWER_JSON, &out);
+    buf_done(&out);
 }
 
-static void answer_metrics(const Observer *observer, HttpRequest *request)
-{
-    Buf out = {0};
-
-    metrics_add(observer, &out);
-    respond(request, 200, METRICS_TYPE, &out);
-}
-
-static void answer_text(HttpRequest *request, int status, const char *text)
+void answer_text(HttpRequest *request, int status, const char *text)
 {
     Buf out = {0};
 
     buf_puts(&out, text);
-    respond(request, status, "text/plain", &out);
+    answer_respond(request, status, "text/plain", &out);
+    buf_done(&out);
 }
 
 static void answer_cluster(const Observer *observer, HttpRequest *request)
@@ -248,10 +266,11 @@ static void answer_cluster(const Observer *observer, HttpRequest *request)
         return;
     }
     add_cluster(&out, cluster);
-    respond(request, 200, JSON_TYPE, &out);
+    answer_respond(request, 200, ANSWER_JSON, &out);
+    buf_done(&out);
 }
 
-static void answer_state(const Observer *observer, HttpRequest *request)
+static void answer_state(Observer *observer, HttpRequest *request)
 {
     const char *name = http_request_argument(request, "cluster");
     const Cluster *cluster = name != NULL ? watched_find(observer, name) : NULL;
@@ -261,8 +280,15 @@ static void answer_state(const Observer *observer, HttpRequest *request)
         answer_text(request, 404, "there is no cluster of that name here; all of them: " CLUSTERS_PATH "\n");
         return;
     }
-    lookout_add_state(observer, cluster, &out);
-    respond(request, 200, JSON_TYPE, &out);
+    if (cluster == NULL) {
+        whole_answer(observer, WHOLE_STATE, request);
+        return;
+    }
+    lookout_open(observer, &out);
+    lookout_add(cluster, false, &out);
+    lookout_close(observer, &out);
+    answer_respond(request, 200, ANSWER_JSON, &out);
+    buf_done(&out);
 }
 
 /* As pglookout's: 204, and a round begins. */
@@ -275,12 +301,12 @@ static void answer_check(Observer *observer, HttpRequest *request)
         observer->checked_us = now_us;
         monitor_now(observer->monitor, -1);
     }
-    respond(request, 204, NULL, &nothing);
+    answer_respond(request, 204, NULL, &nothing);
 }
 
 static const struct {
     const char *path;
-    void (*answer)(const Observer *observer, HttpRequest *request);
+    void (*answer)(Observer *observer, HttpRequest *request);
 } paths[] = {
     {"/", answer_health},        {"/health", answer_health},   {"/liveness", answer_health},
     {CLUSTERS_PATH, answer_all}, {"/metrics", answer_metrics}, {"/state.json", answer_state},
@@ -299,8 +325,15 @@ void answer_on_request(void *arg, HttpRequest *request)
             answer_text(request, 405, "/check wants POST\n");
         return;
     }
+    if (strcmp(path, RELOAD_PATH) == 0) {
+        if (strcmp(method, "POST") == 0)
+            reload_on_request(observer, request);
+        else
+            answer_text(request, 405, RELOAD_PATH " wants POST\n");
+        return;
+    }
     if (!get) {
-        answer_text(request, 405, "only GET and HEAD, and POST to /check\n");
+        answer_text(request, 405, "only GET and HEAD, and POST to /check and " RELOAD_PATH "\n");
         return;
     }
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
@@ -315,5 +348,5 @@ void answer_on_request(void *arg, HttpRequest *request)
         answer_text(request, 404,
                     "there are /health, " CLUSTERS_PATH ", " CLUSTERS_PATH
                     "/NAME, /metrics, /state.json and, by POST, "
-                    "/check\n");
+                    "/check and " RELOAD_PATH "\n");
 }

@@ -276,6 +276,8 @@ static void take_all(Observer *observer, FolderJob *job)
     remove_unseen(observer);
     for (int i = 0; i < job->count; i++)
         take(observer, &job->entry[i]);
+    lookout_find_shared(observer);
+    whole_restart(observer);
 }
 
 static void done(void *arg)

@@ -10,18 +10,8 @@
 #include "wire/json.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-static void add_lag(Buf *out, const MonitorSample *sample)
-{
-    char text[48];
-    double lag = watched_lag_s(sample);
-
-    if (lag < 0)
-        return;
-    int len = snprintf(text, sizeof text, "%.6f", lag);
-    json_add_raw(out, "replication_time_lag", text, (size_t) len);
-}
 
 /* When the newest poll was over, on the wall clock. */
 static int64_t fetched_us(const MonitorSample *sample)
@@ -31,7 +21,8 @@ static int64_t fetched_us(const MonitorSample *sample)
     return sample->ok ? sample->answered_wall_us : now.wall_us - (now.boot_us - sample->asked_us);
 }
 
-static void add_server(Buf *out, const char *name, const MonitorSample *sample)
+static void add_server(Buf *out, const char *name, const MonitorSample *sample,
+                       const MonitorReplication *replication)
 {
     json_add_open(out, name, '{');
     json_add_time_us(out, "fetch_time", sample->asked_us != 0 ? fetched_us(sample) : 0);
@@ -41,44 +32,83 @@ static void add_server(Buf *out, const char *name, const MonitorSample *sample)
         json_add_bool(out, "pg_is_in_recovery", sample->in_recovery);
         json_add_time_us(out, "pg_last_xact_replay_timestamp", sample->replayed_us);
         json_add_lsn_or_null(out, "pg_last_xlog_receive_location", sample->receive_lsn);
-        json_add_lsn_or_null(out, "pg_last_xlog_replay_location", sample->replay_lsn);
-        add_lag(out, sample);
+        /* A primary's is its own position, as there. */
+        json_add_lsn_or_null(out, "pg_last_xlog_replay_location",
+                             sample->in_recovery ? sample->replay_lsn : sample->lsn);
+        json_add_replication(out, replication->lag_us, replication->min_lag_us, replication->since_us);
     }
     json_add_close(out, '}');
 }
 
-static bool is_unique(const Observer *observer, const Cluster *cluster, const char *name)
+/* ---- Names that several clusters use ---- */
+
+static int compare(const void *a, const void *b)
 {
-    for (int i = 0; i < observer->cluster_count; i++) {
-        const Cluster *other = observer->cluster[i];
-        if (other != cluster && other->config != NULL && config_find_member(other->config, name) >= 0)
-            return false;
-    }
-    return true;
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
-static void add_cluster(const Observer *observer, const Cluster *cluster, bool all, Buf *out)
+static void mark_unique(const Observer *observer, const char **name, size_t count)
+{
+    qsort(name, count, sizeof *name, compare);
+    for (int i = 0; i < observer->cluster_count; i++)
+        for (int j = 0; j < observer->cluster[i]->server_count; j++) {
+            const char *own = observer->cluster[i]->config->member[j].name;
+            const char **at = bsearch(&own, name, count, sizeof *name, compare);
+            bool before = at > name && strcmp(at[-1], own) == 0;
+            observer->cluster[i]->server[j].shared =
+                before || (at + 1 < name + count && strcmp(at[1], own) == 0);
+        }
+}
+
+void lookout_find_shared(Observer *observer)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < observer->cluster_count; i++)
+        count += (size_t) observer->cluster[i]->server_count;
+    const char **name = calloc(count + 1, sizeof *name);
+    if (name == NULL)
+        abort();
+    count = 0;
+    for (int i = 0; i < observer->cluster_count; i++)
+        for (int j = 0; j < observer->cluster[i]->server_count; j++)
+            name[count++] = observer->cluster[i]->config->member[j].name;
+    mark_unique(observer, name, count);
+    free(name);
+}
+
+void lookout_add(const Cluster *cluster, bool all, Buf *out)
 {
     char key[2 * MEMBER_NAME_LEN + 2];
 
     for (int i = 0; i < cluster->server_count; i++) {
         const char *name = cluster->config->member[i].name;
-        const MonitorSample *sample = watched_sample(&cluster->server[i]);
+        const Server *server = &cluster->server[i];
+        const MonitorSample *sample = watched_sample(server);
         if (sample == NULL)
             continue;
-        if (!all || is_unique(observer, cluster, name))
+        if (!all || !server->shared)
             snprintf(key, sizeof key, "%.31s", name);
         else
             snprintf(key, sizeof key, "%.31s.%.31s", watched_name(cluster), name);
-        add_server(out, key, sample);
+        add_server(out, key, sample, monitor_replication(cluster->observer->monitor, server->id));
     }
 }
 
-void lookout_add_state(const Observer *observer, const Cluster *only, Buf *out)
+void lookout_add_all(const Cluster *cluster, int part, Buf *out)
 {
+    (void) part;
+    lookout_add(cluster, true, out);
+}
+
+void lookout_open(const Observer *observer, Buf *out)
+{
+    (void) observer;
     json_add_open(out, NULL, '{');
-    for (int i = 0; i < observer->cluster_count; i++)
-        if (observer->cluster[i]->config != NULL && (only == NULL || only == observer->cluster[i]))
-            add_cluster(observer, observer->cluster[i], only == NULL, out);
+}
+
+void lookout_close(const Observer *observer, Buf *out)
+{
+    (void) observer;
     json_add_close(out, '}');
 }

@@ -56,22 +56,64 @@ static const struct {
     {"pgvigil_observer_lag_seconds", "Age of the last transaction that this standby replayed.", get_lag_s},
 };
 
-static void add_value(const Observer *observer, size_t which, Buf *out)
+static void add_value(const Cluster *cluster, int which, Buf *out)
 {
     double value;
 
-    buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", values[which].name, values[which].help,
-               values[which].name);
-    for (int i = 0; i < observer->cluster_count; i++) {
-        const Cluster *cluster = observer->cluster[i];
-        for (int j = 0; j < cluster->server_count; j++) {
-            const MonitorSample *sample = watched_sample(&cluster->server[j]);
-            if (sample == NULL || sample->since_us == 0 || !values[which].get(cluster, sample, &value))
-                continue;
-            buf_printf(out, "%s{cluster=\"%s\",member=\"%s\"} %.15g\n", values[which].name,
-                       watched_name(cluster), cluster->config->member[j].name, value);
-        }
+    for (int i = 0; i < cluster->server_count; i++) {
+        const MonitorSample *sample = watched_sample(&cluster->server[i]);
+        if (sample == NULL || sample->since_us == 0 || !values[which].get(cluster, sample, &value))
+            continue;
+        buf_printf(out, "%s{cluster=\"%s\",member=\"%s\"} %.15g\n", values[which].name, watched_name(cluster),
+                   cluster->config->member[i].name, value);
     }
+}
+
+/* ---- Of a cluster; -1: nothing is said ---- */
+
+static int sees_primary(const Cluster *cluster)
+{
+    return cluster->primary >= 0 ? cluster->sees : -1;
+}
+
+static int is_broken(const Cluster *cluster)
+{
+    return cluster->problem != NULL;
+}
+
+static const struct {
+    const char *name, *help;
+    int (*get)(const Cluster *cluster);
+} facts[] = {
+    {"pgvigil_observer_sees_primary", "The primary that was seen last answers, and is primary.",
+     sees_primary},
+    {"pgvigil_observer_primaries", "Servers that say that they are primary.", watched_primaries},
+    {"pgvigil_observer_file_broken", "The cluster's file cannot be used as it is now.", is_broken},
+};
+
+#define VALUES ((int) (sizeof values / sizeof values[0]))
+
+_Static_assert(VALUES + (int) (sizeof facts / sizeof facts[0]) == METRICS_PARTS, "a part for each");
+
+void metrics_begin(int part, Buf *out)
+{
+    const char *name = part < VALUES ? values[part].name : facts[part - VALUES].name;
+    const char *help = part < VALUES ? values[part].help : facts[part - VALUES].help;
+
+    buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
+}
+
+void metrics_add(const Cluster *cluster, int part, Buf *out)
+{
+    if (cluster->config == NULL)
+        return;
+    if (part < VALUES) {
+        add_value(cluster, part, out);
+        return;
+    }
+    int value = facts[part - VALUES].get(cluster);
+    if (value >= 0)
+        buf_printf(out, "%s{cluster=\"%s\"} %d\n", facts[part - VALUES].name, watched_name(cluster), value);
 }
 
 static void add_number(Buf *out, const char *name, const char *type, const char *help, uint64_t value)
@@ -79,38 +121,10 @@ static void add_number(Buf *out, const char *name, const char *type, const char 
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type, name, value);
 }
 
-static void add_clusters(const Observer *observer, Buf *out)
-{
-    static const char sees[] = "pgvigil_observer_sees_primary", broken[] = "pgvigil_observer_file_broken";
-    static const char primaries[] = "pgvigil_observer_primaries";
-
-    buf_printf(out, "# HELP %s The primary that was seen last answers, and is primary.\n# TYPE %s gauge\n",
-               sees, sees);
-    for (int i = 0; i < observer->cluster_count; i++)
-        if (observer->cluster[i]->primary >= 0)
-            buf_printf(out, "%s{cluster=\"%s\"} %d\n", sees, watched_name(observer->cluster[i]),
-                       observer->cluster[i]->sees);
-    buf_printf(out, "# HELP %s Servers that say that they are primary.\n# TYPE %s gauge\n", primaries,
-               primaries);
-    for (int i = 0; i < observer->cluster_count; i++)
-        if (observer->cluster[i]->config != NULL)
-            buf_printf(out, "%s{cluster=\"%s\"} %d\n", primaries, watched_name(observer->cluster[i]),
-                       watched_primaries(observer->cluster[i]));
-    buf_printf(out, "# HELP %s The cluster's file cannot be used as it is now.\n# TYPE %s gauge\n", broken,
-               broken);
-    for (int i = 0; i < observer->cluster_count; i++)
-        if (observer->cluster[i]->config != NULL)
-            buf_printf(out, "%s{cluster=\"%s\"} %d\n", broken, watched_name(observer->cluster[i]),
-                       observer->cluster[i]->problem != NULL);
-}
-
-void metrics_add(const Observer *observer, Buf *out)
+void metrics_close(const Observer *observer, Buf *out)
 {
     MonitorStats stats = monitor_stats(observer->monitor);
 
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        add_value(observer, i, out);
-    add_clusters(observer, out);
     add_number(out, "pgvigil_observer_clusters", "gauge", "Files of the folder.",
                (uint64_t) observer->cluster_count);
     add_number(out, "pgvigil_observer_servers", "gauge", "Servers that are polled.", stats.servers);

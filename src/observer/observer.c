@@ -25,8 +25,9 @@ static void on_signal(uv_signal_t *handle, int number)
     Observer *observer = handle->data;
 
     if (number == SIGHUP) {
-        log_line(LOG_LEVEL_INFO, "reloading", "folder=%s", observer->config->observer.clusters);
-        folder_look(observer, true);
+        log_line(LOG_LEVEL_INFO, "reloading", "file=%s folder=%s", observer->config->path,
+                 observer->config->observer.clusters);
+        reload_now(observer);
         return;
     }
 #ifdef HAVE_SYSTEMD
@@ -94,26 +95,16 @@ static void set_name(Observer *observer)
 
 static bool start(Observer *observer, Err *err)
 {
-    const Config *config = observer->config;
-    MonitorOptions monitor = {0};
-    HttpServerOptions http = {.address = config->observer.listen,
-                              .port = (uint16_t) config->observer.port,
-                              .loop = &observer->loop,
-                              .connections = config->http.connections,
-                              .handler = answer_on_request,
-                              .arg = observer};
-
-    observer->http = http_server_start(&http, err);
-    if (observer->http == NULL)
+    if (!reload_listen(observer, err))
         return false;
     observer->client = http_client_new(&observer->loop, CALLS_MAX, BODY_MAX, err);
     if (observer->client == NULL)
         return false;
-    observer->monitor = monitor_new(&observer->loop, &monitor, watched_on_sample, observer);
+    observer->monitor = monitor_new(&observer->loop, NULL, watched_on_sample, observer);
     if (!folder_begin(observer, err))
         return false;
     loop_timer_start(&observer->folder_timer, OBSERVER_FOLDER_US, OBSERVER_FOLDER_US);
-    loop_timer_start(&observer->tell_timer, US_PER_SEC, US_PER_SEC);
+    loop_timer_start(&observer->tell_timer, OBSERVER_TICK_US, OBSERVER_TICK_US);
     return true;
 }
 
@@ -126,6 +117,8 @@ static void done(Observer *observer)
     loop_timer_done(&observer->folder_timer);
     loop_timer_done(&observer->tell_timer);
     loop_timer_done(&observer->watchdog);
+    loop_timer_done(&observer->reload_timer);
+    whole_done(observer);
     for (int i = 0; i < 3; i++)
         uv_close((uv_handle_t *) &observer->signals[i], NULL);
     loop_end(&observer->loop);
@@ -147,6 +140,8 @@ int observer_run(const Config *config, Err *err)
     loop_timer_init(&observer->folder_timer, &observer->loop, on_folder_time, observer);
     loop_timer_init(&observer->tell_timer, &observer->loop, agents_tick, observer);
     loop_timer_init(&observer->watchdog, &observer->loop, on_watchdog, observer);
+    loop_timer_init(&observer->reload_timer, &observer->loop, reload_on_time, observer);
+    whole_init(observer);
     start_signals(observer);
     if (start(observer, err)) {
         log_line(LOG_LEVEL_INFO, "started", "version=%s role=observer name=%s folder=%s clusters=%d",
@@ -158,6 +153,7 @@ int observer_run(const Config *config, Err *err)
     }
     int code = observer->exit_code;
     done(observer);
+    config_free(observer->owned);
     free(observer);
     return code;
 }

@@ -93,6 +93,7 @@ static void look(Cluster *cluster)
     const MonitorSample *known =
         cluster->primary >= 0 ? watched_sample(&cluster->server[cluster->primary]) : NULL;
     int best = is_primary(known) ? cluster->primary : -1;
+    bool unasked = known != NULL && known->since_us == 0; /* nothing is known of it, which is no loss */
 
     for (int i = 0; i < cluster->server_count; i++) {
         const MonitorSample *sample = watched_sample(&cluster->server[i]);
@@ -102,7 +103,7 @@ static void look(Cluster *cluster)
     }
     if (best >= 0)
         set_seen(cluster, best, true);
-    else if (cluster->primary >= 0)
+    else if (cluster->primary >= 0 && !unasked)
         set_seen(cluster, cluster->primary, false);
 }
 
@@ -163,11 +164,26 @@ static void watch_member(Cluster *cluster, int member)
                  watched_name(cluster), target.name, err.text);
 }
 
+void watched_set(Cluster *cluster)
+{
+    const Config *own = cluster->observer->config;
+
+    for (int i = 0; i < cluster->server_count; i++)
+        if (cluster->server[i].id >= 0)
+            monitor_set(cluster->observer->monitor, cluster->server[i].id, own->observer.interval_ms,
+                        own->observer.timeout_ms, own->observer.heartbeat);
+}
+
 void watched_take(Cluster *cluster, Config *config)
 {
+    static const ConfigDiff nothing;
     char primary[MEMBER_NAME_LEN] = "";
     bool is_new = cluster->config == NULL;
 
+    if (!is_new && config_reload_diff(cluster->config, config, &nothing) == 0) {
+        config_free(config); /* read anew, and the same: connections and what is known stay */
+        return;
+    }
     if (cluster->primary >= 0)
         snprintf(primary, sizeof primary, "%s", cluster->config->member[cluster->primary].name);
     agents_close(cluster);

@@ -33,6 +33,7 @@ struct Conn {
     PGconn *pg;
     PGresult *result; /* of the query under way */
     uv_poll_t *poll;
+    int events; /* that poll waits for */
     LoopTimer timer;
     Resolve *resolve;
     ConnFn *on_done;
@@ -57,9 +58,11 @@ static void stop_polling(Conn *conn)
     conn->poll->data = NULL;
     loop_close_free((uv_handle_t *) conn->poll);
     conn->poll = NULL;
+    conn->events = 0;
 }
 
-/* Watches the socket that libpq has now. */
+/* Watches the socket that libpq has now. libuv would take it out of epoll and put it in again at each call.
+ */
 static bool start_polling(Conn *conn, int events)
 {
     if (conn->poll == NULL) {
@@ -76,6 +79,9 @@ static bool start_polling(Conn *conn, int events)
         }
         conn->poll->data = conn;
     }
+    if (events == conn->events)
+        return true;
+    conn->events = events;
     return uv_poll_start(conn->poll, events, on_socket) == 0;
 }
 

@@ -1,8 +1,9 @@
 /*
  * monitor.c: when each server is asked, and who may connect when.
  *
- * Polls are due on a grid of 10 ms, so that the loop wakes once for several of them. A poll on a connection
- * that turns out to be lost is made again on a new one before anything is said.
+ * Polls are due on a grid, forty places an interval, so that the loop wakes once for several of them: waking
+ * is dearer than asking. A poll on a connection that turns out to be lost is made again on a new one before
+ * anything is said.
  */
 #include "pg/monitor.h"
 
@@ -16,7 +17,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define GRID_US        (10 * US_PER_MS)
+#define GRID_PLACES    40
+#define GRID_LEAST_US  (10 * US_PER_MS)
 #define CONNECTING_MAX 32
 #define STAGGER_US     US_PER_MS
 #define INTERVAL_LEAST 10
@@ -30,8 +32,10 @@
 /* When the next one is due: at its own places in time, later after failures. */
 static void plan_next(Server *server, int64_t now_us, bool first)
 {
-    int64_t interval_us = server->interval_us;
+    int64_t interval_us = server->interval_us, grid_us = interval_us / GRID_PLACES;
 
+    if (grid_us < GRID_LEAST_US)
+        grid_us = GRID_LEAST_US;
     if (server->failures > 1) {
         unsigned times =
             server->failures < MONITOR_BACKOFF_MOST ? server->failures - 1 : MONITOR_BACKOFF_MOST - 1;
@@ -43,8 +47,8 @@ static void plan_next(Server *server, int64_t now_us, bool first)
             server->monitor->stats.missed += (uint64_t) places - 1;
         server->due_us += places * interval_us;
     }
-    if (interval_us % GRID_US == 0)
-        server->due_us += (GRID_US - server->due_us % GRID_US) % GRID_US;
+    if (interval_us % grid_us == 0)
+        server->due_us += (grid_us - server->due_us % grid_us) % grid_us;
     loop_timer_start(&server->timer, server->due_us - now_us, 0);
 }
 
@@ -73,6 +77,7 @@ static void finish(Server *server, bool ok)
         server->failures++;
         monitor->stats.failed++;
     }
+    monitor_replication_update(&server->replication, sample, now.boot_us);
     plan_next(server, now.boot_us, first);
     monitor_line_run(monitor);
     monitor->on_sample(monitor->arg, server->id, server->tag, sample);
@@ -193,6 +198,9 @@ void monitor_on_connected(void *arg, const ConnReply *reply)
 
 static void begin_poll(Server *server)
 {
+    if (server->renew)
+        conn_close(server->conn);
+    server->renew = false;
     if (conn_is_connected(server->conn)) {
         ask(server);
         return;
@@ -291,6 +299,7 @@ int monitor_add(Monitor *monitor, const MonitorTarget *target, void *tag, Err *e
     server->interval_us = target->interval_ms * US_PER_MS;
     server->timeout_ms = target->timeout_ms;
     server->heartbeat = target->heartbeat;
+    server->replication = (MonitorReplication){.lag_us = -1, .min_lag_us = -1};
     server->conn = conn_new(monitor->loop);
     conn_watch(server->conn, on_lost, server);
     loop_timer_init(&server->timer, monitor->loop, on_timer, server);
@@ -318,6 +327,20 @@ static void poll_now(Server *server)
         loop_timer_start(&server->timer, 0, 0);
 }
 
+void monitor_set(Monitor *monitor, int id, int64_t interval_ms, int64_t timeout_ms, bool heartbeat)
+{
+    Server *server = find(monitor, id);
+
+    if (server == NULL || interval_ms < INTERVAL_LEAST || interval_ms > INTERVAL_MOST || timeout_ms < 1)
+        return;
+    /* The prepared statement and the server's own timeout are the connection's. */
+    server->renew = server->renew || server->timeout_ms != timeout_ms || server->heartbeat != heartbeat;
+    server->interval_us = interval_ms * US_PER_MS;
+    server->timeout_ms = timeout_ms;
+    server->heartbeat = heartbeat;
+    poll_now(server);
+}
+
 void monitor_now(Monitor *monitor, int id)
 {
     Server *server = find(monitor, id);
@@ -334,6 +357,33 @@ const MonitorSample *monitor_sample(const Monitor *monitor, int id)
     const Server *server = find(monitor, id);
 
     return server != NULL ? &server->sample : NULL;
+}
+
+void monitor_replication_update(MonitorReplication *replication, const MonitorSample *sample, int64_t now_us)
+{
+    if (!sample->ok)
+        return;
+    replication->lag_us = -1;
+    if (!sample->in_recovery) {
+        *replication = (MonitorReplication){.lag_us = -1, .min_lag_us = -1};
+        return;
+    }
+    if (replication->since_us == 0) {
+        replication->since_us = now_us;
+        replication->min_lag_us = -1;
+    }
+    if (sample->replayed_us == 0)
+        return;
+    replication->lag_us = llabs(sample->db_time_us - sample->replayed_us);
+    if (replication->min_lag_us < 0 || replication->lag_us < replication->min_lag_us)
+        replication->min_lag_us = replication->lag_us;
+}
+
+const MonitorReplication *monitor_replication(const Monitor *monitor, int id)
+{
+    const Server *server = find(monitor, id);
+
+    return server != NULL ? &server->replication : NULL;
 }
 
 bool monitor_is_busy(const Monitor *monitor, int id)
@@ -379,7 +429,8 @@ Monitor *monitor_new(uv_loop_t *loop, const MonitorOptions *options, MonitorFn *
         abort();
     raise_file_limit();
     monitor->loop = loop;
-    monitor->options = *options;
+    if (options != NULL)
+        monitor->options = *options;
     if (monitor->options.connecting_max == 0)
         monitor->options.connecting_max = CONNECTING_MAX;
     if (monitor->options.stagger_us == 0)

@@ -67,6 +67,13 @@ typedef struct MonitorSample {
     uint64_t system_identifier; /* 0: unknown (this user may not ask) */
 } MonitorSample;
 
+/* What pglookout calls replication_start_time, replication_time_lag and min_replication_time_lag. */
+typedef struct MonitorReplication {
+    int64_t since_us;   /* boot clock: since when it answers as a standby; 0: it does not */
+    int64_t lag_us;     /* age of the last transaction that it replayed, in the newest answer; -1: unknown */
+    int64_t min_lag_us; /* the least since then; -1: unknown */
+} MonitorReplication;
+
 /* Called from the loop after each poll, never from within a call of ours. The server may be removed, and
  * others added, from within. sample is valid during the call. */
 typedef void MonitorFn(void *arg, int id, void *tag, const MonitorSample *sample);
@@ -78,7 +85,7 @@ typedef struct MonitorStats {
     unsigned servers, connecting, waiting; /* at this moment */
 } MonitorStats;
 
-/* Never NULL. Raises the process's soft limit of open files to the hard one. */
+/* Never NULL; options NULL: the defaults. Raises the process's soft limit of open files to the hard one. */
 Monitor *monitor_new(uv_loop_t *loop, const MonitorOptions *options, MonitorFn *on_sample, void *arg);
 
 /* Drops all connections. From within a callback, too. NULL: nothing. */
@@ -94,12 +101,25 @@ int monitor_add(Monitor *monitor, const MonitorTarget *target, void *tag, Err *e
 /* An id that is not there any more: nothing. */
 void monitor_remove(Monitor *monitor, int id);
 
+/*
+ * Other values for a server that is watched, which keeps its sample, and is polled with them soon. The limits
+ * are those of monitor_add; beyond them, and for an id that is not there any more: nothing.
+ */
+void monitor_set(Monitor *monitor, int id, int64_t interval_ms, int64_t timeout_ms, bool heartbeat);
+
 /* A poll as soon as may be, also of those that wait because they failed; -1: all. One that is under way
  * counts. */
 void monitor_now(Monitor *monitor, int id);
 
 /* The newest sample, valid until the next poll of that server; NULL if there is no such id. */
 const MonitorSample *monitor_sample(const Monitor *monitor, int id);
+
+/* Of a standby; valid until the next poll of that server. NULL if there is no such id. */
+const MonitorReplication *monitor_replication(const Monitor *monitor, int id);
+
+/* Takes a sample into account whose poll ended at that time of the boot clock. For those who keep their own,
+ * over a monitor's life; it begins as {.lag_us = -1, .min_lag_us = -1}. */
+void monitor_replication_update(MonitorReplication *replication, const MonitorSample *sample, int64_t now_us);
 
 /* A poll is under way. */
 bool monitor_is_busy(const Monitor *monitor, int id);

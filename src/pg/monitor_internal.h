@@ -35,7 +35,9 @@ struct Server {
     int64_t hurry_least_us;       /* a lost connection hurries the next poll once an interval only */
     unsigned failures;            /* in a row */
     bool heartbeat, plain, fresh; /* fresh: connected for this poll */
+    bool renew;                   /* the next poll is on a new connection */
     MonitorSample sample;
+    MonitorReplication replication;
 };
 
 typedef struct Line {

@@ -7,6 +7,7 @@
 #include "pg/monitor_query.h"
 
 #include "pg/conn.h"
+#include "pg/heartbeat.h"
 
 #include <stdlib.h>
 
@@ -46,7 +47,7 @@ void monitor_query_prepare(uint32_t version, bool heartbeat, bool plain, int64_t
         names->receive, names->flush, names->replay, plain ? "NULL" : CONTROL_TIMELINE, names->file,
         names->insert);
     buf_printf(ret_sql, "%s FROM (SELECT pg_is_in_recovery() AS rec OFFSET 0) r; SELECT %s",
-               heartbeat ? ", CASE WHEN NOT r.rec THEN txid_current() END" : "",
+               heartbeat ? ", CASE WHEN NOT r.rec THEN " HEARTBEAT_CALL " END" : "",
                plain ? "NULL" : "system_identifier FROM pg_control_system()");
 }
 

@@ -137,6 +137,35 @@ static void log_va(LogLevel level, const char *event, const char *tail, const ch
     write_line(level, event, text);
 }
 
+/* TIME LEVEL EVENT: for the journal the level becomes the priority. */
+static int priority_in(const char *line)
+{
+    const char *level = line + strcspn(line, " ");
+
+    for (size_t i = 0; i < sizeof level_table / sizeof level_table[0]; i++) {
+        size_t len = strlen(level_table[i].name);
+        if (level[0] == ' ' && strncmp(level + 1, level_table[i].name, len) == 0 && level[1 + len] == ' ')
+            return level_table[i].priority;
+    }
+    return level_table[LOG_LEVEL_INFO].priority;
+}
+
+void log_copy(const char *line)
+{
+    char copy[LOG_LINE_LEN];
+    size_t used = 0;
+
+    if (!can_write()) {
+        atomic_fetch_add(&dropped_lines, 1);
+        return;
+    }
+    if (atomic_load(&to_journal))
+        used = (size_t) snprintf(copy, sizeof copy, "<%d>", priority_in(line));
+    used = add_text(copy, used, line, false);
+    copy[used++] = '\n';
+    put_line(copy, used);
+}
+
 void log_line(LogLevel level, const char *event, const char *format, ...)
 {
     int saved = errno;

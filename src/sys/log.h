@@ -31,6 +31,9 @@ void log_open(LogLevel least, LogFormat format);
 void log_line(LogLevel level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The line of a child that logs as we do, as it stands, whatever its level is. */
+void log_copy(const char *line);
+
 /* What is logged at most once a minute. Zero-initialised and static, one for each kind of line. */
 typedef struct LogLimit {
     _Atomic int64_t next_us; /* boot clock */

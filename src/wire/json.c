@@ -320,3 +320,22 @@ void json_add_time_us(Buf *out, const char *key, int64_t wall_us)
 {
     add_utc(out, key, wall_us, 6, (int) (wall_us % US_PER_SEC));
 }
+
+static void add_seconds(Buf *out, const char *key, int64_t us)
+{
+    char text[48];
+    int len =
+        snprintf(text, sizeof text, "%lld.%06d", (long long) (us / US_PER_SEC), (int) (us % US_PER_SEC));
+
+    json_add_raw(out, key, text, (size_t) len);
+}
+
+void json_add_replication(Buf *out, int64_t lag_us, int64_t min_lag_us, int64_t since_us)
+{
+    if (lag_us >= 0)
+        add_seconds(out, "replication_time_lag", lag_us);
+    if (min_lag_us >= 0)
+        add_seconds(out, "min_replication_time_lag", min_lag_us);
+    if (since_us > 0)
+        add_seconds(out, "replication_start_time", since_us);
+}

@@ -72,4 +72,10 @@ void json_add_time(Buf *out, const char *key, int64_t wall_us);
 /* The same with microseconds, as Python writes it and pglookout reads it. */
 void json_add_time_us(Buf *out, const char *key, int64_t wall_us);
 
+/*
+ * What pglookout tells of a standby, in seconds: the age of what it replayed, the least of that since it
+ * replicates (-1: unknown), and since when it does (0: unknown), on a clock that never jumps.
+ */
+void json_add_replication(Buf *out, int64_t lag_us, int64_t min_lag_us, int64_t since_us);
+
 #endif

@@ -262,6 +262,49 @@ def test_post_check_is_immediate(servers):
                  MOMENT, "a poll because of POST /check")
 
 
+def test_check_interval(servers):
+    """replication_state_check_interval: what the polls found is decided on then, and not before."""
+    first, second, _ = servers.nodes
+    with Lookout(second, remote_conns=conns(servers), replication_state_check_interval=3000) as lookout:
+        lookout.wait_rule("primary_connected")
+        first.pg_ctl("stop", "-m", "immediate")
+        wait_for(lambda: not lookout.state()["pg1"]["connection"], MOMENT, "the poll that finds pg1 gone")
+        fetched = lookout.state()["pg2"]["fetch_time"]
+        wait_for(lambda: lookout.state()["pg2"]["fetch_time"] > fetched, MOMENT, "another poll")
+        assert lookout.log().count("decision rule=") == 1
+        lookout.reload(replication_state_check_interval=0.2)
+        wait_for(lambda: lookout.log().count("decision rule=") > 1, MOMENT, "a decision")
+
+
+def follow_settings(node):
+    return {"autofollow": True, "primary_conninfo_template": "user=postgres dbname=ignored host=ignored application_name=me",
+            "pg_data_directory": node.seen + "/data",
+            "pg_stop_command": "%s stop -w -m fast -D %s/data" % (pg_bin("pg_ctl"), node.seen),
+            "pg_start_command": "%s start -w -l %s/log/postgresql.log -D %s/data" % (pg_bin("pg_ctl"), node.seen, node.seen)}
+
+
+def test_a_cascade_is_straightened(servers):
+    """autofollow: a standby that follows a standby is made to follow the primary; by a reload, from PostgreSQL 13 on."""
+    first, second, third = servers.nodes
+    third.sql("alter system set primary_conninfo = 'host=%s port=%d user=postgres application_name=other'"
+              % (second.address, second.port))
+    reloads = base.pg_major() >= 13
+    third.sql("select pg_reload_conf()") if reloads else third.pg_ctl("restart")
+
+    def sender():
+        rows = third.sql("select sender_host from pg_stat_wal_receiver where status = 'streaming'")
+        return rows[0][0] if rows else None
+    wait_for(lambda: sender() == second.address, MOMENT, "pg3 to follow pg2")
+    with Lookout(third, remote_conns=conns(servers), **follow_settings(third)) as lookout:
+        lookout.wait_log(" followed primary=pg1 by=%s" % ("reload" if reloads else "restart"))
+        wait_for(lambda: sender() == first.address, MOMENT, "pg3 to follow pg1")
+        lookout.reload()  # it is as it should be: nothing is done again
+        lookout.http("/check", "POST")
+        lookout.reload(primary_conninfo_template="user=postgres application_name=you")
+        lookout.wait_log(" followed primary=pg1", 2)
+        assert lookout.log().count(" followed ") == 2
+
+
 def test_wrong_uses(servers):
     second = servers.nodes[1]
     lookout = Lookout(second, remote_conns=conns(servers))
@@ -376,7 +419,7 @@ def test_lag_alert_command_and_statsd(servers):
 
 def test_authentication_error(servers):
     first, second, _ = servers.nodes
-    first.sql("create role locked login password 'right'")
+    first.sql("set password_encryption = 'scram-sha-256'; create role locked login password 'right'")
     path = os.path.join(first.data, "pg_hba.conf")
     with open(path, encoding="ascii") as file:
         rules = file.read()
@@ -509,12 +552,8 @@ def test_failover_and_autofollow(servers):
     """The whole of it, with an observer of ours; the former primary comes back as a standby."""
     first, second, third = servers.nodes
     settings = dict(remote_conns=conns(servers), max_failover_replication_time_lag=2, warning_replication_time_lag=1,
-                    observers={"hub": "http://10.77.0.1:%d" % PORT}, autofollow=True,
-                    primary_conninfo_template="user=postgres dbname=ignored host=ignored application_name=me",
-                    pg_data_directory=first.seen + "/data", replication_catchup_timeout=0,
-                    pg_stop_command="%s stop -w -m fast -D %s/data" % (pg_bin("pg_ctl"), first.seen),
-                    pg_start_command="%s start -w -l %s/log/postgresql.log -D %s/data"
-                    % (pg_bin("pg_ctl"), first.seen, first.seen),
+                    observers={"hub": "http://10.77.0.1:%d" % PORT}, replication_catchup_timeout=0,
+                    **follow_settings(first),
                     failover_command="%s promote -w -D %s/data" % (pg_bin("pg_ctl"), first.seen))
     with Lookout(first, hub=servers.network.hub, remote_conns=conns(servers), failover_command="") as observer, \
             Lookout(second, **settings) as two, Lookout(third, **settings) as three:

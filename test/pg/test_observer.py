@@ -1,9 +1,11 @@
 """The observer: a process beside the cluster that watches it, and tells what it sees. It never votes nor acts."""
 
+import concurrent.futures
 import http.client
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -26,7 +28,20 @@ class Observer(Node):
         self.files = os.path.join(self.folder, "clusters")
         make_folder(self.files, 0o755)
         self.config_path = os.path.join(self.folder, "observer.conf")
-        write_file(self.config_path, "[observer]\nclusters = %s\nname = %s\n" % (self.files, name), 0o644)
+        self.configure()
+
+    def configure(self, observer="", rest=""):
+        """Its own file: further lines of [observer], and further sections."""
+        write_file(self.config_path, "[observer]\nclusters = %s\nname = %s\n%s%s" %
+                   (self.files, self.name, observer, rest), 0o644)
+
+    def reload(self):
+        """By SIGHUP; returns what the log says since then."""
+        before = len(self.log_text())
+        procs.send(self.agents(), signal.SIGHUP)
+        wait_for(lambda: "reloaded" in self.log_text()[before:] or "reload_failed" in self.log_text()[before:], WAIT,
+                 "the reload")
+        return self.log_text()[before:]
 
     def put(self, name, text):
         """As an editor does it: all at once."""
@@ -61,7 +76,10 @@ class Observer(Node):
     def server(self, name):
         return next(m for m in self.look()["members"] if m["name"] == name)
 
-
+    def rounds(self, count):
+        """Waits for so many polls of each server."""
+        polls = self.ask("/health")["polls"]
+        wait_for(lambda: self.ask("/health")["polls"] >= polls + 3 * count, WAIT, "%d rounds" % count)
 
 
 @pytest.fixture
@@ -70,6 +88,7 @@ def observer(cluster):
     if not hasattr(cluster, "observer_of_tests"):
         cluster.observer_of_tests = Observer(cluster)
     watcher = cluster.observer_of_tests
+    watcher.configure()
     for name in os.listdir(watcher.files):
         watcher.remove(name)
     watcher.start()
@@ -104,13 +123,17 @@ def test_pglookouts_questions(cluster, observer):
     """Its nodes read /state.json, take the age of it from the Date header, and ask for a round by POST /check."""
     primary = cluster.wait_primary()
     wait_seen(observer, primary)
-    wait_for(lambda: all(s["connection"] for s in observer.ask("/state.json").values()), WAIT, "all to be connected")
+    primary.sql("create table if not exists something (n int)")
+    wait_for(lambda: all(s["connection"] and (name == primary.name or "min_replication_time_lag" in s)
+                         for name, s in observer.ask("/state.json").items()), WAIT, "all to be connected")
     state = observer.ask("/state.json")
     assert sorted(state) == sorted(node.name for node in cluster.nodes)
     for name, row in state.items():
         assert row["pg_is_in_recovery"] == (name != primary.name)
         assert len(row["db_time"]) == len(row["fetch_time"]) == len("2026-11-28T17:02:01.107606Z")
-        assert (row["pg_last_xlog_replay_location"] is not None) == (name != primary.name)
+        assert row["pg_last_xlog_replay_location"] is not None
+        assert ("replication_start_time" in row) == (name != primary.name)
+        assert name == primary.name or row["min_replication_time_lag"] <= row["replication_time_lag"]
     conn = http.client.HTTPConnection(observer.address, PORT, timeout=5)
     with observer.hub.network():
         conn.connect()
@@ -164,6 +187,99 @@ def test_a_silent_server_delays_nobody(cluster, observer):
     wait_for(lambda: observer.server(silent.name)["reachable"], WAIT, "it to be back")
 
 
+def test_metrics_are_what_prometheus_wants(cluster, observer):
+    wait_seen(observer, cluster.wait_primary())
+    observer.put("second.conf", observer.text().replace("name = test\n", "name = second\n"))
+    wait_for(lambda: "second" in observer.clusters(), WAIT, "the second cluster")
+    text = observer.http("/metrics")[1]
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    for row in ('pgvigil_observer_sees_primary{cluster="test"} 1', 'pgvigil_observer_primaries{cluster="second"} ',
+                'pgvigil_observer_up{cluster="second",member="pg1"} 1', 'pgvigil_observer_file_broken{cluster="test"} 0',
+                "pgvigil_observer_clusters 2"):
+        assert row in text
+
+
+def test_all_clusters_in_lines(cluster, observer):
+    primary = cluster.wait_primary()
+    wait_seen(observer, primary)
+    wait_for(lambda: all(m["reachable"] for m in observer.look()["members"]), WAIT, "all servers to be seen")
+    done = observer.pgvigil("status", "--all")
+    head, line = done.stdout.splitlines()[1:3]
+    assert head.split() == ["Cluster", "Primary", "Seen", "Servers", "Standbys", "Lag", "Age", "Alarm"]
+    assert line.split()[:6] == ["test", primary.name, "yes", "3", "of", "3"] and " s" in line
+    row = json.loads(observer.pgvigil("status", "--all", "--json").stdout)["clusters"][0]
+    assert row["cluster"] == "test" and row["age_s"] < WAIT
+    done = primary.pgvigil("status", "--all", check=False)
+    assert done.returncode == 2 and "--all shows the clusters of an observer" in done.stderr
+
+
+def test_a_position_that_is_not_known_is_null(cluster, observer):
+    """A server that never answered has none; 0/0 would be one."""
+    wait_seen(observer, cluster.wait_primary())
+    observer.put("nobody.conf", "[cluster]\nname = nobody\n[members]\npg1 = host=127.0.0.1 port=1\n")
+    wait_for(lambda: "nobody" in observer.clusters(), WAIT, "the cluster of nobody")
+    wait_for(lambda: observer.clusters()["nobody"]["members"][0]["trouble"] == "unreachable", WAIT, "the poll to fail")
+    row = observer.clusters()["nobody"]["members"][0]
+    assert row["lsn"] is None and row["replayed"] is None and observer.clusters()["nobody"]["age_s"] is None
+
+
+def test_many_clusters_are_answered_in_pieces(cluster, observer):
+    """Bodies of some hundred kilobytes, which take several turns of the loop: each whole, for many who ask at once."""
+    wait_seen(observer, cluster.wait_primary())
+    for i in range(400):
+        observer.put("n%03d.conf" % i, "[cluster]\nname = n%03d\n[members]\na%03d = host=127.0.0.1 port=1\n"
+                     "both = host=127.0.0.2 port=2\n" % (i, i))
+    wait_for(lambda: observer.ask("/health")["clusters"] == 401, WAIT, "400 more clusters")
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda path: observer.http(path, timeout=10),
+                                ["/v1/clusters", "/state.json", "/metrics"] * 16))
+    assert {status for status, _ in answers} == {200}
+    for _, text in answers[0::3]:
+        assert len(json.loads(text)["clusters"]) == 401
+    for _, text in answers[1::3]:
+        state = json.loads(text)
+        assert len(state) == 803 and "a399" in state and "n399.both" in state and "both" not in state
+    for _, text in answers[2::3]:
+        assert text.count("pgvigil_observer_primaries{") == 401 and text.endswith("\n")
+    assert observer.look()["sees_primary"] and "primary_lost" not in observer.log_text()
+
+
+def test_reload_of_its_own_options(cluster, observer):
+    primary = cluster.wait_primary()
+    wait_seen(observer, primary)
+
+    def transactions():
+        return int(primary.value("select txid_snapshot_xmax(txid_current_snapshot())"))
+
+    before = transactions()
+    observer.rounds(4)
+    assert transactions() - before < 4, "an observer without heartbeat wrote something"
+    observer.configure("heartbeat = yes\ninterval = 200ms\nport = %d\n" % (PORT + 1))
+    log = observer.reload()
+    assert 'applied="observer.interval, observer.heartbeat" needs_restart="observer.port"' in log
+    assert "WARN needs_restart options=\"observer.port\"" in log
+    observer.rounds(2)
+    before = transactions()
+    observer.rounds(8)
+    assert transactions() - before >= 4, "the heartbeat is not there"
+    assert all(m["reachable"] for m in observer.look()["members"])
+
+    wait_for(lambda: opinions(primary).get("o1", {}).get("sees_primary"), WAIT, "an opinion")
+    observer.configure("opinions = no\n")
+    done = observer.pgvigil("reload")
+    assert "took over observer.interval, observer.heartbeat, observer.opinions" in done.stdout
+    wait_for(lambda: not opinions(primary), 2 * WAIT, "the opinion to be forgotten")
+
+    observer.configure("interval = soon\n")
+    done = observer.pgvigil("reload", check=False)
+    assert done.returncode == 2 and "observer.conf:4: [observer] interval:" in done.stderr
+    assert "reload_failed the old configuration stays in force" in observer.reload()
+    assert "primary_lost" not in observer.log_text(), "a reload looked like the primary's loss"
+    assert observer.look()["sees_primary"]
+    assert observer.http("/v1/reload", "POST")[0] == 403, "a stranger's reload was obeyed"
+
+
 def test_files_come_change_break_and_go(cluster, observer):
     text = observer.text()
     wait_seen(observer, cluster.wait_primary())
@@ -185,10 +301,24 @@ def test_files_come_change_break_and_go(cluster, observer):
     observer.remove("second.conf")
     wait_for(lambda: "second" not in observer.clusters(), WAIT, "the second one to go")
     wait_for(lambda: observer.ask("/health")["servers"] == 3, WAIT, "its servers to go")
-    # What the stamp does not tell, a SIGHUP does.
-    taken = observer.log_text().count("cluster_changed file=test.conf")
-    procs.send(observer.agents(), signal.SIGHUP)
-    wait_for(lambda: observer.log_text().count("cluster_changed file=test.conf") > taken, WAIT, "SIGHUP to be heard")
+    # What the stamp does not tell, a SIGHUP does; what has not changed stays as it is.
+    secret = os.path.join(observer.folder, "observers.secret")
+    write_file(secret, "0123456789abcdef0123456789abcdef\n", 0o600)
+    changed = "cluster_changed file=test.conf"
+    before = observer.log_text().count(changed)
+    observer.put("test.conf", text.replace(next(line for line in text.splitlines() if line.startswith("secret")),
+                                           "secret = file:" + secret))
+    wait_for(lambda: observer.log_text().count(changed) > before, WAIT, "the file to be taken")
+    observer.rounds(2)
+    before, connects = observer.log_text().count(changed), "pgvigil_observer_connects_total"
+    made = [line for line in observer.http("/metrics")[1].splitlines() if line.startswith(connects)]
+    observer.reload()
+    observer.rounds(3)
+    assert observer.log_text().count(changed) == before and "primary_lost" not in observer.log_text()
+    assert made == [line for line in observer.http("/metrics")[1].splitlines() if line.startswith(connects)]
+    write_file(secret, "fedcba9876543210fedcba9876543210\n", 0o600)
+    observer.reload()
+    wait_for(lambda: observer.log_text().count(changed) > before, WAIT, "the secret to be read again")
     done = observer.pgvigil("status")
     assert "observes 1 clusters, 3 servers" in done.stdout and "3 of 3" in done.stdout
 

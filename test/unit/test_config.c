@@ -192,6 +192,8 @@ static void options_bound_each_other(void **state)
     assert_error(
         CLUSTER MEMBERS SERVER "[http]\nfreshness = 399ms\n",
         "11: [http] freshness: 399ms is out of range, allowed is at least 400ms (twice the heartbeat)");
+    assert_error(CLUSTER MEMBERS SERVER "[lag]\nheartbeat = 99ms\n",
+                 "11: [lag] heartbeat: 99ms is out of range, allowed is at least 100ms (or 0, for none)");
     assert_error(
         CLUSTER MEMBERS SERVER "poll_interval = 3s\n",
         " [postgresql] unresponsive: 5s is out of range, allowed is at least 6s (twice poll_interval)");

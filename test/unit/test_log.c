@@ -78,10 +78,18 @@ static void journal_priority(void **state)
     log_open(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
     log_line(LOG_LEVEL_ERROR, "bad", "x=1");
     assert_int_equal(strncmp(stderr_text(), "<3>20", 5), 0);
+    log_copy("2026-11-28T19:34:11.002Z WARN of_a_child x=\"two\nlines\"");
+    assert_has(stderr_text(), "\n<4>2026-11-28T19:34:11.002Z WARN of_a_child x=\"two lines\"\n");
+    log_copy("WARNING: no line of ours");
+    assert_has(stderr_text(), "\n<6>WARNING: no line of ours\n");
+    buf_done(&written);
+    assert_int_equal(truncate(folder_path("err"), 0), 0);
     setenv("JOURNAL_STREAM", "1:2", 1); /* inherited, but this is not the journal */
     log_open(LOG_LEVEL_INFO, LOG_FORMAT_PLAIN);
     log_line(LOG_LEVEL_ERROR, "worse", "x=1");
-    assert_null(strstr(strchr(stderr_text(), '\n'), "<3>"));
+    log_copy("2026-11-28T19:34:11.002Z ERROR of_a_child x=1");
+    assert_null(strstr(stderr_text(), "<3>"));
+    assert_has(stderr_text(), "\n2026-11-28T19:34:11.002Z ERROR of_a_child x=1\n");
     unsetenv("JOURNAL_STREAM");
 }
 

@@ -142,7 +142,7 @@ static void times(void **state)
 
 static void standby_and_primary(void **state)
 {
-    LookoutSeen seen = {.lag_us = -1, .min_lag_us = -1};
+    LookoutSeen seen = {.replication = {.lag_us = -1, .min_lag_us = -1}};
     MonitorSample sample = {.ok = true,
                             .in_recovery = true,
                             .db_time_us = 1409236011067084,
@@ -177,8 +177,8 @@ static void standby_and_primary(void **state)
     sample = (MonitorSample){.ok = true, .lsn = 0x9000100};
     lookout_state_update(&seen, &sample, &now);
     assert_int_equal(seen.replay, 0x9000100);
-    assert_int_equal(seen.lag_us, -1);
-    assert_int_equal(seen.replicates_us, 0);
+    assert_int_equal(seen.replication.lag_us, -1);
+    assert_int_equal(seen.replication.since_us, 0);
 }
 
 static bool is_pg1(void *arg, const char *name)

@@ -182,6 +182,56 @@ static void silence_is_a_timeout(void **state)
     assert_true(loop_end(&loop));
 }
 
+/* What stands at its default need not be said; a server that is watched takes other values over. */
+static void options_may_be_left_out(void **state)
+{
+    uint16_t port;
+    int fd = listen_silently(&port);
+
+    (void) state;
+    uv_loop_init(&loop);
+    Monitor *monitor = monitor_new(&loop, NULL, on_sample, NULL);
+    int id = add(monitor, port, 60000, &got);
+    monitor_set(monitor, id, 100, 50, false);
+    run_until(1);
+    assert_int_equal(got.trouble, MONITOR_TIMEOUT); /* with the old one it would be a minute */
+    monitor_set(monitor, id, 0, 50, false);         /* out of range, and nobody there: nothing */
+    monitor_set(monitor, id + 1, 100, 50, false);
+    assert_int_equal(monitor_replication(monitor, id)->since_us, 0);
+    assert_null(monitor_replication(monitor, id + 1));
+    monitor_free(monitor);
+    close(fd);
+    assert_true(loop_end(&loop));
+}
+
+static void replication_is_known_since_it_began(void **state)
+{
+    MonitorReplication seen = {.lag_us = -1, .min_lag_us = -1};
+    MonitorSample sample = {.ok = true, .in_recovery = true};
+
+    (void) state;
+    monitor_replication_update(&seen, &sample, 1000);
+    assert_int_equal(seen.since_us, 1000);
+    assert_int_equal(seen.lag_us, -1); /* nothing was replayed yet */
+    sample.db_time_us = 50;
+    sample.replayed_us = 30;
+    monitor_replication_update(&seen, &sample, 2000);
+    sample.replayed_us = 10;
+    monitor_replication_update(&seen, &sample, 3000);
+    assert_int_equal(seen.since_us, 1000);
+    assert_int_equal(seen.lag_us, 40);
+    assert_int_equal(seen.min_lag_us, 20);
+    sample.ok = false;
+    sample.replayed_us = 50;
+    monitor_replication_update(&seen, &sample, 4000);
+    assert_int_equal(seen.lag_us, 40); /* a poll that failed says nothing */
+    sample.ok = true;
+    sample.in_recovery = false;
+    monitor_replication_update(&seen, &sample, 5000);
+    assert_int_equal(seen.since_us, 0);
+    assert_int_equal(seen.min_lag_us, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +240,8 @@ int main(void)
         cmocka_unit_test(functions_bear_their_version_s_names),
         cmocka_unit_test(silent_servers_delay_nobody),
         cmocka_unit_test(silence_is_a_timeout),
+        cmocka_unit_test(options_may_be_left_out),
+        cmocka_unit_test(replication_is_known_since_it_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

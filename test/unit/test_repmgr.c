@@ -63,6 +63,27 @@ static void new_table(void **state)
     assert_has(err.text, "not known here");
 }
 
+/* A line of another kind between two rows hides no node, and one that is too long is no end. */
+static void lines_between_rows(void **state)
+{
+    static const char between[] = HEAD_5
+        " 1  | a    | primary | * running            |          | default  | 100      | 1        | host=10.0.0.1\n"
+        "WARNING: node \"b\" not found in \"pg_stat_replication\"\n\n"
+        " 2  | b    | standby |   running            | a        | default  | 100      | 1        | host=10.0.0.2\n";
+    static char text[sizeof HEAD_5 + 8000];
+    RepmgrCluster cluster;
+    Err err = {0};
+    (void) state;
+
+    assert_true(repmgr_parse_table(between, &cluster, &err));
+    assert_int_equal(cluster.count, 2);
+    assert_true(cluster.nodes[1].is_standby);
+    snprintf(text, sizeof text, "%s 1  | a | primary | * running | | default | 100 | 1 | host=%05000d\n",
+             HEAD_5, 0);
+    assert_false(repmgr_parse_table(text, &cluster, &err));
+    assert_has(err.text, "cannot be read");
+}
+
 static void never_seen(void **state)
 {
     static const char *const outputs[] = {
@@ -188,8 +209,13 @@ static void old_sql(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mails),     cmocka_unit_test(old_sql),    cmocka_unit_test(old_table),
-        cmocka_unit_test(new_table), cmocka_unit_test(never_seen), cmocka_unit_test(decisions),
+        cmocka_unit_test(mails),
+        cmocka_unit_test(old_sql),
+        cmocka_unit_test(old_table),
+        cmocka_unit_test(new_table),
+        cmocka_unit_test(lines_between_rows),
+        cmocka_unit_test(never_seen),
+        cmocka_unit_test(decisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * test_sendmail.py's.
  */
 #include "notify/smtp.h"
+#include "sys/loop.h"
 #include "unit.h"
 
 #include <string.h>
@@ -52,11 +53,48 @@ static void headers(void **state)
         assert_true(strcspn(line + 2, "\r") <= 76);
 }
 
+static void on_sent(void *arg, bool sent, const Err *err)
+{
+    (void) arg, (void) sent, (void) err;
+    fail_msg("what cannot be sent was sent");
+}
+
+/* Whoever reads it at night is told the flag of sendmail and the key of [notify NAME], whichever it was. */
+static void names_the_keys_that_cure(void **state)
+{
+    static const struct {
+        const char *host, *sender, *receiver, *told;
+    } cases[] = {
+        {"a/b", "a@b.c", "d@e.f", "--server, in [notify] server"},
+        {"mail", "a", "d@e.f", "--sender, in [notify] sender"},
+        {"mail", "a@b.c", "d", "--receivers, in [notify] receivers"},
+        {"mail", "a@b.c", NULL, "--receivers, in [notify] receivers"},
+    };
+    uv_loop_t loop;
+    (void) state;
+
+    uv_loop_init(&loop);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SmtpServer server = {.port = 25, .address = "127.0.0.1"};
+        SmtpMail mail = {.subject = "s", .body = "b", .receiver_count = cases[i].receiver != NULL};
+        Err err = {0};
+        strcpy(server.host, cases[i].host);
+        strcpy(mail.sender, cases[i].sender);
+        if (cases[i].receiver != NULL)
+            strcpy(mail.receivers[0], cases[i].receiver);
+        assert_null(smtp_send(&loop, &server, &mail, 1000, on_sent, NULL, &err));
+        assert_int_equal(err.code, ERR_CONFIG);
+        assert_has(err.text, cases[i].told);
+    }
+    assert_true(loop_end(&loop));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(headers),
+        cmocka_unit_test(names_the_keys_that_cure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,45 @@ static void renders(void **state)
     json_decref(cluster);
 }
 
+/* What the limits of [lag] are for is what the columns say, with a mark above them; it fits in 100 columns.
+ */
+static void marks_a_lag_above_the_limits(void **state)
+{
+    static const struct {
+        const char *level; /* NULL: null */
+        const char *columns;
+    } cases[] = {
+        {"ok", "  3.0 MB   12 s       -  yes"},         {"catching_up", "  3.0 MB   12 s       -  yes"},
+        {"warning", "  3.0 MB !  12 s !       -  yes"}, {"critical", "  3.0 MB !!  12 s !!       -  yes"},
+        {NULL, "  96 B   5 ms       -  yes"}, /* an older member: what it has received */
+    };
+    static const ShowStyle plain;
+    (void) state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *cluster = healthy();
+        Buf out = {0};
+        json_t *row = member(cluster, 1);
+        if (cases[i].level != NULL) {
+            json_object_set_new(row, "lag", json_string(cases[i].level));
+            json_object_set_new(row, "replay_lag_bytes", json_integer(3 << 20));
+            json_object_set_new(row, "behind_ms", json_integer(12000));
+        } else {
+            json_object_set_new(row, "lag", json_null());
+        }
+        /* the primary itself, and one of which nothing is known, have a dash */
+        json_object_set_new(member(cluster, 0), "replay_lag_bytes", json_integer(7));
+        json_object_set_new(row, "lsn", json_string("12/3000060"));
+        status_render(cluster, &plain, &out);
+        for (const char *line = strchr(out.data, '\n') + 1; *line != '\0'; line = strchr(line, '\n') + 1)
+            assert_true(strcspn(line, "\n") <= 100);
+        assert_non_null(strstr(out.data, cases[i].columns));
+        assert_null(strstr(out.data, " 7 "));
+        buf_done(&out);
+        json_decref(cluster);
+    }
+}
+
 /* A member keeps its last operation for good: it is shown while it runs and for some minutes after its end.
  */
 static void shows_an_operation_while_it_is_news(void **state)
@@ -270,6 +309,7 @@ int main(void)
         cmocka_unit_test(names_no_primary_without_a_lease),
         cmocka_unit_test(tells_the_version_that_is_known),
         cmocka_unit_test(renders),
+        cmocka_unit_test(marks_a_lag_above_the_limits),
         cmocka_unit_test(shows_an_operation_while_it_is_news),
         cmocka_unit_test(shows_no_cluster_of_one_that_was_removed),
         cmocka_unit_test(counts_votes_by_name),

@@ -1,0 +1,17 @@
+/*
+ * local_address.h: whether an address is one of this machine's.
+ */
+#ifndef PGVIGIL_NET_LOCAL_ADDRESS_H
+#define PGVIGIL_NET_LOCAL_ADDRESS_H
+
+#include <netdb.h>
+#include <stdbool.h>
+
+/*
+ * Whether one of the list (getaddrinfo's; NULL: an empty one) is at an interface of this machine now. Every
+ * host has loopback addresses: whoever asks which of several hosts this is leaves them out. False, too, if
+ * the interfaces cannot be read.
+ */
+bool local_address_any(const struct addrinfo *addresses, bool with_loopback);
+
+#endif
