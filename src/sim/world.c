@@ -179,6 +179,8 @@ const char *cluster_lacks(const Cluster *c)
             return "a standby's copy was interrupted, and it could not take over";
         if (node->server.fooled || node->server.branch != c->node[primary].server.branch)
             return "a standby is on another branch";
+        if (node->core.persist.wal_epoch != doc->epoch)
+            return "a standby's agent has not seen yet what it streams";
     }
     return NULL;
 }

@@ -119,6 +119,19 @@ static void takeover_claims_what_nobody_has(void **state)
         document_take_over(&core, &doc);
     assert_int_equal(doc.history_len, DOC_HISTORY_MAX);
     assert_int_equal(document_last(&doc)->epoch, doc.epoch);
+    /* and what they all grew from: the claims in between came to nothing */
+    assert_int_equal(document_last(&doc)->parent, 2);
+    assert_non_null(document_epoch(&doc, 2));
+    assert_non_null(document_epoch(&doc, 1));
+    /* of epochs that were, the oldest goes */
+    for (int i = 0; i < doc.history_len; i++)
+        doc.history[i].settled = true;
+    document_take_over(&core, &doc);
+    assert_null(document_epoch(&doc, 1));
+    assert_non_null(document_epoch(&doc, 2));
+    /* but for the one that the next grows from */
+    document_take_over(&core, &doc);
+    assert_non_null(document_epoch(&doc, 2));
 }
 
 static void voters_are_known_by_identity(void **state)

@@ -199,8 +199,35 @@ static void own_vote_honours_the_promise(void **state)
         fixture_step(&core, ms, NULL);
         assert_null(fixture_sent(MSG_PREVOTE));
     }
+    core.persisted_seq = core.persist_seq;
     for (int64_t ms = 6000; core.phase == CANDIDATE_NONE; ms += 10) {
         assert_true(ms < 6500);
+        fixture_step(&core, ms, NULL);
+    }
+}
+
+/* On a slow disk: who has voted does not stand before the winner can know of the vote. */
+static void stands_back_until_vote_is_written(void **state)
+{
+    Core core = fixture_core(B);
+    Msg msg = fixture_msg(&core, MSG_VOTE, C);
+    (void) state;
+
+    core.frozen = true;
+    msg.term = 5;
+    fixture_step(&core, 5000, &msg);
+    assert_true(fixture_sent(MSG_VOTE_ACK)->granted);
+    for (int64_t ms = 5010; ms < 9000; ms += 10) {
+        fixture_step(&core, ms, NULL);
+        assert_null(fixture_sent(MSG_PREVOTE));
+    }
+    core.persisted_seq = core.persist_seq;
+    for (int64_t ms = 9000; ms < 9450; ms += 10) {
+        fixture_step(&core, ms, NULL);
+        assert_null(fixture_sent(MSG_PREVOTE));
+    }
+    for (int64_t ms = 9450; core.phase == CANDIDATE_NONE; ms += 10) {
+        assert_true(ms < 9900);
         fixture_step(&core, ms, NULL);
     }
 }
@@ -429,6 +456,7 @@ int main(void)
         cmocka_unit_test(standby_freezes_before_it_votes),
         cmocka_unit_test(unfrozen_vote),
         cmocka_unit_test(own_vote_honours_the_promise),
+        cmocka_unit_test(stands_back_until_vote_is_written),
         cmocka_unit_test(obstacles),
         cmocka_unit_test(orders_do_not_outlive),
         cmocka_unit_test(failover_by_order_only),
