@@ -110,11 +110,13 @@ static void takeover_claims_what_nobody_has(void **state)
     assert_int_equal(row->start, 5000);
     assert_false(row->settled);
     /* a fork here that bears a higher number is not met again */
+    uint32_t timeline = core.pg.timeline;
     core.pg.timeline = 8;
     doc = core.persist.doc;
     document_take_over(&core, &doc);
     assert_int_equal(document_last(&doc)->timeline, 9);
     /* the history is bounded and keeps the newest */
+    core.pg.timeline = timeline;
     for (int i = 0; i < DOC_HISTORY_MAX + 3; i++)
         document_take_over(&core, &doc);
     assert_int_equal(doc.history_len, DOC_HISTORY_MAX);
