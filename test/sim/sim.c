@@ -55,6 +55,13 @@ static const struct {
 #undef MUTANT_ROW
 };
 
+/* Tried first, since a whole search takes minutes: which seed found it last. */
+static const uint64_t found_last[MUTANTS] = {
+    [MUTANT_TIMELINE_ORDER] = 4121,
+    [MUTANT_VERSION_ONLY] = 1314,
+    [MUTANT_TRUST_INHERITED] = 4552,
+};
+
 /* What breaks without the mutant is not its fault; the other tests are there for that. */
 static bool fails_without(Mutant mutant)
 {
@@ -75,12 +82,12 @@ static bool find(Mutant mutant)
 
     mutant_active = mutant;
     dense();
-    for (uint64_t seed = 1; seed <= MUTANT_RUNS; seed++) {
-        options.seed = seed;
+    for (uint64_t seed = found_last[mutant] > 0 ? 0 : 1; seed <= MUTANT_RUNS; seed++) {
+        options.seed = seed > 0 ? seed : found_last[mutant];
         sim_run(&options, &result, NULL);
         if (!result.failed || fails_without(mutant))
             continue;
-        printf("%-16s found by seed %" PRIu64 " after %.1f s: %.70s\n", mutants[mutant].name, seed,
+        printf("%-16s found by seed %" PRIu64 " after %.1f s: %.70s\n", mutants[mutant].name, options.seed,
                seconds() - begun, result.failure);
         return true;
     }
