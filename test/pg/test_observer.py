@@ -195,7 +195,8 @@ def test_a_silent_server_delays_nobody(cluster, observer):
 def test_metrics_are_what_prometheus_wants(cluster, observer):
     wait_seen(observer, cluster.wait_primary())
     observer.put("second.conf", observer.text().replace("name = test\n", "name = second\n"))
-    wait_for(lambda: "second" in observer.clusters(), WAIT, "the second cluster")
+    wait_for(lambda: "second" in observer.clusters() and
+             all(m["reachable"] for m in observer.clusters()["second"]["members"]), WAIT, "the second cluster to be seen")
     text = observer.http("/metrics")[1]
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
