@@ -301,6 +301,14 @@ void cluster_resolve(Cluster *c, int no, MemberNo target)
     cluster_command(c, no, COMMAND_RESOLVE, target);
 }
 
+void cluster_opinion(Cluster *c, int no, MemberNo seen, int64_t for_us)
+{
+    ObserverWord word = {.member = seen, .until_us = cluster_clock(c, no).boot_us + for_us};
+
+    if (!c->node[no].frozen && !c->node[no].agent_frozen)
+        step(c, no, &(Event){.kind = EVENT_OPINION, .seen = word});
+}
+
 /* ---- Running ---- */
 
 static void look(Cluster *c, const Item *item)

@@ -197,16 +197,18 @@ typedef struct Cluster {
     FILE *trace;       /* NULL: none */
     const char *story; /* for messages */
     uint64_t seed;
-    bool silent_checks;   /* a story in which two primaries are the point */
-    bool adopts;          /* it begins with a cluster that runs, not with empty data directories */
-    uint32_t second;      /* and with a second primary, on a timeline of that number; 0: not */
-    bool keeps_other;     /* of what has to be asked for then, the side that does not lead is kept */
-    bool contained;       /* a failure is kept in `failure`, and nothing ends */
-    char failure[512];    /* "": none yet; nothing runs on after one */
-    bool rough;           /* disks may tear and keep what they said had failed */
-    int64_t wal_us;       /* between two steps of the WAL */
-    int64_t poll_us;      /* between two looks of an agent at its server */
-    uint32_t codec_every; /* one message in so many goes through the codec; 0: none */
+    bool silent_checks;     /* a story in which two primaries are the point */
+    bool adopts;            /* it begins with a cluster that runs, not with empty data directories */
+    uint32_t second;        /* and with a second primary, on a timeline of that number; 0: not */
+    bool observed;          /* there is an observer, whose word may put a failover off */
+    int64_t observer_at_us; /* it speaks next */
+    bool keeps_other;       /* of what has to be asked for then, the side that does not lead is kept */
+    bool contained;         /* a failure is kept in `failure`, and nothing ends */
+    char failure[512];      /* "": none yet; nothing runs on after one */
+    bool rough;             /* disks may tear and keep what they said had failed */
+    int64_t wal_us;         /* between two steps of the WAL */
+    int64_t poll_us;        /* between two looks of an agent at its server */
+    uint32_t codec_every;   /* one message in so many goes through the codec; 0: none */
     uint64_t codec_rng;
     uint64_t hash; /* of everything that happened */
     struct {
@@ -302,6 +304,8 @@ void cluster_lose_state(Cluster *c, int no);
 void cluster_stick(Cluster *c, int no, bool stuck);
 void cluster_command(Cluster *c, int no, CommandKind kind, MemberNo target);
 void cluster_failover(Cluster *c, int no, MemberNo target, bool accept_loss);
+/* An observer says for so long that it sees that member, or none, as the primary. */
+void cluster_opinion(Cluster *c, int no, MemberNo seen, int64_t for_us);
 /* pgvigil resolve --keep TARGET, asked of a node. */
 void cluster_resolve(Cluster *c, int no, MemberNo target);
 

@@ -70,6 +70,7 @@ static void run_until(Sim *s, int64_t until_us)
         int64_t left_ms = (until_us - c->now_us + US_PER_MS - 1) / US_PER_MS;
         cluster_run(c, left_ms < 20 ? left_ms : 20);
         fault_mend(s, false);
+        observer_tell(c, true);
     }
 }
 
@@ -173,6 +174,7 @@ static void heal(Sim *s)
             fault_resolve(c, c->keeps_other && ms % 10000 == 0);
         cluster_run(c, 500);
         fault_mend(s, false);
+        observer_tell(c, false);
         if (is_healed(c)) {
             c->tally.check[INVARIANT_ELECTS]++;
             return;
@@ -206,6 +208,7 @@ static void elect(Sim *s)
     bool can = cluster_can_elect(c, &doc) && c->node[0].options.maximum_lag >= LAG_FEW;
     for (int64_t ms = 0; ms < ELECT_MS && c->failure[0] == '\0'; ms += 100) {
         cluster_run(c, 100);
+        observer_tell(c, false);
         primary = cluster_primary(c);
         if (primary >= 0 && c->node[primary].core.doc_in_force)
             return;

@@ -161,7 +161,9 @@ Cluster *swarm_cluster(const SimOptions *options, Mix *ret_mix)
     c->codec_rng = rng_next(&rng);
     c->codec_every = options->code_all ? 1 : 256;
     c->adopts = below(&rng, 3) != 0;
-    if (members == NULL)
+    if (members == NULL) {
         draw_resolve(c, &rng);
+        observer_draw(c);
+    }
     return c;
 }
