@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* What everybody has replayed is not asked for again; and with few samples they may be close again. */
+/* What everybody has replayed is not asked for again. */
 static void forget_passed(Lag *lag, Lsn least)
 {
     int passed = 0;
@@ -17,8 +17,6 @@ static void forget_passed(Lag *lag, Lsn least)
         passed++;
     lag->count -= passed;
     memmove(&lag->sample[0], &lag->sample[passed], sizeof lag->sample[0] * (size_t) lag->count);
-    if (lag->count < LAG_SAMPLES / 8)
-        lag->apart_us = LAG_APART_US;
 }
 
 static bool is_above(int64_t value, uint64_t limit)

@@ -11,8 +11,8 @@
 #include "agent/alarms.h"
 #include "base/str.h"
 
-#define LAG_APART_US (US_PER_SEC / 2)
-#define LAG_SAMPLES  128 /* of the primary's position; when they are too many, every other one goes */
+#define LAG_APART_US (US_PER_SEC / 2) /* not closer than this */
+#define LAG_SAMPLES  128 /* of the primary's position; when they are too many, some between older ones go */
 
 typedef enum LagLevel { LAG_UNKNOWN, LAG_OK, LAG_CATCHING_UP, LAG_WARNING, LAG_CRITICAL } LagLevel;
 
@@ -33,8 +33,7 @@ typedef struct LagMember {
 typedef struct Lag {
     LagSample sample[LAG_SAMPLES]; /* oldest first, positions rise */
     int count;
-    int64_t apart_us; /* not closer than this */
-    uint32_t epoch;   /* of the samples */
+    uint32_t epoch; /* of the samples */
     LagMember member[MEMBER_MAX];
 } Lag;
 

@@ -376,7 +376,9 @@ void server_on_observed(Core *core, Effects *out, const Event *event)
     bool unsure = core->pg.state == PG_STARTING || core->pg.state == PG_UNKNOWN || core->pg.processes_left;
     bool down = !running && !unsure, primary = core->pg.state == PG_PRIMARY;
     bool since_acted = core->looked_us > core->acted_us;
-    core->ending = core->ending && !down;
+    /* Nobody ended it, and nobody wants that any more: it could take over again. */
+    bool spared = core->pg.state == PG_STANDBY && core->pg.streaming && core->action.kind == ACTION_NONE;
+    core->ending = core->ending && !down && !spared;
     /* A promotion may restart the server by itself, and asks again. */
     if (primary || (down && core->action.kind != ACTION_PROMOTE))
         core->promoting = false;

@@ -74,7 +74,12 @@ static bool read_url(Webhook *hook, const char *text, Err *err)
               curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
               curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
               str_copy(hook->host, sizeof hook->host, host);
+    size_t len = ok ? strlen(hook->host) : 0;
 
+    if (len > 2 && hook->host[0] == '[') { /* an IPv6 address: whoever looks it up wants it bare */
+        hook->host[len - 1] = '\0';
+        memmove(hook->host, hook->host + 1, len - 1);
+    }
     if (ok)
         hook->port = (unsigned) atoi(port);
     else

@@ -150,7 +150,9 @@ static void add_text(Buf *line, const char *text, size_t most, bool escapes)
 {
     size_t len = strnlen(text, most);
 
-    while (len > 0 && len == most && ((unsigned char) text[len] & 0xC0u) == 0x80u)
+    bool cut = len == most;
+
+    while (cut && len > 0 && ((unsigned char) text[len] & 0xC0u) == 0x80u)
         len--; /* not within a character */
     for (size_t i = 0; i < len; i++) {
         char c = (unsigned char) text[i] < ' ' || text[i] == 0x7F ? ' ' : text[i];
