@@ -155,6 +155,15 @@ static void order_failover(Cluster *c, int64_t ms)
                 cluster_failover(c, no, (MemberNo) to, lost);
 }
 
+/* A copy was cut short, and the member has lost the state that said so: an operator sees that it does not
+ * start. */
+static void order_clone(Cluster *c, int64_t ms)
+{
+    for (int no = 0; no < c->count && ms >= HEAL_MS / 2 && ms % 10000 == 0; no++)
+        if (c->node[no].up && c->node[no].server.broken && !c->node[no].disk.rewinding)
+            cluster_command(c, no, COMMAND_CLONE, (MemberNo) no);
+}
+
 /* Whole, and free to act: the order to resume may still be on its way. */
 static bool is_healed(const Cluster *c)
 {
@@ -170,6 +179,7 @@ static void heal(Sim *s)
         resume(c, ms);
         fault_fit_sync(c);
         order_failover(c, ms);
+        order_clone(c, ms);
         if (ms >= HEAL_MS / 4 && ms % 5000 == 0)
             fault_resolve(c, c->keeps_other && ms % 10000 == 0);
         cluster_run(c, 500);
