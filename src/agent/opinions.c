@@ -87,8 +87,10 @@ void opinions_on_message(void *arg, const char *observer, const char *body, size
         read_opinion(body, len, now_us, &opinion, &err);
     Opinion *row = err.code == ERR_NONE ? find_row(&agent->opinions, observer, now_us) : NULL;
     if (row == NULL) {
-        log_limited(&limit, LOG_LEVEL_WARN, "opinion_refused", "observer=%s reason=\"%s\"", observer,
-                    err.code != ERR_NONE ? err.text : "there are eight observers already");
+        if (err.code == ERR_NONE)
+            err_set(&err, ERR_REFUSED, "there are %d observers already", OPINIONS_MAX);
+        log_limited(&limit, LOG_LEVEL_WARN, "opinion_refused", "observer=%s reason=\"%s\"",
+                    codec_is_name(observer) ? observer : "-", err.text);
         peer_reply(agent->peers, token, 400, "", 0);
         return;
     }

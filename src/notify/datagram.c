@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "notify/resolve.h"
 #include "sys/clock.h"
+#include "sys/log.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +40,6 @@ struct Datagram {
     int fd, family;
     Kept kept[DATAGRAM_KEPT];
     size_t kept_count;
-    uint64_t dropped;
 };
 
 static void set_address(Datagram *datagram, const struct sockaddr *address, socklen_t len)
@@ -162,9 +162,9 @@ static void on_resolved(void *arg, const char *address, const Err *err)
 {
     Datagram *datagram = arg;
     char host[64] = "";
-    Err ignored = {0};
+    Err reason = *err;
+    size_t dropped = 0;
 
-    (void) err; /* the next datagram_send says it */
     datagram->lookup = NULL;
     datagram->looked_up = clock_now();
     if (address != NULL)
@@ -174,8 +174,11 @@ static void on_resolved(void *arg, const char *address, const Err *err)
         set_numeric(datagram, host);
     for (size_t i = 0; i < datagram->kept_count; i++)
         if (!datagram->is_known ||
-            !send_now(datagram, datagram->kept[i].data, datagram->kept[i].len, &ignored))
-            datagram->dropped++;
+            !send_now(datagram, datagram->kept[i].data, datagram->kept[i].len, &reason))
+            dropped++;
+    if (dropped > 0)
+        log_line(LOG_LEVEL_WARN, "datagrams_dropped", "host=%s count=%zu reason=\"%s\"", datagram->host,
+                 dropped, reason.text);
     drop_kept(datagram);
 }
 
@@ -216,9 +219,4 @@ bool datagram_send(Datagram *datagram, const void *data, size_t len, Err *err)
     if (datagram->lookup != NULL)
         return keep(datagram, data, len, err);
     return err_set(err, ERR_NET, "%s has no address; check its name and the name server", datagram->host);
-}
-
-uint64_t datagram_dropped(const Datagram *datagram)
-{
-    return datagram->dropped;
 }

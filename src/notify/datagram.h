@@ -32,7 +32,4 @@ void datagram_free(Datagram *datagram);
  */
 bool datagram_send(Datagram *datagram, const void *data, size_t len, Err *err);
 
-/* How many of those that were kept were dropped since the start. */
-uint64_t datagram_dropped(const Datagram *datagram);
-
 #endif

@@ -48,9 +48,12 @@ static void tell_output(const HookRun *run, const ExecResult *result)
         log_line(LOG_LEVEL_INFO, "hook_output", "hook=%s the beginning is left out", run->name);
     while (from < end) {
         size_t len = strcspn(from, "\n");
-        if (len > 0)
-            log_line(LOG_LEVEL_INFO, "hook_output", "hook=%s text=\"%.*s\"", run->name,
-                     (int) (len < LINE_LENGTH ? len : LINE_LENGTH), from);
+        if (len > 0) {
+            char line[LINE_LENGTH + 1], quoted[2 * sizeof line];
+            snprintf(line, sizeof line, "%.*s", (int) len, from);
+            log_line(LOG_LEVEL_INFO, "hook_output", "hook=%s text=%s", run->name,
+                     log_quote(line, quoted, sizeof quoted));
+        }
         from += len + 1;
     }
 }
