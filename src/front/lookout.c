@@ -199,7 +199,7 @@ static void say(Lookout *lookout, const char *warnings)
     }
 }
 
-/* All of it, or nothing. */
+/* All of it, or nothing; but a server that the monitor refuses to add is found out after the change. */
 static bool configure(Lookout *lookout, Err *err)
 {
     Buf warnings = {0};
@@ -232,6 +232,9 @@ static bool configure(Lookout *lookout, Err *err)
     loop_timer_start(&lookout->check_timer, config->check_us, config->check_us);
     lookout_follow_due(lookout->follow);
     lookout->told_rule[0] = '\0';
+    /* What was asked of the old servers confirms nothing about the new ones. */
+    lookout->looking = lookout->confirming = false;
+    loop_timer_stop(&lookout->look_timer);
     lookout_lease_configure(lookout->lease);
     return lookout_poll_configure(lookout, err);
 }

@@ -64,7 +64,7 @@ struct Lookout {
     Syslog *syslog;
     LoopTimer check_timer, watch_timer, look_timer, state_timer, sleep_timer;
     uv_signal_t signals[3];
-    int64_t started_us, changed_us, polled_us, health_us, asked_us; /* boot clock */
+    int64_t started_us, changed_us, polled_us, asked_us; /* boot clock */
 
     char primary[256]; /* the current one's name, "" before the first */
     bool own_held;     /* the own server was the one primary, and answered ever since */

@@ -415,6 +415,8 @@ bool lookout_config_state_file(const char *path, char *ret_path, size_t size, Er
     if (done && !str_copy(ret_path, size, found != NULL ? found : DEFAULT_STATE_FILE))
         done = err_set(err, ERR_CONFIG, "%.200s: json_state_file_path is too long", path);
     json_decref(root);
+    if (text.data != NULL)
+        explicit_bzero(text.data, text.len);
     buf_done(&text);
     return done;
 }

@@ -408,6 +408,7 @@ def test_lag_alert_command_and_statsd(servers):
                      replication_catchup_timeout=3600) as lookout:
             wait_for(lambda: lookout.state()["pg2"].get("replication_time_lag", 0) > 2.5, MOMENT, "the lag")
             lookout.http("/check", "POST")
+            lookout.wait_log("decision rule=")
             assert not os.listdir(lookout.alerts)
             lookout.reload(replication_catchup_timeout=0)
             lookout.wait_alert("replication_delay_warning")
