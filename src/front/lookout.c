@@ -232,8 +232,7 @@ static bool configure(Lookout *lookout, Err *err)
     loop_timer_start(&lookout->check_timer, config->check_us, config->check_us);
     lookout_follow_due(lookout->follow);
     lookout->told_rule[0] = '\0';
-    lookout_lease_configure(lookout->lease);
-    return lookout_poll_configure(lookout, err);
+    return lookout_lease_configure(lookout->lease, err) && lookout_poll_configure(lookout, err);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
