@@ -235,8 +235,7 @@ static bool configure(Lookout *lookout, Err *err)
     /* What was asked of the old servers confirms nothing about the new ones. */
     lookout->looking = lookout->confirming = false;
     loop_timer_stop(&lookout->look_timer);
-    lookout_lease_configure(lookout->lease);
-    return lookout_poll_configure(lookout, err);
+    return lookout_lease_configure(lookout->lease, err) && lookout_poll_configure(lookout, err);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

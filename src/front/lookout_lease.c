@@ -44,6 +44,7 @@ struct LookoutLease {
     Lookout *lookout;
     Mode mode;
     bool was_on;      /* the agent's state is there */
+    bool configured;  /* at the start */
     bool said;        /* the reason why it is off was told */
     char reason[500]; /* why it is not on; "" */
     char config[PATH_MAX], own[64];
@@ -228,16 +229,33 @@ static void turn_off(LookoutLease *lease, const Err *err)
     lookout_voters_set(lease->watch, NULL, NULL, NULL);
 }
 
-void lookout_lease_configure(LookoutLease *lease)
+/* The others hold lease and fence with us: without an agent we would promote with no vote. */
+static bool was_on_before(const LookoutLease *lease)
+{
+    const LookoutLeaseConfig *own = &lease->lookout->config->lease;
+    char state[PATH_MAX];
+
+    snprintf(state, sizeof state, "%s/%s.state", own->directory, own->cluster);
+    return file_exists(state);
+}
+
+bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
 {
     char state[PATH_MAX + 64];
     LookoutVoters voters;
     Err err = {0};
+    bool first = !lease->configured;
     Config *native = load(lease, &voters, &err);
 
+    lease->configured = true;
     if (native == NULL) {
+        if (first && was_on_before(lease))
+            return err_set(ret_err, ERR_CONFIG,
+                           "the lease was on, and cannot be now: %s (mend that; to go back for good, see "
+                           "\"With a lease\" in the manual)",
+                           err.text);
         turn_off(lease, &err);
-        return;
+        return true;
     }
     snprintf(state, sizeof state, "%s/%s.state", native->node.state_directory, native->cluster.name);
     lookout_voters_set(lease->watch, lease->lookout->config, &voters, native->node.http_listen);
@@ -246,13 +264,14 @@ void lookout_lease_configure(LookoutLease *lease)
     if (lease->mode == MODE_ON) {
         if (lease->agent != NULL)
             kill(exec_pid(lease->agent), SIGHUP);
-        return;
+        return true;
     }
     lease->mode = MODE_FORMING;
     str_copy(lease->reason, sizeof lease->reason, "the other voters have not answered yet");
     lease->was_on = file_exists(state);
     if (lease->was_on && is_idle(lease))
         engage(lease, "it was before");
+    return true;
 }
 
 /* ---- orders ---- */

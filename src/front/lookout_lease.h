@@ -8,6 +8,7 @@
 #ifndef PGVIGIL_FRONT_LOOKOUT_LEASE_H
 #define PGVIGIL_FRONT_LOOKOUT_LEASE_H
 
+#include "base/err.h"
 #include "base/str.h"
 #include "sys/loop.h"
 
@@ -16,8 +17,11 @@ typedef struct LookoutLease LookoutLease;
 
 LookoutLease *lookout_lease_new(struct Lookout *lookout);
 
-/* After each change of the configuration. Whatever is in the way is logged, and the old way stays. */
-void lookout_lease_configure(LookoutLease *lease);
+/*
+ * After each change of the configuration. Whatever is in the way is logged, and the old way stays.
+ * False, ERR_CONFIG, at the start only: the lease was on before and cannot be, so that nothing may run.
+ */
+bool lookout_lease_configure(LookoutLease *lease, Err *err);
 
 /* After each check: the other voters are asked, the agent too, and a maintenance mode becomes its pause. */
 void lookout_lease_check(LookoutLease *lease);

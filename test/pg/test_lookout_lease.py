@@ -151,6 +151,15 @@ def test_maintenance_and_restarts(three):
         one.reload(pgvigil_secret_file=None)
         one.wait_log("ERROR lease_kept")
         one.wait_lease(lease="on")
+        # With one it must not run at all: without an agent it would promote with no vote.
+        secret = two.keys["pgvigil_secret_file"]
+        one.destroy()
+        one.start()
+        assert one.process.wait(MOMENT) == 2
+        assert "the lease was on, and cannot be now: neither pgvigil_secret_file" in one.log()
+        one.configure(pgvigil_secret_file=secret)
+        one.start()
+        one.wait_lease(lease="on", agent=True)
 
 
 class OldProgram:
