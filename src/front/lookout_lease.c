@@ -155,8 +155,7 @@ static bool write_file(const char *folder, const char *name, const char *text, s
     return file_write_atomic(ret_path, text, len, 0600, err);
 }
 
-static bool write_config(LookoutLease *lease, const LookoutConfig *config, const LookoutVoters *voters,
-                         Err *err)
+static bool write_config(const LookoutConfig *config, const LookoutVoters *voters, char *ret_path, Err *err)
 {
     const LookoutLeaseConfig *own = &config->lease;
     char path[PATH_MAX], name[80];
@@ -166,8 +165,8 @@ static bool write_config(LookoutLease *lease, const LookoutConfig *config, const
     if (ok && own->secret != NULL)
         ok = write_file(own->directory, LOOKOUT_NATIVE_SECRET_FILE, own->secret, strlen(own->secret), path,
                         err);
-    snprintf(name, sizeof name, "%.60s.conf", own->cluster);
-    ok = ok && write_file(own->directory, name, text.data, text.len, lease->config, err);
+    snprintf(name, sizeof name, "%.60s.conf.new", own->cluster);
+    ok = ok && write_file(own->directory, name, text.data, text.len, ret_path, err);
     buf_done(&text);
     return ok;
 }
@@ -201,11 +200,22 @@ static bool may_have_one(const LookoutConfig *config, LookoutVoters *ret_voters,
 static Config *load(LookoutLease *lease, LookoutVoters *ret_voters, Err *err)
 {
     const LookoutConfig *config = lease->lookout->config;
+    char fresh[PATH_MAX];
 
-    if (!may_have_one(config, ret_voters, err) || !write_config(lease, config, ret_voters, err))
+    if (!may_have_one(config, ret_voters, err) || !write_config(config, ret_voters, fresh, err))
         return NULL;
-    str_copy(lease->own, sizeof lease->own, ret_voters->voter[ret_voters->own].name);
-    return config_load(lease->config, NULL, err);
+    /* Judged under another name: an agent that is started again must find a file it can use. */
+    Config *native = config_load(fresh, NULL, err);
+    if (native == NULL)
+        return NULL;
+    snprintf(lease->config, sizeof lease->config, "%.*s", (int) (strlen(fresh) - strlen(".new")), fresh);
+    if (rename(fresh, lease->config) == 0) {
+        str_copy(lease->own, sizeof lease->own, ret_voters->voter[ret_voters->own].name);
+        return native;
+    }
+    config_free(native);
+    err_set(err, ERR_CONFIG, "%s: cannot be put in place", lease->config);
+    return NULL;
 }
 
 static void turn_off(LookoutLease *lease, const Err *err)

@@ -147,9 +147,17 @@ def test_maintenance_and_restarts(three):
             writer.wait_acks(server=first)
             assert first.postmaster().pid == postmaster  # both were within the lease
             writer.check(lossless=True)
-        # The secret is taken out: without a restart the lease stays.
-        one.reload(pgvigil_secret_file=None)
+        # What the agent cannot use leaves the file that it does use.
+        path, options = os.path.join(first.folder, "state", "test.conf"), one.keys["pgvigil_options"]
+        with open(path, encoding="utf-8") as file:
+            used = file.read()
+        one.reload(pgvigil_options={**options, "cluster.lease": "nonsense"})
         one.wait_log("ERROR lease_kept")
+        with open(path, encoding="utf-8") as file:
+            assert file.read() == used
+        # The secret is taken out: without a restart the lease stays.
+        one.reload(pgvigil_options=options, pgvigil_secret_file=None)
+        one.wait_log("reason=\"neither pgvigil_secret_file")
         one.wait_lease(lease="on")
         # With one it must not run at all: without an agent it would promote with no vote.
         secret = two.keys["pgvigil_secret_file"]
