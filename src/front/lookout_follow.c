@@ -21,7 +21,8 @@
 
 struct LookoutFollow {
     Lookout *lookout;
-    bool due, busy, freed;
+    bool due, busy;
+    bool owed; /* we stopped the server, and it has not been started since */
     int64_t not_before_us;
     char primary[256]; /* of the try under way */
     LookoutStandby standby;
@@ -35,15 +36,6 @@ LookoutFollow *lookout_follow_new(Lookout *lookout)
         abort();
     follow->lookout = lookout;
     return follow;
-}
-
-void lookout_follow_free(LookoutFollow *follow)
-{
-    if (follow == NULL)
-        return;
-    follow->freed = true;
-    if (!follow->busy)
-        free(follow);
 }
 
 bool lookout_follow_is_busy(const LookoutFollow *follow)
@@ -63,10 +55,6 @@ static void end(LookoutFollow *follow, const Err *err)
 
     explicit_bzero(follow->standby.conninfo, sizeof follow->standby.conninfo);
     follow->busy = false;
-    if (follow->freed) {
-        free(follow);
-        return;
-    }
     if (err->code == ERR_NONE)
         return;
     follow->due = true;
@@ -85,7 +73,9 @@ static void run(LookoutFollow *follow, const LookoutCommand *command,
                      .arg = follow};
     Err err = {0};
 
-    if (exec_start(&follow->lookout->loop, &spec, &err) == NULL)
+    if (command->argv[0] == NULL)
+        err_set(&err, ERR_CONFIG, "pg_stop_command or pg_start_command is not in the configuration any more");
+    if (err.code != ERR_NONE || exec_start(&follow->lookout->loop, &spec, &err) == NULL)
         end(follow, &err);
 }
 
@@ -94,10 +84,12 @@ static void on_started(void *arg, const ExecResult *result)
     LookoutFollow *follow = arg;
     Err err = {0};
 
-    if (result->status != 0)
+    if (result->status != 0) {
         exec_error(result, "pg_start_command", &err);
-    else if (!follow->freed)
+    } else {
+        follow->owed = false;
         lookout_log(follow->lookout, LOG_LEVEL_WARN, "followed", "primary=%s by=restart", follow->primary);
+    }
     end(follow, &err);
 }
 
@@ -114,7 +106,7 @@ static void on_files(void *arg)
     LookoutStandby *standby = &follow->standby;
     Err err = standby->err;
 
-    if (err.code != ERR_NONE || follow->freed) {
+    if (err.code != ERR_NONE) {
         end(follow, &err);
     } else if (standby->todo == LOOKOUT_STANDBY_RELOAD) {
         if (kill(standby->postmaster, SIGHUP) != 0)
@@ -134,7 +126,7 @@ static void on_stopped(void *arg, const ExecResult *result)
     Err err = {0};
     char text[600];
 
-    if (result->status != 0 && !follow->freed) {
+    if (result->status != 0) {
         exec_error(result, "pg_stop_command", &err);
         lookout_log(follow->lookout, LOG_LEVEL_WARN, "stop_failed", "reason=%s",
                     log_quote(err.text, text, sizeof text));
@@ -154,7 +146,7 @@ static void on_looked(void *arg)
     LookoutFollow *follow = arg;
     LookoutStandby *standby = &follow->standby;
 
-    if (standby->err.code != ERR_NONE || standby->todo == LOOKOUT_STANDBY_NOTHING || follow->freed) {
+    if (standby->err.code != ERR_NONE || standby->todo == LOOKOUT_STANDBY_NOTHING) {
         Err err = standby->err;
         end(follow, &err);
         return;
@@ -164,10 +156,12 @@ static void on_looked(void *arg)
                 standby->state == LOOKOUT_OWN_STANDBY   ? "standby"
                 : standby->state == LOOKOUT_OWN_PRIMARY ? "primary"
                                                         : "down");
-    if (standby->todo == LOOKOUT_STANDBY_RELOAD)
+    if (standby->todo == LOOKOUT_STANDBY_RELOAD) {
         loop_work(&follow->lookout->loop, write_files, on_files, follow);
-    else
-        run(follow, &follow->lookout->config->pg_stop_command, on_stopped);
+        return;
+    }
+    follow->owed = true; /* whatever becomes of this try */
+    run(follow, &follow->lookout->config->pg_stop_command, on_stopped);
 }
 
 /* The one primary that answers, beside the own server; NULL if nothing is to be done, or not now. */
@@ -236,6 +230,9 @@ void lookout_follow_check(LookoutFollow *follow)
     }
     *standby = (LookoutStandby){.system_identifier = other->seen.system_identifier};
     bool done = judge(lookout, &other->seen, &standby->state, &err);
+    if (done && standby->state != LOOKOUT_OWN_DOWN)
+        follow->owed = false; /* it runs */
+    standby->owed = follow->owed;
     if (!done && err.code == ERR_NONE)
         return;
     follow->busy = true;

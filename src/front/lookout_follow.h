@@ -17,7 +17,6 @@ struct Lookout;
 typedef struct LookoutFollow LookoutFollow;
 
 LookoutFollow *lookout_follow_new(struct Lookout *lookout);
-void lookout_follow_free(LookoutFollow *follow);
 
 /* The primary is another one, or the configuration is: from now on it is looked after. */
 void lookout_follow_due(LookoutFollow *follow);

@@ -226,7 +226,7 @@ void lookout_standby_look(LookoutStandby *standby)
             standby->todo = standby->major >= RELOAD_SINCE ? LOOKOUT_STANDBY_RELOAD : LOOKOUT_STANDBY_RESTART;
         return;
     }
-    if (standby->state == LOOKOUT_OWN_DOWN && is_marked && is_followed(standby))
+    if (standby->state == LOOKOUT_OWN_DOWN && is_marked && is_followed(standby) && !standby->owed)
         return; /* somebody stopped a standby, which is theirs to start */
     if (secure(standby, &err))
         standby->todo = LOOKOUT_STANDBY_RESTART;

@@ -23,6 +23,7 @@ typedef struct LookoutStandby {
     char conninfo[CONNINFO_LEN]; /* the one that is wanted */
     LookoutOwn state;            /* as the polls show it */
     uint64_t system_identifier;  /* the primary's; 0: unknown */
+    bool owed;                   /* it is down because we stopped it: whatever its files say, it is started */
     LookoutTodo todo;
     uint32_t major;
     pid_t postmaster;

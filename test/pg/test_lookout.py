@@ -587,3 +587,27 @@ def test_failover_and_autofollow(servers):
         wait_for(lambda: not third.is_writable(), MOMENT, lambda: "pg3 to be a standby; log:\n" + three.log())
         assert os.path.exists(os.path.join(third.data, "standby.signal"))
         three.wait_alert("multiple_master_warning", False)
+
+
+def test_a_start_that_fails_is_made_again(servers):
+    """autofollow has stopped the server, so that it is no standby that somebody else stopped, whatever its files say."""
+    first, second, _ = servers.nodes
+    settings = dict(remote_conns=conns(servers), **follow_settings(first))
+    start = settings["pg_start_command"]
+    first.pg_ctl("stop", "-m", "immediate")
+    second.pg_ctl("promote")
+    with Lookout(first, **dict(settings, pg_start_command="/bin/false")) as lookout:
+        lookout.wait_log(" follow_failed primary=pg2 ")
+        assert os.path.exists(os.path.join(first.data, "standby.signal"))
+        lookout.reload(pg_start_command=start)
+        lookout.wait_log(" followed primary=pg2 by=restart")
+        wait_for(lambda: lookout.state()["pg1"]["connection"], MOMENT, lambda: "pg1 to be up; log:\n" + lookout.log())
+        assert not first.is_writable()
+        # One that somebody stopped from then on is theirs again.
+        first.pg_ctl("stop", "-m", "fast")
+        lookout.reload()
+        wait_for(lambda: not lookout.state()["pg1"]["connection"], MOMENT, "the poll that finds pg1 gone")
+        lookout.reload()
+        polled = lookout.state()["pg2"]["fetch_time"]
+        wait_for(lambda: lookout.state()["pg2"]["fetch_time"] > polled, MOMENT, "another poll")
+        assert lookout.log().count(" follow primary=pg2") == 2 and not first.postmaster()
