@@ -48,6 +48,7 @@ struct LookoutLease {
     bool said;        /* the reason why it is off was told */
     char reason[500]; /* why it is not on; "" */
     char config[PATH_MAX], own[64];
+    char mark[PATH_MAX + 16]; /* "--config=FILE" as one word: only agents that are run from here have it */
     LookoutVoterWatch *watch;
     Exec *agent, *order; /* order: pause or resume */
     LoopTimer timer;     /* until the agent is started again */
@@ -108,7 +109,7 @@ static void on_agent_end(void *arg, const ExecResult *result)
 static void start_agent(void *arg)
 {
     LookoutLease *lease = arg;
-    const char *const argv[] = {PROGRAM, "run", "--config", lease->config, NULL};
+    const char *const argv[] = {PROGRAM, "run", lease->mark, NULL};
     ExecSpec spec = {.argv = argv,
                      .timeout_ms = AGENT_MS,
                      .on_line = on_agent_line,
@@ -118,7 +119,8 @@ static void start_agent(void *arg)
     char text[600];
 
     /* One of a pglookout before us that was killed holds the lease, and hands over by ending. */
-    proc_signal_program("pgvigil", lease->config, SIGTERM);
+    snprintf(lease->mark, sizeof lease->mark, "--config=%s", lease->config);
+    proc_signal_program("pgvigil", lease->mark, SIGTERM);
     lease->started_us = clock_now().boot_us;
     lease->agent = exec_start(&lease->lookout->loop, &spec, &err);
     if (lease->agent != NULL)
@@ -197,12 +199,28 @@ static bool may_have_one(const LookoutConfig *config, LookoutVoters *ret_voters,
     return true;
 }
 
+/* The agent that runs would go on under the old name, and orders would go by the new one. */
+static bool stays(const LookoutLease *lease, const LookoutConfig *config, const LookoutVoters *voters,
+                  Err *err)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/%.60s.conf", config->lease.directory, config->lease.cluster);
+    if (lease->mode != MODE_ON ||
+        (strcmp(path, lease->config) == 0 && strcmp(voters->voter[voters->own].name, lease->own) == 0))
+        return true;
+    return err_set(err, ERR_CONFIG,
+                   "pgvigil_cluster, pgvigil_directory and the own name cannot change while the lease is on: "
+                   "restart pglookout");
+}
+
 static Config *load(LookoutLease *lease, LookoutVoters *ret_voters, Err *err)
 {
     const LookoutConfig *config = lease->lookout->config;
     char fresh[PATH_MAX];
 
-    if (!may_have_one(config, ret_voters, err) || !write_config(config, ret_voters, fresh, err))
+    if (!may_have_one(config, ret_voters, err) || !stays(lease, config, ret_voters, err) ||
+        !write_config(config, ret_voters, fresh, err))
         return NULL;
     /* Judged under another name: an agent that is started again must find a file it can use. */
     Config *native = config_load(fresh, NULL, err);

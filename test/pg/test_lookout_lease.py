@@ -155,8 +155,11 @@ def test_maintenance_and_restarts(three):
         one.wait_log("ERROR lease_kept")
         with open(path, encoding="utf-8") as file:
             assert file.read() == used
+        one.reload(pgvigil_options=options, pgvigil_cluster="other")
+        one.wait_log("cannot change while the lease is on: restart pglookout")
+        one.wait_lease(lease="on", agent=True, primary="pg1")
         # The secret is taken out: without a restart the lease stays.
-        one.reload(pgvigil_options=options, pgvigil_secret_file=None)
+        one.reload(pgvigil_cluster="test", pgvigil_secret_file=None)
         one.wait_log("reason=\"neither pgvigil_secret_file")
         one.wait_lease(lease="on")
         # With one it must not run at all: without an agent it would promote with no vote.
