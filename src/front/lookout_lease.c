@@ -342,7 +342,8 @@ static void on_order_end(void *arg, const ExecResult *result)
 
 /*
  * A pause that people ordered is theirs, and stays. After an order the agent is looked at anew when it has
- * heard of it: by an older answer, or one of a follower, a pause of theirs could be taken for ours.
+ * heard of it: by an older answer, or one of a follower, a pause of theirs could be taken for ours. Ours
+ * stays while another voter has its file, which has found the cluster paused already.
  */
 static void keep_pause(LookoutLease *lease)
 {
@@ -354,7 +355,7 @@ static void keep_pause(LookoutLease *lease)
     snprintf(lease->pause, sizeof lease->pause, OWN_PAUSE "%s", lease->own);
     bool is_ours = view->paused && strcmp(view->pause_reason, lease->pause) == 0;
     if (!view->known || view->asked_us < lease->settled_us || lease->order != NULL ||
-        (wanted ? view->paused : !is_ours))
+        (wanted ? view->paused : !is_ours || lookout_voters_maintenance(lease->watch)))
         return;
     const char *const *argv =
         wanted ? order(lease, "pause", "--reason", lease->pause) : order(lease, "resume", NULL, NULL);
@@ -406,6 +407,7 @@ void lookout_lease_add(const LookoutLease *lease, Buf *out, const char *key)
     json_add_text(out, "voters", lease->mode != MODE_OFF ? lookout_voters_names(lease->watch) : NULL);
     if (lease->mode == MODE_ON) {
         const LookoutAgentView *view = lookout_voters_agent(lease->watch);
+        json_add_bool(out, "maintenance", file_exists(lease->lookout->config->maintenance_mode_file));
         json_add_bool(out, "agent", view->known);
         json_add_bool(out, "quorum", view->known && view->quorum);
         json_add_bool(out, "paused", view->known && view->paused);

@@ -19,8 +19,8 @@ typedef struct Asked {
     LookoutVoterWatch *watch;
     char name[64], host[LOOKOUT_NATIVE_HOST], path[PATH_LEN];
     uint16_t port;
-    int round; /* of the configuration that it was asked under */
-    bool busy, is_agent;
+    int round;                        /* of the configuration that it was asked under */
+    bool busy, is_agent, maintenance; /* the last that it said */
     int64_t asked_us;
     Word word;
     char said[200]; /* with WORD_OTHER and WORD_OFF: why */
@@ -57,6 +57,7 @@ static Asked *take(LookoutVoterWatch *watch, Asked *slot, const char *name, cons
 {
     slot->watch = watch;
     slot->word = WORD_NONE;
+    slot->maintenance = false;
     str_copy(slot->name, sizeof slot->name, name);
     str_copy(slot->host, sizeof slot->host, host);
     slot->port = (uint16_t) port;
@@ -129,6 +130,7 @@ static void take_word(Asked *asked, const HttpAnswer *answer, const json_t *root
                  text_of(root, "member"), text_of(root, "cluster"), text_of(root, "voters"));
     } else {
         asked->word = says(root, "lease", "on") ? WORD_ON : WORD_FORMING;
+        asked->maintenance = json_is_true(json_object_get(root, "maintenance"));
     }
 }
 
@@ -239,6 +241,15 @@ const char *lookout_voters_old(LookoutVoterWatch *watch)
             len += (size_t) snprintf(watch->old + len, sizeof watch->old - len, "%s%s", len > 0 ? "," : "",
                                      watch->voter[i].name);
     return len > 0 ? watch->old : NULL;
+}
+
+bool lookout_voters_maintenance(const LookoutVoterWatch *watch)
+{
+    bool any = false;
+
+    for (int i = 0; i < watch->count; i++)
+        any = any || watch->voter[i].maintenance;
+    return any;
 }
 
 const LookoutAgentView *lookout_voters_agent(const LookoutVoterWatch *watch)

@@ -44,6 +44,9 @@ const char *lookout_voters_names(const LookoutVoterWatch *watch);
 /* The names of those that run the old program; NULL: none. Valid until the next call. */
 const char *lookout_voters_old(LookoutVoterWatch *watch);
 
+/* Whether another voter has its maintenance_mode_file, by what it said last. */
+bool lookout_voters_maintenance(const LookoutVoterWatch *watch);
+
 const LookoutAgentView *lookout_voters_agent(const LookoutVoterWatch *watch);
 
 /* No question may be under way: the client's end comes first. */

@@ -122,13 +122,22 @@ def test_maintenance_and_restarts(three):
         postmaster = first.postmaster().pid
         base.write_file(two.keys["maintenance_mode_file"], "")
         wait_for(lambda: first.view()["pause_reason"] == "maintenance_mode_file of pg2", MOMENT, "the pause")
+        base.write_file(one.keys["maintenance_mode_file"], "")
+        one.wait_lease(maintenance=True)
         os.unlink(two.keys["maintenance_mode_file"])
+        two.wait_lease(maintenance=False, paused=True)
+        for _ in range(3):  # rounds in which pg2 would end its pause
+            two.http("/check", "POST")
+            polled = two.state()["pg1"]["fetch_time"]
+            wait_for(lambda: two.state()["pg1"]["fetch_time"] > polled, MOMENT, "another poll")
+        assert first.view()["paused"] and " resume " not in one.log() + two.log()
+        os.unlink(one.keys["maintenance_mode_file"])
         wait_for(lambda: not first.view()["paused"], MOMENT, "its end")
         second.pgvigil("pause", "--reason", "by hand")  # is nobody's but theirs who ordered it
         two.reload()
         two.wait_lease(lease="on", paused=True)
         second.pgvigil("resume")
-        assert two.log().count(" resume ") == 1
+        assert one.log().count(" resume ") + two.log().count(" resume ") == 1
         two.reload(never_promote_these_nodes=["pg2"])  # the agent hears of it
         wait_for(lambda: {m["name"]: m["no_failover"] for m in first.view()["members"]}["pg2"], MOMENT, "no_failover")
         with Writer(three) as writer:
