@@ -583,31 +583,19 @@ def test_failover_and_autofollow(servers):
         two.wait_alert("multiple_master_warning")
         assert third.is_writable() and " follow primary=pg2" not in three.log()
     # One that finds both at its start does not know of that: the older timeline is the former primary's.
-    with Lookout(third, **dict(settings, observers={})) as three:
-        wait_for(lambda: not third.is_writable(), MOMENT, lambda: "pg3 to be a standby; log:\n" + three.log())
-        assert os.path.exists(os.path.join(third.data, "standby.signal"))
+    with Lookout(third, **dict(settings, observers={}, pg_start_command="/bin/false")) as three:
+        three.wait_log(" follow_failed primary=pg2 ")
+        assert not third.postmaster() and os.path.exists(os.path.join(third.data, "standby.signal"))
+        # Stopped from here, it is no standby that somebody else stopped, whatever its files say.
+        three.reload(pg_start_command=settings["pg_start_command"])
+        three.wait_log(" followed primary=pg2 by=restart")
+        wait_for(lambda: three.state()["pg3"]["connection"], MOMENT, lambda: "pg3 to be up; log:\n" + three.log())
+        assert not third.is_writable()
         three.wait_alert("multiple_master_warning", False)
-
-
-def test_a_start_that_fails_is_made_again(servers):
-    """autofollow has stopped the server, so that it is no standby that somebody else stopped, whatever its files say."""
-    first, second, _ = servers.nodes
-    settings = dict(remote_conns=conns(servers), **follow_settings(first))
-    start = settings["pg_start_command"]
-    first.pg_ctl("stop", "-m", "immediate")
-    second.pg_ctl("promote")
-    with Lookout(first, **dict(settings, pg_start_command="/bin/false")) as lookout:
-        lookout.wait_log(" follow_failed primary=pg2 ")
-        assert os.path.exists(os.path.join(first.data, "standby.signal"))
-        lookout.reload(pg_start_command=start)
-        lookout.wait_log(" followed primary=pg2 by=restart")
-        wait_for(lambda: lookout.state()["pg1"]["connection"], MOMENT, lambda: "pg1 to be up; log:\n" + lookout.log())
-        assert not first.is_writable()
-        # One that somebody stopped from then on is theirs again.
-        first.pg_ctl("stop", "-m", "fast")
-        lookout.reload()
-        wait_for(lambda: not lookout.state()["pg1"]["connection"], MOMENT, "the poll that finds pg1 gone")
-        lookout.reload()
-        polled = lookout.state()["pg2"]["fetch_time"]
-        wait_for(lambda: lookout.state()["pg2"]["fetch_time"] > polled, MOMENT, "another poll")
-        assert lookout.log().count(" follow primary=pg2") == 2 and not first.postmaster()
+        # One that somebody stops from then on is theirs.
+        third.pg_ctl("stop", "-m", "fast")
+        wait_for(lambda: not three.state()["pg3"]["connection"], MOMENT, "the poll that finds pg3 gone")
+        three.reload()
+        polled = three.state()["pg2"]["fetch_time"]
+        wait_for(lambda: three.state()["pg2"]["fetch_time"] > polled, MOMENT, "another poll")
+        assert three.log().count(" follow primary=pg2") == 2 and not third.postmaster()
