@@ -106,12 +106,7 @@ static void look(void *arg)
         plan_next(figures, AGAIN_US);
         return;
     }
-    const char *directory = status->socket_directory;
-    ConnTarget target = {.host = directory[0] != '\0' ? directory : "127.0.0.1",
-                         .port = status->port,
-                         .user = agent->config->postgresql.user,
-                         .database = agent->config->postgresql.database,
-                         .passfile = agent->config->postgresql.passfile};
+    ConnTarget target = observe_server(agent);
     conn_connect(figures->conn, &target, CONNECT_MS, on_connected, figures);
 }
 

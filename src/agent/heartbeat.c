@@ -130,8 +130,6 @@ static void on_connected(void *arg, const ConnReply *reply)
 static void on_time(void *arg)
 {
     Heartbeat *heartbeat = arg;
-    const Agent *agent = heartbeat->agent;
-    const PgStatus *status = poll_status(agent->poll);
 
     plan_next(heartbeat);
     if (!may_write(heartbeat)) {
@@ -146,12 +144,7 @@ static void on_time(void *arg)
     }
     heartbeat->wrote = false;
     heartbeat->seen = LSN_NONE;
-    const char *directory = status->socket_directory;
-    ConnTarget target = {.host = directory[0] != '\0' ? directory : "127.0.0.1",
-                         .port = status->port,
-                         .user = agent->config->postgresql.user,
-                         .database = agent->config->postgresql.database,
-                         .passfile = agent->config->postgresql.passfile};
+    ConnTarget target = observe_server(heartbeat->agent);
     conn_connect(heartbeat->conn, &target, STEP_MS, on_connected, heartbeat);
 }
 

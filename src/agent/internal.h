@@ -187,6 +187,9 @@ void opinions_add(const Agent *agent, Buf *out);
 /* ---- observe.c ---- */
 void observe_on_status(void *arg, const PgStatus *status);
 void observe_slots(void *arg);
+/* How to connect to the own server, as the newest status has it; its texts are the status' and the
+ * configuration's. */
+ConnTarget observe_server(const Agent *agent);
 
 /* ---- api_primaries.c ---- */
 /* A member's size, and what only it has. */

@@ -180,6 +180,17 @@ static Observation observation_of(Agent *agent, const PgStatus *status)
     return pg;
 }
 
+ConnTarget observe_server(const Agent *agent)
+{
+    const PgStatus *status = poll_status(agent->poll);
+
+    return (ConnTarget){.host = status->socket_directory[0] != '\0' ? status->socket_directory : "127.0.0.1",
+                        .port = status->port,
+                        .user = agent->config->postgresql.user,
+                        .database = agent->config->postgresql.database,
+                        .passfile = agent->config->postgresql.passfile};
+}
+
 void observe_on_status(void *arg, const PgStatus *status)
 {
     static LogLimit limit;

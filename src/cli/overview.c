@@ -5,6 +5,7 @@
 
 #include "cli/client.h"
 #include "cli/field.h"
+#include "net/local_address.h"
 #include "net/operator.h"
 
 #include <inttypes.h>
@@ -17,16 +18,12 @@
 /* Where this file's observer listens; by TLS, if it has a certificate. ret_tls has room for that. */
 static OperatorTarget target_of(const Config *config, OperatorTls *ret_tls)
 {
-    const char *listen = config->observer.listen;
-    const char *host = strcmp(listen, "0.0.0.0") == 0 ? "127.0.0.1"
-                       : strcmp(listen, "::") == 0    ? "::1"
-                                                      : listen;
     bool shows = config->http.tls_client_ca != NULL;
 
     *ret_tls = (OperatorTls){.ca = config->http.tls_ca,
                              .certificate = shows ? config->http.tls_certificate : NULL,
                              .key = shows ? config->http.tls_key : NULL};
-    return (OperatorTarget){.host = host,
+    return (OperatorTarget){.host = local_address_reached(config->observer.listen),
                             .port = (uint16_t) config->observer.port,
                             .tls = config->http.tls_certificate != NULL ? ret_tls : NULL,
                             .timeout_ms = CLIENT_GET_TIMEOUT_MS};
@@ -53,15 +50,17 @@ static json_t *read_answer(const OperatorTarget *target, int status, const Buf *
     return json;
 }
 
-json_t *overview_ask(const Config *config, Err *err)
+static json_t *talk(const Config *config, bool posts, const char *path, Err *err)
 {
     OperatorTls tls;
     OperatorTarget target = target_of(config, &tls);
     Buf body = {0};
     int status = 0;
     json_t *json = NULL;
+    bool answered = posts ? operator_post_open(&target, path, &status, &body, err)
+                          : operator_get(&target, path, &status, &body, err);
 
-    if (operator_get(&target, PATH, &status, &body, err))
+    if (answered)
         json = read_answer(&target, status, &body, err);
     else
         no_answer(config, err);
@@ -69,20 +68,14 @@ json_t *overview_ask(const Config *config, Err *err)
     return json;
 }
 
+json_t *overview_ask(const Config *config, Err *err)
+{
+    return talk(config, false, PATH, err);
+}
+
 json_t *overview_reload(const Config *config, Err *err)
 {
-    OperatorTls tls;
-    OperatorTarget target = target_of(config, &tls);
-    Buf body = {0};
-    int status = 0;
-    json_t *json = NULL;
-
-    if (operator_post_open(&target, RELOAD_PATH, &status, &body, err))
-        json = read_answer(&target, status, &body, err);
-    else
-        no_answer(config, err);
-    buf_done(&body);
-    return json;
+    return talk(config, true, RELOAD_PATH, err);
 }
 
 static size_t count(const json_t *cluster, const char *key, const char *value)

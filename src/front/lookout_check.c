@@ -14,14 +14,6 @@
 
 #define QUIET_POLLS 3 /* WAL that came within so many polls is a sign of life */
 
-static int64_t priority_of(const LookoutConfig *config, const char *name)
-{
-    for (int i = 0; i < config->priority_count; i++)
-        if (strcmp(config->priority[i].name, name) == 0)
-            return config->priority[i].priority;
-    return 0;
-}
-
 static LookoutServer *server_facts(const Lookout *lookout)
 {
     const LookoutConfig *config = lookout->config;
@@ -46,7 +38,7 @@ static LookoutServer *server_facts(const Lookout *lookout)
                                      .replicates_us = seen->replication.since_us,
                                      .never_promote = lookout_config_has(&config->never_promote, name),
                                      .known_gone = lookout_config_has(&config->known_gone, name),
-                                     .priority = priority_of(config, name)};
+                                     .priority = lookout_config_priority(config, name)};
     }
     return servers;
 }

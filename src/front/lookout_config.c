@@ -426,6 +426,14 @@ const char *lookout_config_key(size_t index)
     return index < KEYS ? keys[index].name : NULL;
 }
 
+int64_t lookout_config_priority(const LookoutConfig *config, const char *name)
+{
+    for (int i = 0; i < config->priority_count; i++)
+        if (strcmp(config->priority[i].name, name) == 0)
+            return config->priority[i].priority;
+    return 0;
+}
+
 bool lookout_config_has(const LookoutNames *names, const char *name)
 {
     for (int i = 0; i < names->count; i++)

@@ -100,6 +100,9 @@ const char *lookout_config_key(size_t index);
 /* Where the file has the state, or pglookout's default: for who needs nothing else of it. */
 bool lookout_config_state_file(const char *path, char *ret_path, size_t size, Err *err);
 
+/* Of failover_priorities; 0 for a server that is not there. */
+int64_t lookout_config_priority(const LookoutConfig *config, const char *name);
+
 bool lookout_config_has(const LookoutNames *names, const char *name);
 
 /* Wipes and frees. NULL: nothing. */

@@ -269,7 +269,6 @@ static bool was_on_before(const LookoutLease *lease)
 
 bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
 {
-    char state[PATH_MAX + 64];
     LookoutVoters voters;
     Err err = {0};
     bool first = !lease->configured;
@@ -285,7 +284,6 @@ bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
         turn_off(lease, &err);
         return true;
     }
-    snprintf(state, sizeof state, "%s/%s.state", native->node.state_directory, native->cluster.name);
     lookout_voters_set(lease->watch, lease->lookout->config, &voters, native->node.http_listen);
     lease->settle_us = SETTLE_US + 2 * (int64_t) native->cluster.heartbeat_ms * US_PER_MS;
     config_free(native);
@@ -296,7 +294,7 @@ bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
     }
     lease->mode = MODE_FORMING;
     str_copy(lease->reason, sizeof lease->reason, "the other voters have not answered yet");
-    lease->was_on = file_exists(state);
+    lease->was_on = was_on_before(lease);
     if (lease->was_on && is_idle(lease))
         engage(lease, "it was before");
     return true;

@@ -23,19 +23,13 @@ typedef struct Native {
     char section[64];
 } Native;
 
-/* ---- members ---- */
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
-static int64_t priority_of(const LookoutConfig *config, const char *name)
-{
-    for (int i = 0; i < config->priority_count; i++)
-        if (strcmp(config->priority[i].name, name) == 0)
-            return config->priority[i].priority;
-    return 0;
-}
+/* ---- members ---- */
 
 static bool comes_before(const LookoutConfig *config, const char *a, const char *b)
 {
-    int64_t of_a = priority_of(config, a), of_b = priority_of(config, b);
+    int64_t of_a = lookout_config_priority(config, a), of_b = lookout_config_priority(config, b);
 
     return of_a != of_b ? of_a > of_b : strcmp(a, b) > 0;
 }
@@ -285,7 +279,6 @@ static bool end(const Native *native)
 
 bool lookout_native_agent(const LookoutConfig *config, const LookoutVoters *voters, Buf *out, Err *err)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     Native native = {.config = config, .out = out, .err = err, .ok = true};
     char secret[4200];
 
@@ -300,7 +293,7 @@ bool lookout_native_agent(const LookoutConfig *config, const LookoutVoters *vote
     put(&native, "node", "state_directory", config->lease.directory, NULL);
     if (lookout_config_has(&config->never_promote, voters->voter[voters->own].name))
         put(&native, "node", "no_failover", "yes", NULL);
-    put(&native, "log", "level", levels[config->log_level], NULL);
+    put(&native, "log", "level", level_names[config->log_level], NULL);
     if (config->own >= 0)
         put_server(&native);
     put_options(&native);
@@ -350,7 +343,6 @@ static void put_notify(Native *native)
 
 bool lookout_native_convert(const LookoutConfig *config, const LookoutVoters *voters, Buf *out, Err *err)
 {
-    static const char *const levels[] = {"debug", "info", "warn", "error"};
     Native native = {.config = config, .out = out, .err = err, .ok = true, .comments = true};
     char secret[4200] = "file:/etc/pgvigil/secret";
 
@@ -374,7 +366,7 @@ bool lookout_native_convert(const LookoutConfig *config, const LookoutVoters *vo
     if (lookout_config_has(&config->never_promote, config->own_db))
         put(&native, "node", "no_failover", "yes", "from never_promote_these_nodes, of this machine only");
     put_server(&native);
-    put(&native, "log", "level", levels[config->log_level], "from log_level");
+    put(&native, "log", "level", level_names[config->log_level], "from log_level");
     put_time(&native, "lag", "warning", config->warning_us, "from warning_replication_time_lag");
     if (config->failover_us > config->warning_us)
         put_time(&native, "lag", "critical", config->failover_us,

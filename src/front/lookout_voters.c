@@ -4,6 +4,7 @@
 #include "front/lookout_voters.h"
 
 #include "front/lookout.h"
+#include "net/local_address.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -44,14 +45,6 @@ LookoutVoterWatch *lookout_voters_new(Lookout *lookout)
     return watch;
 }
 
-/* Loopback where it listens on all addresses. */
-static const char *reachable(const char *listen)
-{
-    if (strcmp(listen, "0.0.0.0") == 0)
-        return "127.0.0.1";
-    return strcmp(listen, "::") == 0 ? "::1" : listen;
-}
-
 /* A slot that is being asked keeps its question; its answer is of an older round, and does not count. */
 static Asked *take(LookoutVoterWatch *watch, Asked *slot, const char *name, const char *host, int64_t port)
 {
@@ -90,7 +83,8 @@ void lookout_voters_set(LookoutVoterWatch *watch, const LookoutConfig *config, c
         snprintf(asked->path, sizeof asked->path, "%.*s/pgvigil.json", folder,
                  observer != NULL ? observer->path : "");
     }
-    Asked *agent = take(watch, &watch->agent, "agent", reachable(agent_listen), config->lease.http_port);
+    Asked *agent =
+        take(watch, &watch->agent, "agent", local_address_reached(agent_listen), config->lease.http_port);
     agent->is_agent = true;
     str_copy(agent->path, sizeof agent->path, "/v1/cluster");
 }

@@ -1,5 +1,5 @@
 /*
- * local_address.c: whether an address is one of this machine's.
+ * local_address.c: addresses of this machine.
  */
 #include "net/local_address.h"
 
@@ -31,4 +31,11 @@ bool local_address_any(const struct addrinfo *addresses, bool with_loopback)
             found = (with_loopback || (i->ifa_flags & IFF_LOOPBACK) == 0) && is_same(a->ai_addr, i->ifa_addr);
     freeifaddrs(interfaces);
     return found;
+}
+
+const char *local_address_reached(const char *listen)
+{
+    if (strcmp(listen, "0.0.0.0") == 0)
+        return "127.0.0.1";
+    return strcmp(listen, "::") == 0 ? "::1" : listen;
 }

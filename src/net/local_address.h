@@ -1,5 +1,5 @@
 /*
- * local_address.h: whether an address is one of this machine's.
+ * local_address.h: addresses of this machine.
  */
 #ifndef PGVIGIL_NET_LOCAL_ADDRESS_H
 #define PGVIGIL_NET_LOCAL_ADDRESS_H
@@ -13,5 +13,8 @@
  * the interfaces cannot be read.
  */
 bool local_address_any(const struct addrinfo *addresses, bool with_loopback);
+
+/* Where this machine reaches what listens at that numeric address: loopback if it listens on all of them. */
+const char *local_address_reached(const char *listen);
 
 #endif

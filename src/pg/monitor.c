@@ -386,13 +386,6 @@ const MonitorReplication *monitor_replication(const Monitor *monitor, int id)
     return server != NULL ? &server->replication : NULL;
 }
 
-bool monitor_is_busy(const Monitor *monitor, int id)
-{
-    const Server *server = find(monitor, id);
-
-    return server != NULL && server->step != STEP_IDLE;
-}
-
 MonitorStats monitor_stats(const Monitor *monitor)
 {
     MonitorStats stats = monitor->stats;

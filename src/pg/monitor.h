@@ -121,9 +121,6 @@ const MonitorReplication *monitor_replication(const Monitor *monitor, int id);
  * over a monitor's life; it begins as {.lag_us = -1, .min_lag_us = -1}. */
 void monitor_replication_update(MonitorReplication *replication, const MonitorSample *sample, int64_t now_us);
 
-/* A poll is under way. */
-bool monitor_is_busy(const Monitor *monitor, int id);
-
 MonitorStats monitor_stats(const Monitor *monitor);
 
 /* "unreachable", "timeout", "authentication", "other"; "" for none. */
