@@ -5,6 +5,7 @@
 
 #include "agent/internal.h"
 #include "pg/conn.h"
+#include "pg/sizes.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mask.h"
@@ -19,16 +20,7 @@
 #define AGAIN_US     (10 * US_PER_SEC) /* no server to be asked, or no answer */
 #define WANTED_US    (60 * US_PER_SEC)
 #define CONNECT_MS   5000
-#define STATEMENT_MS 30000
 #define CONNINFO_MAX 1024
-
-#define FIGURES_QUERY                                                                                        \
-    "SET statement_timeout = 30000; SET lock_timeout = 5000;"                                                \
-    " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"                                     \
-    " (SELECT sum(pg_database_size(oid))::bigint FROM pg_database),"                                         \
-    " w.files, w.bytes, (SELECT count(*) FROM pg_replication_slots),"                                        \
-    " current_setting('primary_conninfo', true)"                                                             \
-    " FROM (SELECT count(*) AS files, coalesce(sum(size), 0)::bigint AS bytes FROM pg_ls_waldir()) w"
 
 struct Figures {
     Agent *agent;
@@ -36,9 +28,8 @@ struct Figures {
     LoopTimer timer;
     int64_t answered_us; /* the newest answer to a poll, wall clock; 0: none yet */
     int64_t looked_us;   /* these are of then, wall clock; 0: nothing is known */
-    int64_t server_us;   /* the server's own clock then */
     int64_t wanted_us;   /* asked for out of turn, boot clock; 0: never */
-    int64_t database_bytes, wal_files, wal_bytes, slots;
+    Sizes sizes;         /* without primary_conninfo */
     char conninfo[CONNINFO_MAX];
 };
 
@@ -61,11 +52,6 @@ static void fail(Figures *figures, const Err *err)
     plan_next(figures, AGAIN_US);
 }
 
-static int64_t number(const ConnReply *reply, int column)
-{
-    return strtoll(conn_value(reply->result, column), NULL, 10);
-}
-
 static void on_figures(void *arg, const ConnReply *reply)
 {
     Figures *figures = arg;
@@ -75,12 +61,9 @@ static void on_figures(void *arg, const ConnReply *reply)
         return;
     }
     figures->looked_us = clock_now().wall_us;
-    figures->server_us = number(reply, 0);
-    figures->database_bytes = number(reply, 1);
-    figures->wal_files = number(reply, 2);
-    figures->wal_bytes = number(reply, 3);
-    figures->slots = number(reply, 4);
-    mask_text(NULL, conn_value(reply->result, 5), figures->conninfo, sizeof figures->conninfo);
+    figures->sizes = sizes_read(reply->result);
+    mask_text(NULL, figures->sizes.primary_conninfo, figures->conninfo, sizeof figures->conninfo);
+    figures->sizes.primary_conninfo = NULL;
     plan_next(figures, 0);
 }
 
@@ -89,7 +72,7 @@ static void on_connected(void *arg, const ConnReply *reply)
     Figures *figures = arg;
 
     if (reply->ok)
-        conn_query(figures->conn, FIGURES_QUERY, STATEMENT_MS + CONNECT_MS, on_figures, figures);
+        conn_query(figures->conn, SIZES_QUERY, SIZES_STATEMENT_MS + CONNECT_MS, on_figures, figures);
     else
         fail(figures, &reply->err);
 }
@@ -149,7 +132,7 @@ uint64_t figures_database_bytes(Figures *figures)
         figures->wanted_us = now_us;
         loop_timer_start(&figures->timer, 0, 0);
     }
-    return figures->looked_us != 0 ? (uint64_t) figures->database_bytes : 0;
+    return figures->looked_us != 0 ? (uint64_t) figures->sizes.database_bytes : 0;
 }
 
 void figures_add(const Figures *figures, Buf *out)
@@ -162,11 +145,11 @@ void figures_add(const Figures *figures, Buf *out)
     json_add_time(out, "last_connection", figures->answered_us);
     json_add_time(out, "as_of", figures->looked_us);
     if (figures->looked_us != 0) {
-        json_add_time(out, "db_time", figures->server_us);
-        json_add_number(out, "db_bytes", figures->database_bytes);
-        json_add_number(out, "wal_bytes", figures->wal_bytes);
-        json_add_number(out, "wal_files", figures->wal_files);
-        json_add_number(out, "slots", figures->slots);
+        json_add_time(out, "db_time", figures->sizes.server_us);
+        json_add_number(out, "db_bytes", figures->sizes.database_bytes);
+        json_add_number(out, "wal_bytes", figures->sizes.wal_bytes);
+        json_add_number(out, "wal_files", figures->sizes.wal_files);
+        json_add_number(out, "slots", figures->sizes.slots);
         json_add_text(out, "primary_conninfo", figures->conninfo[0] != '\0' ? figures->conninfo : NULL);
         json_add_text(out, "primary_slot_name", poll_status(figures->agent->poll)->slot);
     }
@@ -191,10 +174,10 @@ void figures_metrics(const Figures *figures, Buf *out)
         return;
     gauge(figures, out, "facts_timestamp_seconds",
           "When the next ones were found out, in seconds since 1970.", figures->looked_us / US_PER_SEC);
-    gauge(figures, out, "server_databases_bytes", "Size of all databases.", figures->database_bytes);
-    gauge(figures, out, "server_wal_bytes", "Size of pg_wal.", figures->wal_bytes);
-    gauge(figures, out, "server_wal_files", "Files in pg_wal.", figures->wal_files);
-    gauge(figures, out, "server_slots", "Replication slots, of all kinds.", figures->slots);
+    gauge(figures, out, "server_databases_bytes", "Size of all databases.", figures->sizes.database_bytes);
+    gauge(figures, out, "server_wal_bytes", "Size of pg_wal.", figures->sizes.wal_bytes);
+    gauge(figures, out, "server_wal_files", "Files in pg_wal.", figures->sizes.wal_files);
+    gauge(figures, out, "server_slots", "Replication slots, of all kinds.", figures->sizes.slots);
 }
 
 void figures_free(Figures *figures)
