@@ -1,5 +1,6 @@
 /*
- * clustermon.c: the policy of pgClusterMonitor as one ordered table, of which the first row that matches wins.
+ * clustermon.c: the policy of pgClusterMonitor as one ordered table, of which the first row that matches
+ * wins.
  *
  * The old conditions, and what they lacked: of three or more nodes more than half have to be seen, a sign of
  * life of a primary holds a failover up, a former primary is not started beside the new one, and of two
@@ -47,7 +48,7 @@ static const Row ROWS[] = {
     {"starting", UNPOLLED, 0, CLUSTERMON_NONE,
      "not every node has been asked yet"},
     {"status_unknown", LOCAL_UNKNOWN, 0, CLUSTERMON_NONE,
-     "cmd_get_db_status_string does not tell whether the local server runs"},
+     "cmd_get_db_status_string does not tell whether the local server runs, or postmaster.pid tells otherwise"},
     {"foreign", FOREIGN, 0, CLUSTERMON_NONE,
      "a primary that answers is of another database cluster (system identifier): mend [cluster]"},
 
@@ -99,7 +100,7 @@ static const Row ROWS[] = {
     {"standby_streams", HEARD, 0, CLUSTERMON_NONE,
      "a standby still hears from the server that it streams from"},
     {"no_majority", 0, MAJORITY, CLUSTERMON_NONE,
-     "of three or more nodes not more than half answer"},
+     "of three or more nodes not more than half are seen"},
     {"no_position", 0, CANDIDATE, CLUSTERMON_NONE,
      "no standby has a position"},
     {"not_furthest", 0, FURTHEST, CLUSTERMON_NONE,
@@ -194,7 +195,9 @@ static unsigned other_bits(const ClustermonFacts *facts, const ClustermonVerdict
     unsigned bits = 0;
 
     bits |= facts->busy ? BUSY : 0;
-    bits |= facts->nodes < 3 || 2 * verdict->connected > facts->nodes ? MAJORITY : 0;
+    /* The local one is known, also when it is down. */
+    int known = verdict->connected + !facts->node[facts->own].connected;
+    bits |= facts->nodes < 3 || 2 * known > facts->nodes ? MAJORITY : 0;
     bits |= is_over(facts->several_us, facts->now_us, facts->downgrade_us) ? DOWNGRADE_LONG : 0;
     bits |= is_over(facts->no_primary_us, facts->now_us, facts->failover_us) ? FAILOVER_LONG : 0;
     bits |= facts->may_discard ? MAY_DISCARD : 0;
@@ -214,8 +217,8 @@ void clustermon_decide(const ClustermonFacts *facts, ClustermonVerdict *ret_verd
     count(facts, ret_verdict);
     unsigned bits = node_bits(facts) | local_bits(facts, ret_verdict) | other_bits(facts, ret_verdict);
     if ((bits & OWN_PRIMARY) != 0)
-        ret_verdict->names = ret_verdict->standbys > 0 && facts->streaming > 0 ? CLUSTERMON_NAMES_ALL
-                                                                               : CLUSTERMON_NAMES_NONE;
+        ret_verdict->names =
+            ret_verdict->standbys > 0 && facts->streaming > 0 ? CLUSTERMON_NAMES_ALL : CLUSTERMON_NAMES_NONE;
     while ((bits & row->must) != row->must || (bits & row->must_not) != 0)
         row++;
     ret_verdict->rule = row->name;

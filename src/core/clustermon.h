@@ -40,16 +40,16 @@ typedef struct ClustermonFacts {
     int nodes, own;             /* own: index */
     ClustermonLocal local;
     ClustermonFiles files;
-    bool clone_owed;          /* its data directory was removed, and no copy has taken its place */
-    bool network;             /* the network command said what it should */
-    bool busy;                /* something is being done */
-    bool had_primary;         /* one was seen since the start */
-    bool follows;             /* primary_conninfo names the one primary that answers */
-    bool may_discard;         /* the WAL of the local server can be saved, or need not be */
-    bool confirmed;           /* this is the second look */
-    int64_t no_primary_us;    /* since when no primary answers; 0: one does */
-    int64_t several_us;       /* since when more than one does; 0: they do not */
-    int streaming;            /* standbys that stream from the local server */
+    bool clone_owed;                   /* its data directory was removed, and no copy has taken its place */
+    bool network;                      /* the network command said what it should */
+    bool busy;                         /* something is being done */
+    bool had_primary;                  /* one was seen since the start */
+    bool follows;                      /* primary_conninfo names the one primary that answers */
+    bool may_discard;                  /* the WAL of the local server can be saved, or need not be */
+    bool confirmed;                    /* this is the second look */
+    int64_t no_primary_us;             /* since when no primary answers; 0: one does */
+    int64_t several_us;                /* since when more than one does; 0: they do not */
+    int streaming;                     /* standbys that stream from the local server */
     int64_t failover_us, downgrade_us; /* the configuration's */
 } ClustermonFacts;
 

@@ -241,10 +241,11 @@ static bool check_texts(const ClustermonConfig *config, Err *err)
             bool quoted = strstr(line, "'" CONNSTR "'") != NULL;
             if (i != config->own &&
                 strpbrk(config->server[i].conninfo, quoted ? SHELL_SPECIAL "'" : SHELL_SPECIAL) != NULL)
-                return err_set(err, ERR_CONFIG,
-                               "[cluster] %.60s has one of %s, which would mean something else within %s: put "
-                               "the password into a passfile (passfile=FILE)",
-                               config->server[i].name, quoted ? "\" $ ` \\ '" : "\" $ ` \\", key);
+                return err_set(
+                    err, ERR_CONFIG,
+                    "[cluster] %.60s has one of %s, which would mean something else within %s: put "
+                    "the password into a passfile (passfile=FILE)",
+                    config->server[i].name, quoted ? "\" $ ` \\ '" : "\" $ ` \\", key);
         }
     }
     return true;
@@ -279,7 +280,8 @@ static void warn(const ClustermonConfig *config, Buf *warnings)
         buf_puts(warnings,
                  "cmd_get_network_status_string is not set: a node that is cut off does not notice\n");
     if (config->command[CLUSTERMON_CMD_CLONE][0] == '\0')
-        buf_puts(warnings, "cmd_pg_basebackup_command is not set: where a rewind fails the server stays down\n");
+        buf_puts(warnings,
+                 "cmd_pg_basebackup_command is not set: where a rewind fails the server stays down\n");
 }
 
 ClustermonConfig *clustermon_config_parse(const char *text, size_t len, Buf *ret_warnings, Err *err)

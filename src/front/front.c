@@ -3,6 +3,7 @@
  */
 #include "front/front.h"
 
+#include "front/clustermon.h"
 #include "front/lookout.h"
 #include "front/mail.h"
 #include "front/signalctl.h"
@@ -21,6 +22,12 @@ const FrontEnd front_table[] = {
      "standby, and with another one otherwise. Needs no configuration. It looks in the background and answers from memory; a server "
      "that ends is noticed at once. It stays in the foreground, logs to standard error, and ends with SIGTERM.",
      signalctl_options, signalctl_convert},
+    {"pg_cluster_monitor", clustermon_run, "pgClusterMonitor: an agent on each node, by commands",
+     "pg_cluster_monitor [--config FILE]",
+     "Starts the local server, promotes it when the primary is gone, makes it a standby again when there is another primary, and sets "
+     "synchronous_standby_names, all by the commands in pgClusterMonitor's config.ini. Answers GET /status and GET /heartbeat. Exit code "
+     "2: the file is wrong, or the port is taken.",
+     clustermon_options, clustermon_convert},
     {"pglookout", lookout_run, "replication monitor, failover daemon and observer", "pglookout CONFIG.json",
      "Watches the servers in remote_conns and, on a database node (own_db), runs failover_command when the primary is gone, more than "
      "half of the nodes' and observers' states are known and this node is the furthest. Without own_db it is an observer and acts on "

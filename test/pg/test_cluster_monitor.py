@@ -1,0 +1,365 @@
+"""pg_cluster_monitor under its old name and file, as root with commands by runuser, on real servers without agents."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness import Cluster, base, wait_for
+from harness.base import pg_bin
+
+PORT = 9889
+MOMENT = 60  # seconds; everything here usually takes less than ten
+SECRET = "Geheim1"
+
+
+class Monitor:
+    """The program on a node, from its config.ini; ends with the `with` block."""
+
+    def __init__(self, node, nodes, rewind=True, own=None, **keys):
+        self.node = node
+        self.folder = os.path.join(node.root, "monitor-" + node.name)
+        base.run(["rm", "-rf", self.folder])
+        base.make_folder(self.folder, 0o755)
+        self.path, self.log_path = os.path.join(self.folder, "config.ini"), os.path.join(self.folder, "log")
+        self.state = os.path.join(self.folder, "state")
+        self.nodes = nodes
+        data, bindir = node.seen + "/data", os.path.dirname(pg_bin("pg_ctl"))
+
+        def as_postgres(text):
+            return 'runuser -l postgres -c "%s"' % text.replace('"', '\\"')
+        self.keys = {
+            "local_node_host_name": node.name, "pg_data_path": data,
+            "cmd_create_db_directories": as_postgres("mkdir -p %s" % data),
+            "cmd_remove_db_directories": as_postgres("rm -rf %s/*" % data),
+            "replication_slot_name": "__slot", "cluster_scan_period_sec": 1, "timeout_to_failover_sec": 2,
+            "timeout_to_downgrade_master_sec": 2, "timeout_to_check_replication_status_after_start_sec": MOMENT,
+            "cmd_get_network_status_string": "cat %s/network" % self.folder,
+            "cmd_success_network_status_string": "up",
+            "cmd_get_db_status_string": as_postgres("%s/pg_ctl status -D %s" % (bindir, data)),
+            "cmd_success_db_status_string": "is running",
+            "cmd_promote_standby_to_master": as_postgres("%s/pg_ctl promote -D %s" % (bindir, data)),
+            # The document's line, with two per cent signs; the rest of it has one.
+            "cmd_pg_rewind_command": as_postgres(
+                bindir + '/pg_rewind --target-pgdata="%%pg_data_path%%" --source-server="%%master_connstr%%" && touch '
+                '%%pg_data_path%%/standby.signal && echo "primary_conninfo = \'%%master_connstr%%\'" >> '
+                "%%pg_data_path%%/postgresql.auto.conf") if rewind else "false",
+            "cmd_pg_basebackup_command": as_postgres(
+                bindir + '/pg_basebackup -D %pg_data_path% -d "%master_connstr%" -X stream -c fast -R'),
+            "cmd_start_db": as_postgres("%s/pg_ctl start -D %s -l %s/log/postgresql.log" % (bindir, data, node.seen)),
+            "cmd_stop_db": as_postgres("%s/pg_ctl stop -D %s -m fast" % (bindir, data)),
+            "webserver_address": node.address, "webserver_port": PORT,
+        }
+        self.cluster = {n.name: "host=%s port=%d user=postgres password=%s dbname=postgres" % (n.address, n.port, SECRET)
+                        for n in nodes}
+        self.cluster[node.name] = own or "host=%s/sock port=%d user=postgres dbname=postgres" % (node.seen, node.port)
+        self.keys.update(keys)
+        self.program = os.path.join(node.root, "bin", "pg_cluster_monitor")
+        if not os.path.lexists(self.program):
+            os.symlink("pgvigil", self.program)
+        self.set_network("up")
+        self.write()
+        self.process = None
+
+    def write(self):
+        lines = ["# hand-made", "[cluster]"] + ["%s = %s" % item for item in self.cluster.items()] + ["", "[main]"]
+        lines += ["%s = %s" % item for item in self.keys.items() if item[1] is not None]
+        lines += ["", "[pgvigil]", "state_directory = " + self.state, "log_level = debug", ""]
+        base.write_file(self.path, "\n".join(lines), 0o644)
+
+    def set_network(self, text):
+        base.write_file(os.path.join(self.folder, "network"), text + "\n", 0o644)
+
+    def argv(self):
+        return self.node.machine.argv([self.program, "--config", self.path])
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.argv(), env=self.node.environment(), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, cwd=self.folder)
+        base.register(self)
+
+    def __enter__(self):
+        self.start()
+        try:
+            self.wait_log(" started ")
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            print("---- %s\n%s" % (self.folder, self.log()[-8000:]))
+        self.destroy()
+        assert SECRET not in self.log()
+        if kind is None:
+            assert self.process.returncode == 0, self.log()[-6000:]
+
+    def pid(self):
+        found = [p.pid for p in self.node.processes() if p.args and p.args[0] == self.program]
+        return found[0] if found else None
+
+    def destroy(self):
+        base.unregister(self)
+        if self.process.poll() is None and self.pid() is not None:
+            os.kill(self.pid(), signal.SIGTERM)
+        self.process.wait(MOMENT)
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8") as file:
+            return file.read()
+
+    def wait_log(self, text, count=1):
+        wait_for(lambda: self.log().count(text) >= count, MOMENT, lambda: "%r in the log:\n%s" % (text, self.log()))
+
+    def wait_rule(self, name):
+        wait_for(lambda: self.log().rsplit("decision rule=", 1)[-1].startswith(name + " "), MOMENT,
+                 lambda: "rule %s; log:\n%s" % (name, self.log()))
+
+    def http(self, path):
+        return self.node.http(path, port=PORT, timeout=MOMENT)
+
+    def status(self):
+        status, body = self.http("/status")
+        assert status == 200
+        return json.loads(body)
+
+    def reports(self):
+        folder = os.path.join(self.state, "diverged", "pg_cluster_monitor")
+        return [os.path.join(folder, name, "report.txt") for name in sorted(os.listdir(folder))] \
+            if os.path.isdir(folder) else []
+
+
+def make(count):
+    cluster = Cluster(count, agents=False, settings={"wal_retrieve_retry_interval": "200ms", "wal_log_hints": "on"})
+    try:
+        first = cluster.nodes[0]
+        first.initdb(cluster.settings)
+        first.start_postgres()
+        first.sql("create table t (n int primary key)")
+        for other in cluster.nodes[1:]:
+            other.basebackup(first)
+            with open(os.path.join(other.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
+                file.write("primary_slot_name = ''\n")
+            other.start_postgres()
+        cluster.wait_streaming(MOMENT)
+        return cluster
+    except BaseException:
+        cluster.destroy()
+        raise
+
+
+@pytest.fixture(name="pair")
+def _pair():
+    cluster = make(2)
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(name="three")
+def _three():
+    cluster = make(3)
+    yield cluster
+    cluster.destroy()
+
+
+def names(node):
+    return node.value("show synchronous_standby_names")
+
+
+def follows(node, primary):
+    rows = node.sql("select sender_host from pg_stat_wal_receiver where status = 'streaming'")
+    return bool(rows) and rows[0][0] == primary.address
+
+
+def two_primaries(pair, first_rows, second_rows):
+    """pg2 is promoted beside pg1; both write on."""
+    first, second = pair.nodes
+    second.pg_ctl("promote")
+    first.sql("insert into t select generate_series(1, %d)" % first_rows)
+    second.sql("insert into t select generate_series(1, %d)" % second_rows)
+
+
+def test_status_names_and_start(pair):
+    first, second = pair.nodes
+    with Monitor(first, pair.nodes) as one, Monitor(second, pair.nodes) as two:
+        one.wait_rule("primary")
+        two.wait_rule("standby")
+        wait_for(lambda: names(first) == "*", MOMENT, "'*' while there is a standby")
+        wait_for(lambda: one.status()["pg2"]["connected"] and one.status()["pg2"]["db_size_in_bytes"] > 0 and
+                 one.status()["pg2"]["replication_position"], MOMENT, "all of pg2's facts")
+        status = one.status()
+        assert set(status["pg2"]) == {
+            "host", "connected", "lastSuccessfulConnectionTime", "db_role", "db_time", "synchronous_standby_names",
+            "db_size_in_bytes", "pg_wal_size", "pg_wal_files_count", "replication_position",
+            "replication_position_as_number", "primary_conn_info", "primary_slot_name", "number_of_slots", "problem",
+            "timeline", "lsn"}
+        assert status["pg1"]["db_role"] == "MASTER" and status["pg2"]["db_role"] == "STANDBY"
+        high, low = status["pg2"]["replication_position"].split("/")
+        assert status["pg2"]["replication_position_as_number"] == (int(high, 16) << 32) + int(low, 16)
+        assert "host=" + first.address in status["pg2"]["primary_conn_info"]
+        assert SECRET not in one.http("/status")[1]
+        beat = json.loads(one.http("/heartbeat")[1])
+        assert beat["state"] == "ok" and beat["time"] and beat["rule"] == "primary"
+        assert one.http("/other")[0] == 404
+        # A standby that somebody stopped is started again, and commits do not wait for it meanwhile.
+        two.set_network("down")
+        second.pg_ctl("stop")
+        two.wait_log(" done doing=\"start\"")
+        first.sql("insert into t values (-1)")
+        wait_for(lambda: names(first) == "*", MOMENT, "'*' again")
+        # The network command failed on a standby: nothing is done there.
+        two.wait_rule("network")
+        one.set_network("down")
+        two.set_network("up")
+        two.wait_rule("standby")
+        assert one.log().rsplit("decision rule=", 1)[-1].startswith("primary ")
+
+
+def test_failover_and_the_old_primary_comes_back(three):
+    first, second, third = three.nodes
+    with Monitor(second, three.nodes) as two, Monitor(third, three.nodes) as other:
+        two.wait_rule("standby")
+        other.wait_rule("standby")
+        two.set_network("down")
+        first.sql("insert into t values (1)")
+        wait_for(lambda: third.value("select count(*) from t") == 1 and second.value("select count(*) from t") == 1,
+                 MOMENT, "both standbys to have it")
+        first.pg_ctl("stop", "-m", "immediate")
+        # Equal positions: pg2 stands first in the file, and its network is down. pg3 waits for it.
+        two.wait_rule("network")
+        other.wait_rule("not_furthest")
+        assert not second.is_writable() and not third.is_writable()
+        two.set_network("up")
+        wait_for(second.is_writable, MOMENT, "pg2 to be promoted")
+        wait_for(lambda: follows(third, second), MOMENT, "pg3 to follow pg2")
+        two.wait_log(" done doing=\"promote\"")
+        assert second.value("select count(*) from pg_replication_slots where slot_name = '__slot'") == 1
+        wait_for(lambda: names(second) == "*", MOMENT, "'*' on the new primary")
+        second.sql("insert into t values (2)")
+        # The old primary comes back as a standby: it never was writable beside the new one.
+        with Monitor(first, three.nodes) as one:
+            one.wait_log(" done doing=\"come back as a standby\"")
+            assert "command=cmd_start_db doing=\"start\"" not in one.log()
+            assert follows(first, second) and first.value("select count(*) from t") == 2
+
+
+def test_two_primaries_the_one_with_more_wal_stays(pair):
+    """pg1 has the older timeline and the larger database, and less WAL since: it is rewound, and what it had is saved."""
+    first, second = pair.nodes
+    two_primaries(pair, 5, 50000)
+    second.sql("drop table t")
+    second.sql("create table t (n int)")
+    with Monitor(first, pair.nodes) as one, Monitor(second, pair.nodes) as two:
+        one.wait_log(" alert name=several_primaries is=on")
+        one.wait_log(" done doing=\"downgrade to a standby\"")
+        assert follows(first, second) and second.is_writable()
+        assert "command_ended command=cmd_pg_basebackup" not in one.log()
+        with open(one.reports()[0], encoding="utf-8") as file:
+            assert " commits=1 " in file.read()
+        one.wait_rule("standby")
+        two.wait_rule("primary")
+
+
+def test_two_primaries_rewind_impossible_and_the_copy_breaks_off(pair):
+    """pg2 has less WAL on the newer timeline; the copy breaks off half way, and is made anew."""
+    first, second = pair.nodes
+    two_primaries(pair, 50000, 5)
+    with Monitor(first, pair.nodes) as one:
+        broken = Monitor(second, pair.nodes, rewind=False)
+        good = broken.keys["cmd_pg_basebackup_command"]
+        broken.keys["cmd_pg_basebackup_command"] = \
+            "test -e %s/once || { touch %s/once; ulimit -f 200; }; %s" % (broken.folder, broken.folder, good)
+        broken.write()
+        with broken as two:
+            two.wait_log(" failed doing=\"downgrade to a standby\"")
+            two.wait_log("decision rule=clone ")
+            two.wait_log(" done doing=\"copy the primary\"")
+            assert follows(second, first) and first.is_writable()
+            assert second.value("select count(*) from t") == 50000
+            assert len(two.reports()) == 1
+            one.wait_rule("primary")
+            assert not os.path.exists(os.path.join(two.state, "pg_cluster_monitor.clone_owed"))
+
+
+def test_never_both(pair):
+    """Another node says that it becomes a standby of pg1: pg1 does not become one itself, whatever it sees."""
+    first, second = pair.nodes
+    two_primaries(pair, 5, 50000)
+    conn = first.connect()
+    with conn.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock_shared(1885828969, 1818)")
+        with Monitor(first, pair.nodes) as one:
+            one.wait_log("another node is becoming a standby of the local server", 2)
+            assert first.is_writable() and "command=cmd_stop_db" not in one.log()
+            conn.close()
+            one.wait_log(" done doing=\"downgrade to a standby\"")
+    assert follows(first, second)
+
+
+def test_a_minority_promotes_nobody(three):
+    _, second, third = three.nodes
+    with Monitor(second, three.nodes) as two, Monitor(third, three.nodes) as other:
+        two.wait_rule("standby")
+        other.wait_rule("standby")
+        three.network.drop([(third.address, n.address) for n in three.others(third)])
+        try:
+            other.wait_rule("no_majority")
+            assert not third.value("select not pg_is_in_recovery()", local=True)
+        finally:
+            three.network.heal()
+        other.wait_rule("standby")
+        two.wait_rule("standby")
+
+
+def test_commands_that_hang_or_print_megabytes(pair):
+    first, second = pair.nodes
+    loud = "yes no | head -c 5000000; cat %s/state-of-pg2"
+    monitor = Monitor(second, pair.nodes)
+    monitor.keys["cmd_get_db_status_string"] = loud % monitor.folder + "; test ! -e %s/hang || sleep 1000" % monitor.folder
+    monitor.write()
+    told = os.path.join(monitor.folder, "state-of-pg2")
+    base.write_file(told, "pg_ctl: server is running\n", 0o644)
+    with monitor as two:
+        two.wait_rule("standby")
+        assert len(two.log()) < 100000
+        # The command's word alone does not start a server that runs, or answers.
+        base.write_file(told, "no server\n", 0o644)
+        two.wait_rule("status_unknown")
+        base.write_file(os.path.join(monitor.folder, "hang"), "", 0o644)
+        first.pg_ctl("stop", "-m", "immediate")
+        two.wait_log(" status_unknown ")
+        wait_for(lambda: not two.status()["pg1"]["connected"], MOMENT, "pg1 to be missed")
+        assert "doing=\"promote\"" not in two.log()
+        os.unlink(os.path.join(monitor.folder, "hang"))
+        base.write_file(told, "pg_ctl: server is running\n", 0o644)
+        wait_for(second.is_writable, MOMENT, "pg2 to be promoted")  # of two nodes one is enough, as ever
+
+
+def test_wrong_uses(pair):
+    first = pair.nodes[0]
+    monitor = Monitor(first, pair.nodes)
+
+    def fails(part):
+        done = subprocess.run(monitor.argv(), env=first.environment(), capture_output=True, text=True, timeout=MOMENT,
+                              check=False)
+        assert done.returncode == 2 and part in done.stderr and SECRET not in done.stderr, done.stderr
+
+    for change, part in (({"webserver_port": 0}, "webserver_port: \"0\" is no whole number from 1 to 65535"),
+                         ({"local_node_host_name": "pg9"}, "pg9 is not in [cluster]"),
+                         ({"cmd_start_db": None}, "[main] cmd_start_db is missing"),
+                         ({"webserver_address": "192.0.2.1"}, "webserver_address")):
+        before = dict(monitor.keys)
+        monitor.keys.update(change)
+        monitor.write()
+        fails(part)
+        monitor.keys = before
+    monitor.cluster["pg2"] = "host=x nonsense=1 password=" + SECRET
+    monitor.write()
+    fails("[cluster] pg2")
+    monitor.cluster["pg2"] = "host=x password=%s$x" % SECRET
+    monitor.write()
+    fails("put the password into a passfile")
