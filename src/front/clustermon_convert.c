@@ -1,10 +1,11 @@
 /*
- * clustermon_convert.c: `pgvigil config convert pg_cluster_monitor --config FILE`: the native configuration,
+ * clustermon_convert.c: `pgvigil config convert pg_cluster_monitor CONFIG.ini`: the native configuration,
  * and what became of each key that has no equal there.
  */
 #include "front/clustermon.h"
 
 #include "config/value.h"
+#include "net/local_address.h"
 #include "pg/conninfo.h"
 
 #include <stdio.h>
@@ -57,12 +58,6 @@ static void take_place(void *arg, const char *keyword, const char *value)
         place->port = (uint16_t) port;
 }
 
-static bool is_only_here(const char *host)
-{
-    return host[0] == '\0' || host[0] == '/' || strcmp(host, "localhost") == 0 ||
-           strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
 static bool add_members(const ClustermonConfig *config, Buf *out, Place *ret_own, Err *err)
 {
     buf_puts(out, "\n[members]\n# from [cluster]; their passwords belong into [postgresql] passfile\n");
@@ -74,7 +69,7 @@ static bool add_members(const ClustermonConfig *config, Buf *out, Place *ret_own
         if (i == config->own)
             *ret_own = place;
         /* The local line had to lead to the local server even without a network. */
-        bool here = is_only_here(place.host);
+        bool here = local_address_only(place.host);
         if (here)
             buf_printf(out, "# it said %s, which others cannot reach: its name, as the other files have it\n",
                        place.host[0] != '\0' ? place.host : "no host");
@@ -143,12 +138,13 @@ bool clustermon_convert(int argc, char **argv, Buf *out, Err *err)
     Args args;
     bool help = false;
 
-    if (!args_parse(clustermon_options, argc, argv, false, &args, &help, err))
+    if (!args_parse(clustermon_options, argc, argv, true, &args, &help, err))
         return false;
-    if (help || args_value(&args, "config") == NULL)
-        return err_set(err, ERR_CONFIG, "a configuration is wanted: pgvigil config convert %s --config FILE",
+    const char *path = args.rest != NULL ? args.rest : args_value(&args, "config");
+    if (help || path == NULL)
+        return err_set(err, ERR_CONFIG, "a configuration is wanted: pgvigil config convert %s CONFIG.ini",
                        argv[0]);
-    ClustermonConfig *config = clustermon_config_load(args_value(&args, "config"), &warnings, err);
+    ClustermonConfig *config = clustermon_config_load(path, &warnings, err);
     bool ok = config != NULL;
     if (ok) {
         buf_puts(

@@ -8,6 +8,7 @@
 #include "config/ini.h"
 #include "config/value.h"
 #include "core/lookout.h"
+#include "net/local_address.h"
 #include "pg/conninfo.h"
 #include "pg/dsn.h"
 
@@ -34,12 +35,6 @@ static bool comes_before(const LookoutConfig *config, const char *a, const char 
     return of_a != of_b ? of_a > of_b : strcmp(a, b) > 0;
 }
 
-static bool is_only_here(const char *host)
-{
-    return host[0] == '\0' || host[0] == '/' || host[0] == '@' || strcmp(host, "localhost") == 0 ||
-           strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
 static bool take_server(const LookoutPair *conn, LookoutVoter *ret_voter, Err *err)
 {
     Dsn *dsn = dsn_parse(conn->value, err);
@@ -48,7 +43,7 @@ static bool take_server(const LookoutPair *conn, LookoutVoter *ret_voter, Err *e
         return err_context(err, "remote_conns.%s", conn->name);
     ConnTarget target = dsn_target(dsn, 0);
     const char *host = target.hostaddr != NULL && target.hostaddr[0] != '\0' ? target.hostaddr : target.host;
-    bool ok = dsn_hosts(dsn) == 1 && host != NULL && !is_only_here(host) &&
+    bool ok = dsn_hosts(dsn) == 1 && host != NULL && !local_address_only(host) &&
               str_copy(ret_voter->host, sizeof ret_voter->host, host);
     ret_voter->name = conn->name;
     ret_voter->port = target.port != 0 ? target.port : 5432;
@@ -72,7 +67,7 @@ static bool take_witness(const LookoutConfig *config, LookoutVoters *voters, Err
             continue;
         LookoutVoter *voter = &voters->voter[voters->count];
         *voter = (LookoutVoter){.name = name, .observer = observer};
-        if (!str_copy(voter->host, sizeof voter->host, observer->host) || is_only_here(observer->host))
+        if (!str_copy(voter->host, sizeof voter->host, observer->host) || local_address_only(observer->host))
             return err_set(
                 err, ERR_CONFIG,
                 "observers.%.100s: as pgvigil_witness it needs a host by which the others reach it", name);

@@ -39,3 +39,9 @@ const char *local_address_reached(const char *listen)
         return "127.0.0.1";
     return strcmp(listen, "::") == 0 ? "::1" : listen;
 }
+
+bool local_address_only(const char *host)
+{
+    return host[0] == '\0' || host[0] == '/' || host[0] == '@' || strcmp(host, "localhost") == 0 ||
+           strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}

@@ -14,6 +14,10 @@
  */
 bool local_address_any(const struct addrinfo *addresses, bool with_loopback);
 
+/* That host, as a connection string names it ("": libpq's default), is only this machine: no other can use
+ * it. */
+bool local_address_only(const char *host);
+
 /* Where this machine reaches what listens at that numeric address: loopback if it listens on all of them. */
 const char *local_address_reached(const char *listen);
 

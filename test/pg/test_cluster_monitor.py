@@ -363,3 +363,18 @@ def test_wrong_uses(pair):
     monitor.cluster["pg2"] = "host=x password=%s$x" % SECRET
     monitor.write()
     fails("put the password into a passfile")
+
+
+def test_convert(pair):
+    first, second = pair.nodes
+    monitor = Monitor(first, pair.nodes)
+    text = first.run([pair.root + "/bin/pgvigil", "config", "convert", "pg_cluster_monitor", monitor.path]).stdout
+    assert "\npg1 = host=pg1 port=5432\n" in text and "\npg2 = host=%s port=5432\n" % second.address in text
+    assert "\nsynchronous = on\n" in text and "\nresolve_after = 2s\n" in text and SECRET not in text
+    assert "\nbin_directory = %s\n" % os.path.dirname(pg_bin("pg_ctl")) in text
+    # Complete but for what only people know: the address of this machine, and the secret.
+    path = os.path.join(monitor.folder, "pgvigil.conf")
+    text = text.replace("host=pg1", "host=" + first.address).replace("/etc/pgvigil/secret", pair.root + "/secret")
+    base.write_file(path, text, 0o644)
+    said = first.run([pair.root + "/bin/pgvigil", "config", "check", "--config", path]).stdout
+    assert "WARN" not in said, said
