@@ -59,6 +59,7 @@ typedef struct ClustermonLook {
 } ClustermonLook;
 
 typedef struct ClustermonDowngrade ClustermonDowngrade;
+typedef struct ClustermonLock ClustermonLock;
 typedef struct ClustermonSql ClustermonSql;
 typedef struct ClustermonSave ClustermonSave;
 
@@ -83,6 +84,7 @@ struct Clustermon {
 
     /* what is known over time, boot clock */
     bool had_primary, clone_owed;
+    bool settle_owed; /* after a promotion, something of what follows it failed */
     int64_t no_primary_us, several_us;
     char told_rule[40], told_alert[40];
 
@@ -157,6 +159,8 @@ void clustermon_sql_free(ClustermonSql *sql);
 /* ---- clustermon_act.c: what takes a step or two ---- */
 void clustermon_act_start(Clustermon *cm);
 void clustermon_act_promote(Clustermon *cm);
+/* What follows a promotion, once more. */
+void clustermon_act_settle(Clustermon *cm);
 void clustermon_act_follow(Clustermon *cm, int primary);
 /* names: "" or "*". */
 void clustermon_act_names(Clustermon *cm, const char *names);
@@ -173,6 +177,19 @@ void clustermon_downgrade_begin(Clustermon *cm, ClustermonMove move, int primary
 /* The file that says that the data directory was removed, and has to be copied. */
 bool clustermon_downgrade_is_owed(const Clustermon *cm);
 void clustermon_downgrade_done(Clustermon *cm);
+
+/* ---- clustermon_lock.c ---- */
+
+/*
+ * Takes a shared lock on the primary, and with both one on the own server for this program alone. on_end
+ * comes once, from the loop; failed NULL: they are held until clustermon_lock_free.
+ */
+ClustermonLock *clustermon_lock_take(Clustermon *cm, int primary, bool both,
+                                     void (*on_end)(Clustermon *cm, const char *failed));
+/* The connection to the primary, for queries once the locks are held; the lock's own. */
+Conn *clustermon_lock_conn(const ClustermonLock *lock);
+/* NULL: nothing. */
+void clustermon_lock_free(ClustermonLock *lock);
 
 /* ---- clustermon_save.c ---- */
 

@@ -81,19 +81,20 @@ void clustermon_act_start(Clustermon *cm)
 
 /* ---- promotion ---- */
 
+static void on_settled(Clustermon *cm, const char *failed)
+{
+    cm->settle_owed = failed != NULL;
+    clustermon_act_end(cm, failed);
+}
+
 /*
  * As the old program did: a checkpoint, so that pg_rewind finds the new timeline; no names, until standbys
  * are there; and the slot that the standbys stream from.
  */
-static void on_promotion(Clustermon *cm, bool there)
+static void settle(Clustermon *cm)
 {
-    ClustermonSql *sql;
+    ClustermonSql *sql = clustermon_sql_new(cm);
 
-    if (!there) {
-        clustermon_act_end(cm, "the server is no primary; the next scan decides anew");
-        return;
-    }
-    sql = clustermon_sql_new(cm);
     clustermon_sql_add(sql, "ALTER SYSTEM SET synchronous_standby_names TO ''");
     clustermon_sql_add(sql, RELOAD);
     clustermon_sql_add(sql, "CHECKPOINT");
@@ -104,7 +105,22 @@ static void on_promotion(Clustermon *cm, bool there)
         clustermon_sql_literal(slot, cm->config->slot);
         buf_puts(slot, ")");
     }
-    clustermon_sql_run(sql, CHECKPOINT_MS, clustermon_act_end);
+    clustermon_sql_run(sql, CHECKPOINT_MS, on_settled);
+}
+
+void clustermon_act_settle(Clustermon *cm)
+{
+    clustermon_act_begin(cm, "settle after the promotion");
+    settle(cm);
+}
+
+static void on_promotion(Clustermon *cm, bool there)
+{
+    cm->settle_owed = there;
+    if (there)
+        settle(cm);
+    else
+        clustermon_act_end(cm, "the server is no primary; the next scan decides anew");
 }
 
 static bool is_primary(const Clustermon *cm)

@@ -1,10 +1,8 @@
 /*
  * clustermon_downgrade.c: a primary becomes a standby of another one: stop, save, rewind or copy, start.
  *
- * Two programs that decide at the same moment must not downgrade both primaries: each takes a lock on both
- * servers first, shared on the one that is kept, alone on its own, in the order of the file. Who is kept can
- * take the second of these no more, and so stays. What is discarded was saved, and before anything is removed
- * the primary is asked once more whether it is one.
+ * Behind the locks of clustermon_lock.c. What is discarded was saved, and before anything is removed the
+ * primary is asked once more whether it is one.
  */
 #include "front/clustermon.h"
 
@@ -14,6 +12,7 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,16 +23,14 @@
 #define CHECKPOINT_MS (5 * 60 * 1000LL)
 #define OWED          "clone_owed"
 
-/* One database for all, since such locks are of a database: everybody's configuration names another one. */
-#define LOCK_DATABASE "postgres"
-#define LOCK_KEYS     "1885828969, 1818" /* "pgvi", and a number of ours */
-#define LOCK_SHARED   "SELECT NOT pg_is_in_recovery() AND pg_try_advisory_lock_shared(" LOCK_KEYS ")"
-#define LOCK_ALONE    "SELECT pg_try_advisory_lock(" LOCK_KEYS ")"
-
+/* What is done to files, by a worker, and what comes after it. */
 typedef struct Files {
     ClustermonDowngrade *downgrade; /* NULL: given up */
-    char directory[1024];
-    uint32_t timeline, segment_size; /* of the primary; timeline 0: nothing is to be removed */
+    bool (*work)(struct Files *files, Err *err);
+    void (*next)(ClustermonDowngrade *downgrade);
+    char directory[1024], owed[PATH_MAX];
+    bool visible, rewound;
+    uint32_t timeline, segment_size; /* of the primary */
     Err err;
 } Files;
 
@@ -41,12 +38,11 @@ struct ClustermonDowngrade {
     Clustermon *cm;
     ClustermonMove move;
     int primary;
-    Conn *there, *here;
-    ConnParam params[2][CONN_PARAMS_MAX];
+    ClustermonLock *lock;
     ClustermonSave *save;
     Files *files; /* a worker is at them */
+    bool visible; /* the data directory can be read from here */
     bool cloning;
-    char owed[PATH_MAX];
 };
 
 static void begin_stop(ClustermonDowngrade *downgrade);
@@ -79,8 +75,7 @@ void clustermon_downgrade_done(Clustermon *cm)
     clustermon_save_free(downgrade->save);
     if (downgrade->files != NULL)
         downgrade->files->downgrade = NULL;
-    conn_free(downgrade->there);
-    conn_free(downgrade->here);
+    clustermon_lock_free(downgrade->lock);
     free(downgrade);
     cm->downgrade = NULL;
 }
@@ -106,99 +101,63 @@ static void end_by(ClustermonDowngrade *downgrade, const char *what, const ConnR
 
 /* ---- locks ---- */
 
-static bool got(const ConnReply *reply)
+static void on_locked(Clustermon *cm, const char *failed)
 {
-    return reply->ok && conn_value(reply->result, 0)[0] == 't';
-}
-
-static void on_locked_both(ClustermonDowngrade *downgrade)
-{
-    if (downgrade->move == CLUSTERMON_CLONE)
-        begin_clone(downgrade);
+    if (failed != NULL)
+        end(cm->downgrade, failed);
+    else if (cm->downgrade->move == CLUSTERMON_CLONE)
+        begin_clone(cm->downgrade);
     else
-        begin_stop(downgrade);
+        begin_stop(cm->downgrade);
 }
 
-/* Connects with all that the node's string says, but to the database that the locks are in. */
-static void lock(ClustermonDowngrade *downgrade, Conn *conn, int node, ConnFn *on_connected)
-{
-    ConnTarget target = dsn_target(downgrade->cm->peer[node]->dsn, 0);
-    ConnParam *params = downgrade->params[conn == downgrade->here];
-    size_t count = 0;
+/* ---- files ---- */
 
-    for (size_t i = 0; i < target.param_count; i++)
-        if (strcmp(target.params[i].keyword, "dbname") != 0)
-            params[count++] = target.params[i];
-    target.params = params;
-    target.param_count = count;
-    target.database = LOCK_DATABASE;
-    conn_connect(conn, &target, CLUSTERMON_POLL_MS, on_connected, downgrade);
+static void work_at_files(void *arg)
+{
+    Files *files = arg;
+    Err err = {0}; /* a file that is not there can leave a text in it and is no failure */
+
+    if (!files->work(files, &err))
+        files->err = err;
 }
 
-static void lock_here(ClustermonDowngrade *downgrade);
-static void lock_there(ClustermonDowngrade *downgrade);
-
-static bool is_first(const ClustermonDowngrade *downgrade)
+static void on_files(void *arg)
 {
-    return downgrade->cm->config->own < downgrade->primary;
+    Files *files = arg;
+    ClustermonDowngrade *downgrade = files->downgrade;
+
+    if (downgrade != NULL) {
+        downgrade->files = NULL;
+        downgrade->visible = files->visible;
+        if (files->err.code != ERR_NONE)
+            end(downgrade, files->err.text);
+        else
+            files->next(downgrade);
+    }
+    free(files);
 }
 
-static void on_here(void *arg, const ConnReply *reply)
+static void run_files(ClustermonDowngrade *downgrade, bool (*work)(Files *files, Err *err),
+                      void (*next)(ClustermonDowngrade *downgrade))
 {
-    ClustermonDowngrade *downgrade = arg;
+    Clustermon *cm = downgrade->cm;
+    const ClustermonPeer *primary = cm->peer[downgrade->primary];
+    Files *files = calloc(1, sizeof *files);
 
-    if (!reply->ok)
-        end_by(downgrade, "lock on the local server", reply);
-    else if (!got(reply))
-        end(downgrade, "another node is becoming a standby of the local server");
-    else if (is_first(downgrade))
-        lock_there(downgrade);
-    else
-        on_locked_both(downgrade);
-}
-
-static void on_here_connected(void *arg, const ConnReply *reply)
-{
-    ClustermonDowngrade *downgrade = arg;
-
-    if (reply->ok)
-        conn_query(downgrade->here, LOCK_ALONE, CLUSTERMON_POLL_MS, on_here, downgrade);
-    else
-        on_here(downgrade, reply);
-}
-
-static void lock_here(ClustermonDowngrade *downgrade)
-{
-    lock(downgrade, downgrade->here, downgrade->cm->config->own, on_here_connected);
-}
-
-static void on_there(void *arg, const ConnReply *reply)
-{
-    ClustermonDowngrade *downgrade = arg;
-
-    if (!reply->ok)
-        end_by(downgrade, "lock on the primary", reply);
-    else if (!got(reply))
-        end(downgrade, "the other server is becoming a standby itself, or is no primary any more");
-    else if (downgrade->move == CLUSTERMON_DOWNGRADE && !is_first(downgrade))
-        lock_here(downgrade);
-    else
-        on_locked_both(downgrade);
-}
-
-static void on_there_connected(void *arg, const ConnReply *reply)
-{
-    ClustermonDowngrade *downgrade = arg;
-
-    if (reply->ok)
-        conn_query(downgrade->there, LOCK_SHARED, CLUSTERMON_POLL_MS, on_there, downgrade);
-    else
-        on_there(downgrade, reply);
-}
-
-static void lock_there(ClustermonDowngrade *downgrade)
-{
-    lock(downgrade, downgrade->there, downgrade->primary, on_there_connected);
+    if (files == NULL)
+        abort();
+    *files = (Files){.downgrade = downgrade,
+                     .work = work,
+                     .next = next,
+                     .visible = downgrade->visible,
+                     .rewound = !downgrade->cloning,
+                     .timeline = primary->node.timeline,
+                     .segment_size = primary->segment_size};
+    str_copy(files->directory, sizeof files->directory, cm->config->data_path);
+    owed_path(cm, files->owed, sizeof files->owed);
+    downgrade->files = files;
+    loop_work(&cm->loop, work_at_files, on_files, files);
 }
 
 /* ---- stop, and what may be discarded then ---- */
@@ -209,31 +168,41 @@ static void begin_save(ClustermonDowngrade *downgrade)
 {
     Clustermon *cm = downgrade->cm;
 
-    if (cm->look.visible)
+    if (downgrade->visible)
         downgrade->save = clustermon_save_begin(cm, downgrade->primary, on_saved);
     else
         on_saved(cm, NULL); /* discard_unsaved, or there would have been no downgrade */
 }
 
-/* The command's word is not enough: what still runs would go on writing into what is rewound. */
-static void on_down_known(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
+static void on_no_process(ClustermonDowngrade *downgrade)
 {
-    ClustermonDowngrade *downgrade = cm->downgrade;
-    PidFile pidfile;
-    bool runs = false;
-    Err err = {0};
-
-    (void) ok;
-    (void) text;
-    if (result == NULL || result->status < 0 || strstr(result->output, cm->config->db_success) != NULL)
-        end(downgrade, "after cmd_stop_db the status command does not say that the server is down");
-    else if (cm->look.visible &&
-             (!datadir_read_pidfile(cm->config->data_path, &pidfile, &runs, &err) || runs))
-        end(downgrade, "after cmd_stop_db a process of the server still runs");
-    else if (downgrade->cloning)
+    if (downgrade->cloning)
         begin_clone(downgrade);
     else
         begin_save(downgrade);
+}
+
+static bool is_no_process_left(Files *files, Err *err)
+{
+    PidFile pidfile;
+    bool runs = false;
+
+    if (!files->visible)
+        return true;
+    return datadir_read_pidfile(files->directory, &pidfile, &runs, err) &&
+           (!runs ||
+            err_set(err, ERR_PG, "after cmd_stop_db the server still runs (process %d)", (int) pidfile.pid));
+}
+
+/* The command's word is not enough: what still runs would go on writing into what is rewound. */
+static void on_down_known(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
+{
+    (void) ok;
+    (void) text;
+    if (result == NULL || result->status < 0 || strstr(result->output, cm->config->db_success) != NULL)
+        end(cm->downgrade, "after cmd_stop_db the status command does not say that the server is down");
+    else
+        run_files(cm->downgrade, is_no_process_left, on_no_process);
 }
 
 static void on_stopped(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
@@ -246,34 +215,37 @@ static void on_stopped(Clustermon *cm, bool ok, const char *text, const ExecResu
 
 static void begin_stop(ClustermonDowngrade *downgrade)
 {
-    Clustermon *cm = downgrade->cm;
-
     if (downgrade->move == CLUSTERMON_REJOIN && !downgrade->cloning)
         begin_save(downgrade);
     else
-        clustermon_command_run(cm, CLUSTERMON_CMD_STOP, NULL, CLUSTERMON_STOP_MS, on_stopped);
+        clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_STOP, NULL, CLUSTERMON_STOP_MS, on_stopped);
 }
 
 /* ---- start, and whether it streams ---- */
 
 /*
- * It belongs to the server's user, as all there does. And WAL of a later number than the primary's timeline,
- * which a rewind leaves, would be taken for what is to be followed.
+ * Ready to be started. standby.signal belongs to the server's user, as all there does. WAL of a later number
+ * than the primary's timeline, which a rewind leaves, would be taken for what is to be followed.
  */
-static void write_files(void *arg)
+static bool make_ready(Files *files, Err *err)
 {
-    Files *files = arg;
     char path[sizeof files->directory + 32];
     struct stat st;
 
-    if (files->timeline != 0 &&
-        !timeline_trim_later(files->directory, files->segment_size, files->timeline, &files->err))
-        return;
+    if (!files->visible)
+        return unlink(files->owed) == 0 || errno == ENOENT ||
+               err_set_errno(err, ERR_IO, errno, "cannot remove %s", files->owed);
+    if (files->rewound && !timeline_trim_later(files->directory, files->segment_size, files->timeline, err))
+        return false;
     snprintf(path, sizeof path, "%s/standby.signal", files->directory);
-    if (file_exists(path) || !datadir_set_standby(files->directory, true, &files->err))
-        return;
-    if (stat(files->directory, &st) == 0 && geteuid() == 0 && lchown(path, st.st_uid, st.st_gid) != 0)
-        err_set(&files->err, ERR_IO, "cannot give %s to the server's user", path);
+    if (!file_exists(path)) {
+        if (!datadir_set_standby(files->directory, true, err))
+            return false;
+        if (stat(files->directory, &st) == 0 && geteuid() == 0 && lchown(path, st.st_uid, st.st_gid) != 0)
+            return err_set_errno(err, ERR_IO, errno, "cannot give %s to the server's user", path);
+    }
+    return unlink(files->owed) == 0 || errno == ENOENT ||
+           err_set_errno(err, ERR_IO, errno, "cannot remove %s", files->owed);
 }
 
 static bool streams(const Clustermon *cm)
@@ -307,40 +279,10 @@ static void on_started(Clustermon *cm, bool ok, const char *text, const ExecResu
     clustermon_act_wait(cm, cm->config->check_us, streams, on_streams);
 }
 
-static void on_files(void *arg)
+static void on_ready(ClustermonDowngrade *downgrade)
 {
-    Files *files = arg;
-    ClustermonDowngrade *downgrade = files->downgrade;
-
-    if (downgrade != NULL) {
-        downgrade->files = NULL;
-        if (files->err.code != ERR_NONE)
-            end(downgrade, files->err.text);
-        else
-            clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_START, NULL, CLUSTERMON_START_MS,
-                                   on_started);
-    }
-    free(files);
-}
-
-static void start_standby(ClustermonDowngrade *downgrade)
-{
-    Clustermon *cm = downgrade->cm;
-    const ClustermonPeer *primary = cm->peer[downgrade->primary];
-
-    if (!cm->look.visible) {
-        clustermon_command_run(cm, CLUSTERMON_CMD_START, NULL, CLUSTERMON_START_MS, on_started);
-        return;
-    }
-    Files *files = calloc(1, sizeof *files);
-    if (files == NULL)
-        abort();
-    *files = (Files){.downgrade = downgrade,
-                     .timeline = downgrade->cloning ? 0 : primary->node.timeline,
-                     .segment_size = primary->segment_size};
-    str_copy(files->directory, sizeof files->directory, cm->config->data_path);
-    downgrade->files = files;
-    loop_work(&cm->loop, write_files, on_files, files);
+    downgrade->cm->clone_owed = false;
+    clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_START, NULL, CLUSTERMON_START_MS, on_started);
 }
 
 /* ---- rewind ---- */
@@ -355,15 +297,26 @@ static bool found_nothing(const ExecResult *result)
 
 static void on_rewound(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
-    ClustermonDowngrade *downgrade = cm->downgrade;
-
+    (void) text;
     if (ok && !found_nothing(result)) {
-        start_standby(downgrade);
+        run_files(cm->downgrade, make_ready, on_ready);
         return;
     }
     log_line(LOG_LEVEL_WARN, "rewind_failed", "the primary is copied");
-    (void) text;
-    begin_clone(downgrade);
+    begin_clone(cm->downgrade);
+}
+
+/* From here on the data directory is not whole until something has come to its end. */
+static bool mark_owed(Files *files, Err *err)
+{
+    return file_write_atomic(files->owed, "", 0, 0600, err);
+}
+
+static void on_marked_to_rewind(ClustermonDowngrade *downgrade)
+{
+    downgrade->cm->clone_owed = true;
+    clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_REWIND, primary_of(downgrade), CLUSTERMON_REWIND_MS,
+                           on_rewound);
 }
 
 static void on_checkpointed(void *arg, const ConnReply *reply)
@@ -373,8 +326,7 @@ static void on_checkpointed(void *arg, const ConnReply *reply)
     if (!reply->ok)
         end_by(downgrade, "checkpoint on the primary", reply);
     else
-        clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_REWIND, primary_of(downgrade),
-                               CLUSTERMON_REWIND_MS, on_rewound);
+        run_files(downgrade, mark_owed, on_marked_to_rewind);
 }
 
 /* Without a checkpoint since its promotion the primary would seem to be on its old timeline. */
@@ -389,28 +341,32 @@ static void on_saved(Clustermon *cm, const char *failed)
     else if (cm->config->command[CLUSTERMON_CMD_REWIND][0] == '\0')
         begin_clone(downgrade);
     else
-        conn_query(downgrade->there, "CHECKPOINT", CHECKPOINT_MS, on_checkpointed, downgrade);
+        conn_query(clustermon_lock_conn(downgrade->lock), "CHECKPOINT", CHECKPOINT_MS, on_checkpointed,
+                   downgrade);
 }
 
 /* ---- copy ---- */
 
+static bool is_copied(Files *files, Err *err)
+{
+    DatadirKind kind;
+
+    if (!datadir_kind(files->directory, &kind, err))
+        return false;
+    if (files->visible && kind != DATADIR_CLUSTER)
+        return err_set(err, ERR_PG,
+                       "cmd_pg_basebackup_command ended well, and pg_data_path is no data directory");
+    files->visible = kind == DATADIR_CLUSTER; /* it was empty when this began, perhaps */
+    return make_ready(files, err);
+}
+
 static void on_cloned(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
-    ClustermonDowngrade *downgrade = cm->downgrade;
-    DatadirKind kind;
-    Err err = {0};
-
     (void) result;
-    if (!ok) {
-        end(downgrade, text);
-    } else if (cm->look.visible &&
-               (!datadir_kind(cm->config->data_path, &kind, &err) || kind != DATADIR_CLUSTER)) {
-        end(downgrade, "cmd_pg_basebackup_command ended well, and pg_data_path is no data directory");
-    } else {
-        unlink(downgrade->owed);
-        cm->clone_owed = false;
-        start_standby(downgrade);
-    }
+    if (ok)
+        run_files(cm->downgrade, is_copied, on_ready);
+    else
+        end(cm->downgrade, text);
 }
 
 static void on_created(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
@@ -427,36 +383,35 @@ static void on_created(Clustermon *cm, bool ok, const char *text, const ExecResu
 
 static void on_removed(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
-    ClustermonDowngrade *downgrade = cm->downgrade;
-
     if (!ok)
-        end(downgrade, text);
+        end(cm->downgrade, text);
     else if (cm->config->command[CLUSTERMON_CMD_CREATE][0] == '\0')
         on_created(cm, true, "", result);
     else
         clustermon_command_run(cm, CLUSTERMON_CMD_CREATE, NULL, CLUSTERMON_FOLDERS_MS, on_created);
 }
 
-/* From here on there is nothing to start until the copy is whole, also for a program that is started anew. */
+static void on_marked_to_copy(ClustermonDowngrade *downgrade)
+{
+    Clustermon *cm = downgrade->cm;
+
+    cm->clone_owed = true;
+    if (cm->config->command[CLUSTERMON_CMD_REMOVE][0] == '\0')
+        on_removed(cm, true, "", NULL);
+    else
+        clustermon_command_run(cm, CLUSTERMON_CMD_REMOVE, NULL, CLUSTERMON_FOLDERS_MS, on_removed);
+}
+
 static void on_still_primary(void *arg, const ConnReply *reply)
 {
     ClustermonDowngrade *downgrade = arg;
-    Clustermon *cm = downgrade->cm;
-    Err err = {0};
 
-    if (!reply->ok) {
+    if (!reply->ok)
         end_by(downgrade, "the primary", reply);
-    } else if (!got(reply)) {
+    else if (conn_value(reply->result, 0)[0] != 't')
         end(downgrade, "the server that was to be copied is no primary any more: nothing was removed");
-    } else if (!file_write_atomic(downgrade->owed, "", 0, 0600, &err)) {
-        end(downgrade, err.text);
-    } else {
-        cm->clone_owed = true;
-        if (cm->config->command[CLUSTERMON_CMD_REMOVE][0] == '\0')
-            on_removed(cm, true, "", NULL);
-        else
-            clustermon_command_run(cm, CLUSTERMON_CMD_REMOVE, NULL, CLUSTERMON_FOLDERS_MS, on_removed);
-    }
+    else
+        run_files(downgrade, mark_owed, on_marked_to_copy);
 }
 
 static void begin_clone(ClustermonDowngrade *downgrade)
@@ -465,8 +420,8 @@ static void begin_clone(ClustermonDowngrade *downgrade)
     if (downgrade->cm->config->command[CLUSTERMON_CMD_CLONE][0] == '\0')
         end(downgrade, "cmd_pg_basebackup_command is not set: the server stays down");
     else
-        conn_query(downgrade->there, "SELECT NOT pg_is_in_recovery()", CLUSTERMON_POLL_MS, on_still_primary,
-                   downgrade);
+        conn_query(clustermon_lock_conn(downgrade->lock), "SELECT NOT pg_is_in_recovery()",
+                   CLUSTERMON_POLL_MS, on_still_primary, downgrade);
 }
 
 /* ---- begin ---- */
@@ -477,18 +432,11 @@ void clustermon_downgrade_begin(Clustermon *cm, ClustermonMove move, int primary
 
     if (downgrade == NULL)
         abort();
-    *downgrade = (ClustermonDowngrade){.cm = cm,
-                                       .move = move,
-                                       .primary = primary,
-                                       .there = conn_new(&cm->loop),
-                                       .here = conn_new(&cm->loop)};
-    owed_path(cm, downgrade->owed, sizeof downgrade->owed);
+    *downgrade =
+        (ClustermonDowngrade){.cm = cm, .move = move, .primary = primary, .visible = cm->look.visible};
     cm->downgrade = downgrade;
     clustermon_act_begin(cm, move == CLUSTERMON_CLONE    ? "copy the primary"
                              : move == CLUSTERMON_REJOIN ? "come back as a standby"
                                                          : "downgrade to a standby");
-    if (move == CLUSTERMON_DOWNGRADE && is_first(downgrade))
-        lock_here(downgrade);
-    else
-        lock_there(downgrade);
+    downgrade->lock = clustermon_lock_take(cm, primary, move == CLUSTERMON_DOWNGRADE, on_locked);
 }

@@ -172,8 +172,11 @@ static void carry_out(Clustermon *cm, const ClustermonVerdict *verdict)
     case CLUSTERMON_REJOIN:
     case CLUSTERMON_CLONE: clustermon_downgrade_begin(cm, verdict->move, verdict->primary); return;
     }
-    if (verdict->names != CLUSTERMON_NAMES_KEEP && cm->doing == NULL &&
-        strcmp(cm->peer[cm->config->own]->names, names) != 0)
+    if (verdict->names == CLUSTERMON_NAMES_KEEP || cm->doing != NULL)
+        return;
+    if (cm->settle_owed)
+        clustermon_act_settle(cm);
+    else if (strcmp(cm->peer[cm->config->own]->names, names) != 0)
         clustermon_act_names(cm, names);
 }
 

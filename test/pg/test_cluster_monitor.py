@@ -76,6 +76,7 @@ class Monitor:
         return self.node.machine.argv([self.program, "--config", self.path])
 
     def start(self):
+        self.started = getattr(self, "started", 0) + 1
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv(), env=self.node.environment(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=self.folder)
@@ -84,7 +85,7 @@ class Monitor:
     def __enter__(self):
         self.start()
         try:
-            self.wait_log(" started ")
+            self.wait_log(" started ", self.started)
         except BaseException:
             self.destroy()
             raise
@@ -270,17 +271,21 @@ def test_two_primaries_rewind_impossible_and_the_copy_breaks_off(pair):
     two_primaries(pair, 50000, 5)
     with Monitor(first, pair.nodes) as one:
         broken = Monitor(second, pair.nodes, rewind=False)
-        good = broken.keys["cmd_pg_basebackup_command"]
+        go = os.path.join(broken.folder, "go")
         broken.keys["cmd_pg_basebackup_command"] = \
-            "test -e %s/once || { touch %s/once; ulimit -f 200; }; %s" % (broken.folder, broken.folder, good)
+            "test -e %s || ulimit -f 200; %s" % (go, broken.keys["cmd_pg_basebackup_command"])
         broken.write()
         with broken as two:
             two.wait_log(" failed doing=\"downgrade to a standby\"")
             two.wait_log("decision rule=clone ")
+            two.wait_log(" failed doing=\"copy the primary\"")
+        # Whoever starts it now finds no whole data directory, and the next program knows that.
+        base.write_file(go, "", 0o644)
+        with broken as two:
             two.wait_log(" done doing=\"copy the primary\"")
             assert follows(second, first) and first.is_writable()
             assert second.value("select count(*) from t") == 50000
-            assert len(two.reports()) == 1
+            assert len(two.reports()) == 1 and "doing=\"start\"" not in two.log()
             one.wait_rule("primary")
             assert not os.path.exists(os.path.join(two.state, "pg_cluster_monitor.clone_owed"))
 
