@@ -242,6 +242,7 @@ static bool configure(Lookout *lookout, Err *err)
 static void on_signal(uv_signal_t *handle, int number)
 {
     Lookout *lookout = handle->data;
+    const LookoutConfig *before = lookout->config; /* compared only: it may be gone */
     Err err = {0};
     char text[600];
 
@@ -254,7 +255,9 @@ static void on_signal(uv_signal_t *handle, int number)
         lookout_log(lookout, LOG_LEVEL_INFO, "reloaded", "servers=%d observers=%d", lookout->node_count,
                     lookout->watch_count);
     else
-        lookout_log(lookout, LOG_LEVEL_ERROR, "reload_failed", "kept=\"the old configuration\" reason=%s",
+        lookout_log(lookout, LOG_LEVEL_ERROR, "reload_failed", "kept=\"%s\" reason=%s",
+                    before != lookout->config ? "the new one, as far as it could be"
+                                              : "the old configuration",
                     log_quote(err.text, text, sizeof text));
 }
 

@@ -219,6 +219,9 @@ static void take(Observer *observer, Entry *entry)
         snprintf(text, sizeof text, "the cluster %s is that of %.80s already: remove one of the files",
                  entry->config->cluster.name, other->file);
         set_problem(cluster, text);
+    } else if (entry->warning != NULL && cluster->config != NULL && cluster->config->secret != NULL) {
+        /* Its members have been told what is seen, and would be no more. */
+        set_problem(cluster, entry->warning);
     } else {
         set_problem(cluster, NULL);
         if (entry->warning != NULL)

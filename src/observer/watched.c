@@ -47,8 +47,8 @@ double watched_lag_s(const MonitorSample *sample)
 {
     if (!sample->ok || !sample->in_recovery || sample->replayed_us == 0)
         return -1;
-    double lag = (double) (sample->db_time_us - sample->replayed_us) / (double) US_PER_SEC;
-    return lag > 0 ? lag : 0;
+    /* By two clocks: one that is behind must not hide a lag. As monitor_replication_update has it. */
+    return (double) llabs(sample->db_time_us - sample->replayed_us) / (double) US_PER_SEC;
 }
 
 int64_t watched_lag_bytes(const Cluster *cluster, const MonitorSample *sample)

@@ -325,6 +325,15 @@ def test_files_come_change_break_and_go(cluster, observer):
     write_file(secret, "fedcba9876543210fedcba9876543210\n", 0o600)
     observer.reload()
     wait_for(lambda: observer.log_text().count(changed) > before, WAIT, "the secret to be read again")
+    # One that cannot be read takes none away that was.
+    before = observer.log_text().count(changed)
+    os.rename(secret, secret + ".away")
+    observer.reload()
+    wait_for(lambda: "secret" in str(observer.look()["alarms"]), WAIT, "the alarm of the secret")
+    assert observer.log_text().count(changed) == before
+    os.rename(secret + ".away", secret)
+    observer.reload()
+    wait_for(lambda: not observer.look()["alarms"], WAIT, "the secret to be there again")
     done = observer.pgvigil("status")
     assert "observes 1 clusters, 3 servers" in done.stdout and "3 of 3" in done.stdout
 
