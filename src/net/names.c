@@ -1,5 +1,5 @@
 /*
- * names.c: a small table of names, one lookup at a time.
+ * names.c: a table of names, one lookup at a time.
  *
  * The lookup's request is on the heap and outlives the table if need be: a thread of libuv's pool works on
  * it.
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define ADDRESSES_MAX 4 /* of a name; more are not kept */
+#define ROWS_FIRST    32
 #define FRESH_US      (60 * US_PER_SEC)
 #define TRY_AGAIN_US  (2 * US_PER_SEC) /* after a failure */
 
@@ -40,7 +41,8 @@ struct Names {
     void (*on_change)(void *arg);
     void *arg;
     Lookup *lookup; /* under way, or NULL */
-    Name name[NAMES_MAX];
+    Name *name;
+    int count; /* rows; more are made as they are needed, up to NAMES_MAX */
 };
 
 Names *names_new(uv_loop_t *loop, void (*on_change)(void *arg), void *arg)
@@ -60,6 +62,7 @@ void names_free(Names *names)
         names->lookup->names = NULL;
         uv_cancel((uv_req_t *) &names->lookup->uv);
     }
+    free(names->name);
     free(names);
 }
 
@@ -114,7 +117,7 @@ static void begin_lookup(Names *names)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 
-    for (int i = 0; i < NAMES_MAX && names->lookup == NULL; i++) {
+    for (int i = 0; i < names->count && names->lookup == NULL; i++) {
         if (!names->name[i].wanted)
             continue;
         Lookup *lookup = calloc(1, sizeof *lookup);
@@ -143,19 +146,38 @@ static bool is_numeric(const char *host, char *ret_address)
     return true;
 }
 
+/* As many rows again. False: there are as many as may be, or memory ran out. */
+static bool grow(Names *names)
+{
+    int count = names->count > 0 ? 2 * names->count : ROWS_FIRST;
+
+    if (count > NAMES_MAX)
+        return false;
+    Name *rows = realloc(names->name, (size_t) count * sizeof *rows);
+    if (rows == NULL)
+        return false;
+    memset(rows + names->count, 0, (size_t) (count - names->count) * sizeof *rows);
+    names->name = rows;
+    names->count = count;
+    return true;
+}
+
 /* The row of a host, or a new one in a free place or that of the longest not looked up; NULL: none to spare.
  */
 static Name *row_of(Names *names, const char *host)
 {
     Name *oldest = NULL;
+    int used = 0;
 
-    for (int i = 0; i < NAMES_MAX; i++) {
-        Name *name = &names->name[i];
+    while (used < names->count && names->name[used].host[0] != '\0') {
+        Name *name = &names->name[used++];
         if (strcmp(name->host, host) == 0)
             return name;
         if (!name->wanted && (oldest == NULL || name->at.boot_us < oldest->at.boot_us))
             oldest = name;
     }
+    if (used < names->count || grow(names))
+        oldest = &names->name[used];
     if (oldest == NULL)
         return NULL;
     *oldest = (Name){0};
@@ -186,7 +208,7 @@ NamesFound names_find(Names *names, const char *host, char *ret_address)
 
 void names_unreachable(Names *names, const char *host, const char *address)
 {
-    for (int i = 0; i < NAMES_MAX; i++) {
+    for (int i = 0; i < names->count; i++) {
         Name *name = &names->name[i];
         if (name->count > 1 && strcmp(name->host, host) == 0 &&
             strcmp(name->address[name->current], address) == 0)

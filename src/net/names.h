@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#define NAMES_MAX         32
+#define NAMES_MAX         4096 /* at a time; further ones take the place of those not looked up for longest */
 #define NAMES_HOST_LEN    256
 #define NAMES_ADDRESS_LEN 64
 

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,25 @@ static void one_address_stays(void **state)
     names_free(names);
 }
 
+static void many_names_are_known_at_once(void **state)
+{
+    Names *names = names_new(&loop, on_change, NULL);
+    char address[NAMES_ADDRESS_LEN], host[32];
+
+    (void) state;
+    addresses[0] = "192.0.2.1";
+    for (int i = 0; i < 1000; i++) {
+        snprintf(host, sizeof host, "one%d", i);
+        assert_int_equal(names_find(names, host, address), NAMES_PENDING);
+    }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(host, sizeof host, "one%d", i);
+        assert_int_equal(names_find(names, host, address), NAMES_KNOWN);
+    }
+    names_free(names);
+}
+
 static HttpAnswer got;
 static int answers;
 
@@ -160,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_LOOP(the_next_address_is_given_out),
         ON_LOOP(one_address_stays),
+        ON_LOOP(many_names_are_known_at_once),
         ON_LOOP(a_request_reaches_who_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
