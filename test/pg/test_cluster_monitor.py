@@ -59,6 +59,7 @@ class Monitor:
         self.program = os.path.join(node.root, "bin", "pg_cluster_monitor")
         if not os.path.lexists(self.program):
             os.symlink("pgvigil", self.program)
+        self.ours = []  # lines of [pgvigil]
         self.set_network("up")
         self.write()
         self.process = None
@@ -66,7 +67,7 @@ class Monitor:
     def write(self):
         lines = ["# hand-made", "[cluster]"] + ["%s = %s" % item for item in self.cluster.items()] + ["", "[main]"]
         lines += ["%s = %s" % item for item in self.keys.items() if item[1] is not None]
-        lines += ["", "[pgvigil]", "state_directory = " + self.state, "log_level = debug", ""]
+        lines += ["", "[pgvigil]", "state_directory = " + self.state, "log_level = debug"] + self.ours + [""]
         base.write_file(self.path, "\n".join(lines), 0o644)
 
     def set_network(self, text):
@@ -288,6 +289,25 @@ def test_two_primaries_rewind_impossible_and_the_copy_breaks_off(pair):
             assert len(two.reports()) == 1 and "doing=\"start\"" not in two.log()
             one.wait_rule("primary")
             assert not os.path.exists(os.path.join(two.state, "pg_cluster_monitor.clone_owed"))
+
+
+def test_data_directory_of_a_container(pair):
+    """pg_data_path is not there from here: nothing can be saved, so nothing is discarded until people say so."""
+    first, second = pair.nodes
+    two_primaries(pair, 50000, 5)
+    monitor = Monitor(second, pair.nodes)
+    monitor.keys["cmd_pg_rewind_command"] = monitor.keys["cmd_pg_rewind_command"].replace(
+        "%%pg_data_path%%", monitor.keys["pg_data_path"])
+    monitor.keys["pg_data_path"] = "/var/lib/in-the-container"
+    monitor.write()
+    with monitor as two:
+        two.wait_rule("cannot_save")
+        assert second.is_writable()
+    monitor.ours = ["discard_unsaved = yes"]
+    monitor.write()
+    with monitor as two:
+        two.wait_log(" done doing=\"downgrade to a standby\"")
+        assert follows(second, first) and not two.reports()
 
 
 def test_never_both(pair):
