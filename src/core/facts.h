@@ -34,7 +34,8 @@ typedef uint64_t FactSet;
     X(PG_LEFTOVERS, "server_leftovers", "processes of a dead postmaster are still there")                    \
     X(PG_STARTING, "server_starting", "the server starts")                                                   \
     X(PG_STANDBY, "server_standby", "the server runs as a standby")                                          \
-    X(PG_PRIMARY, "server_primary", "the server runs and can write")                                         \
+    X(PG_PRIMARY, "server_primary",                                                                          \
+      "the server runs and can write, or might: it was told to become primary, and is not known not to be")  \
     X(PG_HUNG, "server_hung",                                                                                \
       "the server runs and has answered nothing, or its disk taken no write, for too long")                  \
     X(END_OVERDUE, "end_overdue",                                                                            \
