@@ -76,11 +76,6 @@ static int sees_primary(const Cluster *cluster)
     return cluster->primary >= 0 ? cluster->sees : -1;
 }
 
-static int is_broken(const Cluster *cluster)
-{
-    return cluster->problem != NULL;
-}
-
 static const struct {
     const char *name, *help;
     int (*get)(const Cluster *cluster);
@@ -88,23 +83,46 @@ static const struct {
     {"pgvigil_observer_sees_primary", "The primary that was seen last answers, and is primary.",
      sees_primary},
     {"pgvigil_observer_primaries", "Servers that say that they are primary.", watched_primaries},
-    {"pgvigil_observer_file_broken", "The cluster's file cannot be used as it is now.", is_broken},
 };
 
 #define VALUES ((int) (sizeof values / sizeof values[0]))
+#define FACTS  ((int) (sizeof facts / sizeof facts[0]))
 
-_Static_assert(VALUES + (int) (sizeof facts / sizeof facts[0]) == METRICS_PARTS, "a part for each");
+_Static_assert(VALUES + FACTS + 1 == METRICS_PARTS, "a part for each, and one for the files");
+
+#define BROKEN_NAME "pgvigil_observer_file_broken"
+#define BROKEN_HELP "The file cannot be used as it is now. Without a cluster: it never could."
 
 void metrics_begin(int part, Buf *out)
 {
-    const char *name = part < VALUES ? values[part].name : facts[part - VALUES].name;
-    const char *help = part < VALUES ? values[part].help : facts[part - VALUES].help;
+    int fact = part - VALUES;
+    const char *name = part < VALUES ? values[part].name : fact < FACTS ? facts[fact].name : BROKEN_NAME;
+    const char *help = part < VALUES ? values[part].help : fact < FACTS ? facts[fact].help : BROKEN_HELP;
 
     buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
 }
 
+/* One row for each file, whether or not it ever was of a cluster: nothing else has those that were not. */
+static void add_broken(const Cluster *cluster, Buf *out)
+{
+    buf_puts(out, BROKEN_NAME "{");
+    if (cluster->config != NULL)
+        buf_printf(out, "cluster=\"%s\",", watched_name(cluster));
+    buf_puts(out, "file=\"");
+    for (const char *at = cluster->file; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\' || *at == '\n')
+            buf_puts(out, "\\");
+        buf_add(out, *at == '\n' ? "n" : at, 1);
+    }
+    buf_printf(out, "\"} %d\n", cluster->problem != NULL);
+}
+
 void metrics_add(const Cluster *cluster, int part, Buf *out)
 {
+    if (part == VALUES + FACTS) {
+        add_broken(cluster, out);
+        return;
+    }
     if (cluster->config == NULL)
         return;
     if (part < VALUES) {

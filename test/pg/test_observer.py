@@ -14,6 +14,8 @@ from harness.base import make_folder, write_file
 from harness.node import EVERYTHING, Node
 from harness import procs
 
+from test_http_patroni import names_in_examples
+
 PORT = 8010
 WAIT = 30
 
@@ -201,9 +203,19 @@ def test_metrics_are_what_prometheus_wants(cluster, observer):
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     for row in ('pgvigil_observer_sees_primary{cluster="test"} 1', 'pgvigil_observer_primaries{cluster="second"} ',
-                'pgvigil_observer_up{cluster="second",member="pg1"} 1', 'pgvigil_observer_file_broken{cluster="test"} 0',
-                "pgvigil_observer_clusters 2"):
+                'pgvigil_observer_up{cluster="second",member="pg1"} 1', "pgvigil_observer_clusters 2",
+                'pgvigil_observer_file_broken{cluster="test",file="test.conf"} 0'):
         assert row in text
+    for name in names_in_examples():
+        assert not name.startswith("pgvigil_observer_") or "# TYPE %s " % name in text, name
+    # Files that never were of a cluster: a broken one, and a second one of the same cluster.
+    observer.put('a"b.conf', "[cluster\n")
+    observer.put("zz.conf", observer.text())
+    for row in ('pgvigil_observer_file_broken{file="a\\"b.conf"} 1', 'pgvigil_observer_file_broken{file="zz.conf"} 1'):
+        wait_for(lambda: row in observer.http("/metrics")[1], WAIT, row)
+    done = subprocess.run(["promtool", "check", "metrics"], input=observer.http("/metrics")[1], capture_output=True,
+                          text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_all_clusters_in_lines(cluster, observer):
