@@ -51,6 +51,9 @@ void check_tls(Check *check);
  */
 bool check_tls_usable(const Config *config, int64_t *ret_expires_s, Err *err);
 
+/* One of these files is closed to who asks; the daemon's user may be able to read it. */
+bool check_tls_closed(const Config *config);
+
 /* [notify NAME]: what is needed on this machine is there. Nothing is sent. */
 void check_notify(Check *check);
 

@@ -7,6 +7,9 @@
 #include "net/http_tls.h"
 #include "sys/clock.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #define SOON_S ((int64_t) 14 * 86400)
 
 bool check_tls_usable(const Config *config, int64_t *ret_expires_s, Err *err)
@@ -24,6 +27,17 @@ bool check_tls_usable(const Config *config, int64_t *ret_expires_s, Err *err)
     *ret_expires_s = http_tls_expires(tls);
     http_tls_free(tls);
     return true;
+}
+
+bool check_tls_closed(const Config *config)
+{
+    const char *const files[] = {config->http.tls_certificate, config->http.tls_key,
+                                 config->http.tls_client_ca};
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i] != NULL && access(files[i], R_OK) != 0 && errno == EACCES)
+            return true;
+    return false;
 }
 
 void check_tls(Check *check)

@@ -32,8 +32,9 @@ static Config *check_configuration(Check *check, const char *path, const char *n
     buf_done(&errors);
     buf_done(&warnings);
     if (config != NULL && config_is_observer(config)) {
-        check_line(check, CHECK_FAIL, "configuration", "check the files of its folder, each with --config",
-                   "%s is an observer's, and of no cluster", config->path);
+        check_line(check, CHECK_FAIL, "configuration",
+                   "pgvigil config check reads it and the files of its folder",
+                   "%s is an observer's: check is for members", config->path);
         config_free(config);
         return NULL;
     }

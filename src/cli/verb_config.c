@@ -9,6 +9,7 @@
 #include "config/render.h"
 #include "config/value.h"
 #include "front/front.h"
+#include "observer/observer.h"
 #include "wire/json.h"
 
 #include <inttypes.h>
@@ -52,7 +53,7 @@ static void say_client(const Call *call)
     Config *client = config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_CLIENT,
                                      &errors, &warnings);
 
-    if (client != NULL && client->self < 0)
+    if (client != NULL && client->self < 0 && !config_is_observer(client))
         printf("Here, where %s, the file serves to ask and to give orders.\n",
                client->self_unclear ? "it is not clear which member this machine is"
                                     : "this machine is no member");
@@ -77,19 +78,31 @@ static void print_lines(const char *kind, ShowTone tone, const char *text)
     show_print(&out, stderr);
 }
 
-/* As the daemon of this machine would find it. */
-static int check(const Call *call)
+/* As the daemon of this machine would find it, and refuse to start; NULL if there are errors. */
+static Config *load_checked(const Call *call, Buf *errors, Buf *warnings)
 {
-    Buf errors = {0}, warnings = {0};
     Config *config =
-        config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_RUN, &errors, &warnings);
-    int code = config != NULL ? EXIT_DONE : EXIT_WRONG;
+        config_load_all(call->value[FLAG_CONFIG], call->value[FLAG_NODE], CONFIG_USE_RUN, errors, warnings);
     int64_t expires_s;
     Err err = {0};
 
-    /* As whoever asks: the daemon's user may be able to read what this one is not. */
     if (config != NULL && !check_tls_usable(config, &expires_s, &err))
-        buf_printf(&warnings, "%s: [http] TLS: %s\n", config->path, err.text);
+        buf_printf(check_tls_closed(config) ? warnings : errors, "%s: [http] TLS: %s\n", config->path,
+                   err.text);
+    if (config != NULL && config_is_observer(config))
+        observer_check(config, errors, warnings);
+    if (errors->len == 0)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+static int check(const Call *call)
+{
+    Buf errors = {0}, warnings = {0};
+    Config *config = load_checked(call, &errors, &warnings);
+    int code = config != NULL ? EXIT_DONE : EXIT_WRONG;
+
     if (call_has(call, FLAG_JSON)) {
         print_check_json(config, errors.data, warnings.data);
     } else {

@@ -200,6 +200,19 @@ void check_options(Load *load)
     check_address(load, OPTION_node_http_listen, config->node.http_listen);
 }
 
+bool check_observer_without_clusters(Load *load)
+{
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(options_at((OptionId) i)->section, "observer") == 0 &&
+            load->config->origin[i].from == CONFIG_FROM_FILE) {
+            option_error(load, OPTION_observer_clusters,
+                         "is missing: an observer needs the folder with a file for each cluster; see pgvigil "
+                         "config explain observer.clusters");
+            return true;
+        }
+    return false;
+}
+
 void check_observer(Load *load)
 {
     const Config *config = load->config;

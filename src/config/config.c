@@ -183,6 +183,8 @@ static void load_all(Load *load)
         check_observer(load);
         return;
     }
+    if (config->member_count == 0 && check_observer_without_clusters(load))
+        return;
     members_check(load);
     members_find_self(load);
     if (load->node_name != NULL && config->self >= 0)
@@ -261,6 +263,11 @@ Config *config_load(const char *path, const char *node_name, Err *err)
 Config *config_load_client(const char *path, const char *node_name, Err *err)
 {
     return load_cluster(path, node_name, CONFIG_USE_CLIENT, err);
+}
+
+Config *config_load_watched(const char *path, Err *err)
+{
+    return load_cluster(path, NULL, CONFIG_USE_WATCH, err);
 }
 
 Config *config_load_either(const char *path, const char *node_name, ConfigUse use, Err *err)

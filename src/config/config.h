@@ -36,6 +36,7 @@ typedef struct ConfigVip {
 typedef enum ConfigUse {
     CONFIG_USE_RUN,    /* the daemon: own member, secret and, on data members, data_directory */
     CONFIG_USE_CLIENT, /* asking: members only; self may be none, the secret is not read */
+    CONFIG_USE_WATCH,  /* an observer's, of a cluster: the same, and its servers may be without agents */
 } ConfigUse;
 
 /*
@@ -92,6 +93,9 @@ Config *config_load(const char *path, const char *node_name, Err *err);
 
 /* Loads for asking; see ConfigUse. */
 Config *config_load_client(const char *path, const char *node_name, Err *err);
+
+/* Loads a cluster's file for an observer; see ConfigUse. */
+Config *config_load_watched(const char *path, Err *err);
 
 /* Loads a member's file or an observer's (see config_is_observer): for the verbs that know both. */
 Config *config_load_either(const char *path, const char *node_name, ConfigUse use, Err *err);

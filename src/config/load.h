@@ -61,8 +61,10 @@ bool members_is_name(const char *text);
  */
 void check_options(Load *load);
 
-/* check.c: instead of all other checks for an observer's own file. */
+/* check.c: instead of all other checks for an observer's own file. And whether a file without members has
+ * options of one, and no folder: that is reported. */
 void check_observer(Load *load);
+bool check_observer_without_clusters(Load *load);
 
 /* secret.c: the secret's bytes from file:, env: or the value itself. */
 bool secret_load(Config *config, Err *err);

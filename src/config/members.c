@@ -125,9 +125,13 @@ static void check_pair(Load *load, const ConfigMember *a, const ConfigMember *b)
 {
     if (strcmp(a->host, b->host) != 0 || *a->host == '\0')
         return;
-    if (a->agent_port == b->agent_port || a->http_port == b->http_port)
+    bool agent = a->agent_port == b->agent_port, http = a->http_port == b->http_port;
+    if (load->use != CONFIG_USE_WATCH && (agent || http))
         load_error(load, b->line, "members", b->name,
-                   "is on the same host and port as %s (line %d); give it a host, or ports, of its own",
+                   "has the same host and %s as %s (line %d); give it a host, or ports, of its own",
+                   agent && http ? "agent_port and http_port"
+                   : agent       ? "agent_port"
+                                 : "http_port",
                    a->name, a->line);
     else if (a->port == b->port && a->role == MEMBER_ROLE_DATA && b->role == MEMBER_ROLE_DATA)
         load_error(load, b->line, "members", b->name,
@@ -145,7 +149,8 @@ void members_check(Load *load)
             load_error(load, member->line, "members", member->name,
                        "host=%s is no address that others can reach; write the machine's own", member->host);
         data += member->role == MEMBER_ROLE_DATA;
-        check_ports(load, member);
+        if (load->use != CONFIG_USE_WATCH) /* there may be no agents */
+            check_ports(load, member);
         for (int j = 0; j < i; j++)
             check_pair(load, &config->member[j], member);
     }
@@ -290,7 +295,7 @@ void members_find_self(Load *load)
     if (found != 0 && !config->self_unclear) {
         int self = __builtin_ctz(found);
         set_self(load, self, what);
-    } else if (load->use == CONFIG_USE_CLIENT || config->member_count == 0) {
+    } else if (load->use != CONFIG_USE_RUN || config->member_count == 0) {
         return; /* anybody may ask; without members that is the error to report */
     } else if (found != 0) {
         report_ambiguous(load, found, what);

@@ -81,7 +81,7 @@ static void read_file(FolderJob *job, Entry *entry)
 
     snprintf(path, size, "%s/%s", job->folder, entry->file);
     entry->changed = true;
-    entry->config = config_load_client(path, NULL, &err);
+    entry->config = config_load_watched(path, &err);
     if (entry->config == NULL)
         entry->problem = must(strdup(err.text));
     else if (!config_load_secret(entry->config, &err))
@@ -97,7 +97,7 @@ static bool is_known(const FolderJob *job, const char *file, const Stamp *stamp)
     return false;
 }
 
-static bool is_wanted(const char *file)
+bool folder_is_wanted(const char *file)
 {
     size_t len = strlen(file), suffix = strlen(SUFFIX);
 
@@ -108,7 +108,7 @@ static void take_entry(FolderJob *job, int folder, const char *file)
 {
     struct stat found;
 
-    if (!is_wanted(file) || fstatat(folder, file, &found, 0) != 0 || !S_ISREG(found.st_mode))
+    if (!folder_is_wanted(file) || fstatat(folder, file, &found, 0) != 0 || !S_ISREG(found.st_mode))
         return;
     if (job->count == OBSERVER_CLUSTERS_MAX) {
         job->too_many = true;

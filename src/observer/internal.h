@@ -115,6 +115,8 @@ void folder_look(Observer *observer, bool all);
 /* The first look, before the loop runs. False: the folder cannot be read. */
 bool folder_begin(Observer *observer, Err *err);
 void folder_done(Observer *observer);
+/* A file of that name would be a cluster's. */
+bool folder_is_wanted(const char *file);
 
 /* ---- watched.c ---- */
 

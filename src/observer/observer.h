@@ -6,6 +6,7 @@
 #define PGVIGIL_OBSERVER_OBSERVER_H
 
 #include "base/err.h"
+#include "base/str.h"
 #include "config/config.h"
 
 /*
@@ -14,5 +15,11 @@
  * set for what the configuration has wrong, 1 with *err for anything else.
  */
 int observer_run(const Config *config, Err *err);
+
+/*
+ * Looks at the files of the clusters as a running observer would: a line for each that is wrong with one is
+ * added to errors, and for what can be lived with to warnings.
+ */
+void observer_check(const Config *config, Buf *errors, Buf *warnings);
 
 #endif

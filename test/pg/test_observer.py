@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness import wait_for
-from harness.base import make_folder, write_file
+from harness.base import build_path, make_folder, write_file
 from harness.node import EVERYTHING, Node
 from harness import procs
 
@@ -261,6 +261,39 @@ def test_many_clusters_are_answered_in_pieces(cluster, observer):
     for _, text in answers[2::3]:
         assert text.count("pgvigil_observer_primaries{") == 401 and text.endswith("\n")
     assert observer.look()["sees_primary"] and "primary_lost" not in observer.said()
+
+
+def test_config_check_reads_the_folder(tmp_path):
+    """What a running observer would say of each file is told before it runs."""
+    clusters, own, secret = tmp_path / "clusters", tmp_path / "observer.conf", tmp_path / "secret"
+    clusters.mkdir()
+    own.write_text("[observer]\nclusters = %s\n" % clusters)
+    secret.write_text("0123456789abcdef\n")
+    secret.chmod(0o600)
+
+    def check(*words):
+        done = subprocess.run([build_path("src", "cli", "pgvigil"), "config", "check", "--config", str(own)] + list(words),
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    code, told = check()
+    assert code == 0 and "nothing is observed" in told
+    # Servers without agents may be on one host; nothing that only members need has to be there.
+    shop = "[cluster]\nname = shop\nsecret = file:%s\n[members]\na1 = host=10.0.0.1\na2 = host=10.0.0.1 port=5433\n" % secret
+    (clusters / "shop.conf").write_text(shop)
+    assert check() == (0, "%s is in order. It is an observer's, of the clusters in %s.\n" % (own, clusters))
+    (clusters / "other.conf").write_text("[cluster]\nname = other\nlease = soon\n[mebers]\n")
+    (clusters / "zz.conf").write_text(shop)
+    (clusters / "lonely.conf").write_text(shop.replace("shop", "lonely").replace("secret = ", "# "))
+    code, told = check()
+    assert code == 2 and "is in order" not in told and "serves to ask" not in told
+    for text in ("other.conf:3: [cluster] lease:", "other.conf: [members] there is no member",
+                 "zz.conf: the cluster shop is that of shop.conf already", "lonely.conf: [cluster] secret: is missing"):
+        assert text in told
+    assert json.loads(check("--json")[1])["valid"] is False
+    own.write_text("[observer]\nname = o1\n")
+    code, told = check()
+    assert code == 2 and "[observer] clusters: is missing" in told and "no member" not in told
 
 
 def test_reload_of_its_own_options(cluster, observer):

@@ -155,7 +155,16 @@ static void wrong_members(void **state)
                  "8: [members] pg1: is given twice, first on line 5");
     assert_error(
         CLUSTER MEMBERS "pg3 = host=10.99.0.1\n" SERVER,
-        "8: [members] pg3: is on the same host and port as pg1 (line 5); give it a host, or ports, of its own");
+        "8: [members] pg3: has the same host and agent_port and http_port as pg1 (line 5); give it a host, or "
+        "ports, of its own");
+    assert_error(
+        CLUSTER MEMBERS "pg3 = host=10.99.0.1 port=1 agent_port=2\n" SERVER,
+        "8: [members] pg3: has the same host and http_port as pg1 (line 5); give it a host, or ports, "
+        "of its own");
+    /* An observer's servers may have no agents. */
+    assert_string_equal(load_as("[cluster]\nname = shop\n[members]\npg1 = host=x\npg2 = host=x port=8009\n",
+                                NULL, CONFIG_USE_WATCH),
+                        "");
     assert_error(CLUSTER MEMBERS "pg3 = host=10.99.0.1 agent_port=1 http_port=2\n" SERVER,
                  "8: [members] pg3: its PostgreSQL is on the same host and port as that of pg1");
     assert_error(CLUSTER MEMBERS "pg3 = host=x agent_port=7 http_port=7\n" SERVER,
