@@ -9,14 +9,15 @@
 #include "net/operator.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PATH        "/v1/clusters"
 #define RELOAD_PATH "/v1/reload"
 #define AGE_WARN_S  10.0
 
-/* Where this file's observer listens; by TLS, if it has a certificate. ret_tls has room for that. */
-static OperatorTarget target_of(const Config *config, OperatorTls *ret_tls)
+/* Where this file's observer listens. ret_tls has room for what is needed for TLS. */
+static OperatorTarget target_of(const Config *config, bool by_tls, OperatorTls *ret_tls)
 {
     bool shows = config->http.tls_client_ca != NULL;
 
@@ -25,7 +26,7 @@ static OperatorTarget target_of(const Config *config, OperatorTls *ret_tls)
                              .key = shows ? config->http.tls_key : NULL};
     return (OperatorTarget){.host = local_address_reached(config->observer.listen),
                             .port = (uint16_t) config->observer.port,
-                            .tls = config->http.tls_certificate != NULL ? ret_tls : NULL,
+                            .tls = by_tls ? ret_tls : NULL,
                             .timeout_ms = CLIENT_GET_TIMEOUT_MS};
 }
 
@@ -50,10 +51,10 @@ static json_t *read_answer(const OperatorTarget *target, int status, const Buf *
     return json;
 }
 
-static json_t *talk(const Config *config, bool posts, const char *path, Err *err)
+static json_t *talk(const Config *config, bool posts, const char *path, bool by_tls, Err *err)
 {
     OperatorTls tls;
-    OperatorTarget target = target_of(config, &tls);
+    OperatorTarget target = target_of(config, by_tls, &tls);
     Buf body = {0};
     int status = 0;
     json_t *json = NULL;
@@ -70,12 +71,27 @@ static json_t *talk(const Config *config, bool posts, const char *path, Err *err
 
 json_t *overview_ask(const Config *config, Err *err)
 {
-    return talk(config, false, PATH, err);
+    return talk(config, false, PATH, config->http.tls_certificate != NULL, err);
 }
 
 json_t *overview_reload(const Config *config, Err *err)
 {
-    return talk(config, true, RELOAD_PATH, err);
+    bool by_tls = config->http.tls_certificate != NULL;
+    json_t *json = talk(config, true, RELOAD_PATH, by_tls, err);
+    size_t used = strlen(err->text);
+
+    if (json != NULL || err->code != ERR_NET)
+        return json;
+    /* What is to be read may be that TLS begins or ends: until then it listens the other way. */
+    Err other = {0};
+    json = talk(config, true, RELOAD_PATH, !by_tls, &other);
+    if (json == NULL && other.code != ERR_NET)
+        *err = other;
+    else if (json == NULL)
+        snprintf(
+            err->text + used, sizeof err->text - used,
+            "; where address, port or TLS are others in the file than when it was read last: send SIGHUP");
+    return json;
 }
 
 static size_t count(const json_t *cluster, const char *key, const char *value)
@@ -168,11 +184,13 @@ void overview_render(const json_t *clusters, const ShowStyle *style, Buf *out)
                                         ">Lag",    ">Age",    "Alarm", NULL};
     const json_t *rows = json_object_get(clusters, "clusters");
     const char *problem = field_text(clusters, "problem", NULL);
+    size_t row_count = json_array_size(rows);
+    int64_t server_count = field_number(clusters, "servers", 0);
     ShowTable table;
 
     show_text(out, style, TONE_BOLD, field_text(clusters, "observer", "?"));
-    buf_printf(out, " observes %zu clusters, %" PRId64 " servers\n", json_array_size(rows),
-               field_number(clusters, "servers", 0));
+    buf_printf(out, " observes %zu cluster%s, %" PRId64 " server%s\n", row_count, row_count == 1 ? "" : "s",
+               server_count, server_count == 1 ? "" : "s");
     show_table_init(&table, heads);
     for (size_t i = 0; i < json_array_size(rows); i++)
         add_row(json_array_get(rows, i), &table);

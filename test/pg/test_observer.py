@@ -380,7 +380,7 @@ def test_files_come_change_break_and_go(cluster, observer):
     observer.reload()
     wait_for(lambda: not observer.look()["alarms"], WAIT, "the secret to be there again")
     done = observer.pgvigil("status")
-    assert "observes 1 clusters, 3 servers" in done.stdout and "3 of 3" in done.stdout
+    assert "observes 1 cluster, 3 servers" in done.stdout and "3 of 3" in done.stdout
 
 
 def test_a_failover_waits_for_who_sees_the_primary(make_cluster):

@@ -51,7 +51,7 @@ def test_tls_in_both_directions(make_cluster):
 
     # Its own listener: commands, nothing without TLS, renewal, and the end of TLS by a reload.
     assert _shown(observer) == "first"
-    assert "observes 1 clusters" in observer.pgvigil("status", "--all").stdout
+    assert "observes 1 cluster, 1 server\n" in observer.pgvigil("status", "--all").stdout
     with observer.hub.network(), \
             contextlib.closing(socket.create_connection((observer.address, observer.http_port), 5)) as sock:
         sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -65,7 +65,10 @@ def test_tls_in_both_directions(make_cluster):
     done = observer.pgvigil("reload", check=False)
     assert done.returncode == 2 and "observer.key" in done.stderr
     assert _shown(observer) == "second", "a wrong reload took the certificate away"
+    # Without an authority its listener cannot be trusted any more: that SIGHUP is left is said.
     observer.configure("listen = %s\n" % observer.address)
+    done = observer.pgvigil("reload", check=False)
+    assert done.returncode == 3 and "send SIGHUP" in done.stderr
     assert "reloaded" in observer.reload()
     observer.tls = None
     wait_for(lambda: observer.health("/health") == 200, WAIT, "the listener without TLS")
@@ -73,7 +76,11 @@ def test_tls_in_both_directions(make_cluster):
     os.rename(files[1] + ".away", files[1])
     os.chmod(files[1], 0o600)
     observer.configure("listen = %s\n" % observer.address, HTTP % (files[0], files[1], authority.certificate))
-    assert "reloaded" in observer.reload()
+    assert observer.pgvigil("reload").returncode == 0, "TLS could not be begun"
     observer.tls = authority.trust()
     wait_for(lambda: observer.health("/health") == 200, WAIT, "the listener with TLS again")
+    observer.configure("listen = %s\n" % observer.address, "[http]\ntls_ca = %s\n" % authority.certificate)
+    assert observer.pgvigil("reload").returncode == 0, "TLS could not be ended"
+    observer.tls = None
+    wait_for(lambda: observer.health("/health") == 200, WAIT, "the listener without TLS again")
     observer.stop()
