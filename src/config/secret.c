@@ -41,8 +41,8 @@ static bool read_file(const Config *config, const char *what, const char *path, 
     if (stat(resolved, &st) != 0 && errno == ENOENT)
         return err_set(
             err, ERR_CONFIG,
-            "the secret's file %s is not there; make it once, and copy it to every member: openssl "
-            "rand -hex 32 > %s",
+            "the secret's file %s is not there; make it once, and copy it to every member: (umask 077; openssl "
+            "rand -hex 32 > %s)",
             resolved, resolved);
     if (stat(resolved, &st) != 0)
         return err_set_errno(err, ERR_CONFIG, errno, "%s's file %s cannot be read", what, resolved);

@@ -117,7 +117,7 @@ static void add_text(const ClustermonConfig *config, const Place *own, Buf *out)
     buf_printf(out, "# from [pgvigil] cluster, or its default\nname = %s\n", config->cluster);
     buf_puts(
         out,
-        "# to be made once, and copied to every member: openssl rand -hex 32 > FILE\n"
+        "# to be made once, and copied to every member: (umask 077; openssl rand -hex 32 > FILE)\n"
         "secret = file:/etc/pgvigil/secret\n"
         "# in the place of '' and '*': in an order in which no acknowledged commit is lost by a failover\n"
         "synchronous = on\n");

@@ -347,7 +347,7 @@ bool lookout_native_convert(const LookoutConfig *config, const LookoutVoters *vo
     put(&native, "cluster", "secret", secret,
         config->lease.secret_file != NULL
             ? "from pgvigil_secret_file"
-            : "to be made once, and copied to every member: openssl rand -hex 32 > FILE");
+            : "to be made once, and copied to every member: (umask 077; openssl rand -hex 32 > FILE)");
     put_members(&native, voters);
     for (int i = 0; i < config->observer_count; i++)
         if (strcmp(config->observer[i].name, config->lease.witness) != 0)
