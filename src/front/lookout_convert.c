@@ -77,6 +77,25 @@ static void add_warnings(const char *warnings, Buf *out)
     }
 }
 
+/* It has nothing of a server's; as a member's file it would name a data directory that is not there. */
+static bool refuse_observer(const LookoutConfig *config, const char *path, Err *err)
+{
+    if (config->own >= 0)
+        return true;
+    if (config->lease.witness[0] != '\0')
+        return err_set(
+            err, ERR_CONFIG,
+            "%.150s has no own_db: it is an observer's, and as pgvigil_witness a member whose file is "
+            "the same as that of all nodes: convert a node's",
+            path);
+    return err_set(
+        err, ERR_CONFIG,
+        "%.150s has no own_db: it is an observer's. Natively its own file has [observer] clusters = "
+        "FOLDER, and FOLDER a file for each cluster with [cluster] name, [members] and [postgresql] user "
+        "(docs/observers.md); a node's file is converted to that of the members, which will do there",
+        path);
+}
+
 bool lookout_convert(int argc, char **argv, Buf *out, Err *err)
 {
     static const ArgsOption none[] = {{NULL}};
@@ -91,7 +110,8 @@ bool lookout_convert(int argc, char **argv, Buf *out, Err *err)
         return err_set(err, ERR_CONFIG, "a configuration is wanted: pgvigil config convert %s CONFIG.json",
                        argv[0]);
     LookoutConfig *config = lookout_config_load(args.rest, &warnings, err);
-    bool ok = config != NULL && lookout_native_voters(config, &voters, err);
+    bool ok = config != NULL && refuse_observer(config, args.rest, err) &&
+              lookout_native_voters(config, &voters, err);
     if (ok) {
         buf_puts(out,
                  "# What pglookout did, natively, by members that vote. The same file for all machines; what "
@@ -99,9 +119,6 @@ bool lookout_convert(int argc, char **argv, Buf *out, Err *err)
         ok = lookout_native_convert(config, &voters, out, err) && add_notes(args.rest, out, err);
         add_warnings(warnings.data, out);
     }
-    if (!ok && config != NULL && config->own < 0)
-        err_context(err, "an observer's file (natively: [observer], and a file for each cluster, "
-                         "docs/observers.md)");
     if (ok && voters.count < 3)
         buf_puts(out,
                  "# Fewer than three members: add a witness, else nobody takes over when one is lost.\n");

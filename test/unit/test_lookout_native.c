@@ -132,16 +132,21 @@ static void converted_values(void **state)
 static void convert_refuses(void **state)
 {
     static const char *const wrong[][2] = {
-        {"{\"remote_conns\": {\"a\": \"host=localhost\"}}", "remote_conns.a"},
-        {"{\"remote_conns\": {\"a\": \"host=/run/postgresql\"}}", "remote_conns.a"},
-        {"{\"remote_conns\": {\"a\": \"dbname=x\"}}", "remote_conns.a"},
-        {"{\"remote_conns\": {\"a\": \"host=x,y\"}}", "remote_conns.a"},
-        {"{\"remote_conns\": {\"a\": \"host=x\"}, \"failover_command\": [\"a ;b\"]}", "put it into a script"},
-        {"{\"remote_conns\": {\"a\": \"host=x\"}, \"failover_command\": [\"a\\nb\"]}",
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"host=localhost\"}}", "remote_conns.a"},
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"host=/run/postgresql\"}}", "remote_conns.a"},
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"dbname=x\"}}", "remote_conns.a"},
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"host=x,y\"}}", "remote_conns.a"},
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"host=x\"}, \"failover_command\": [\"a ;b\"]}",
          "put it into a script"},
-        {"{\"remote_conns\": {\"1\": \"host=1\", \"2\": \"host=2\", \"3\": \"host=3\", \"4\": \"host=4\", \"5\": "
+        {"{\"own_db\": \"a\", \"remote_conns\": {\"a\": \"host=x\"}, \"failover_command\": [\"a\\nb\"]}",
+         "put it into a script"},
+        {"{\"own_db\": \"1\", \"remote_conns\": {\"1\": \"host=1\", \"2\": \"host=2\", \"3\": \"host=3\", \"4\": \"host=4\", \"5\": "
          "\"host=5\", \"6\": \"host=6\", \"7\": \"host=7\", \"8\": \"host=8\"}}",
-         "an observer's file (natively: [observer]"},
+         "remote_conns has 8 servers"},
+        {"{\"remote_conns\": {\"a\": \"host=x\"}}", "Natively its own file has [observer] clusters = FOLDER"},
+        {"{\"remote_conns\": {\"a\": \"host=x\"}, \"pgvigil_witness\": \"w\", \"observers\": {\"w\": "
+         "\"http://10.0.0.8:8000\"}}",
+         "convert a node's"},
         {"{\"http_port\": 0}", "http_port"},
     };
     (void) state;
