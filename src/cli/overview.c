@@ -175,7 +175,22 @@ static void add_row(const json_t *cluster, ShowTable *table)
     add_lag(cluster, table);
     add_age(cluster, table);
     show_table_addf(table, json_array_size(alarms) > 0 ? TONE_BAD : TONE_PLAIN, "%s%s",
-                    alarm != NULL ? alarm : "", json_array_size(alarms) > 1 ? ", and more" : "");
+                    alarm != NULL ? alarm : "", json_array_size(alarms) > 1 ? "; more below" : "");
+}
+
+/* Those for which the table had no room. */
+static void add_more_alarms(const json_t *rows, const ShowStyle *style, Buf *out)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *cluster = json_array_get(rows, i), *alarms = json_object_get(cluster, "alarms");
+        for (size_t k = 1; k < json_array_size(alarms); k++) {
+            show_text(out, style, TONE_BOLD,
+                      field_text(cluster, "cluster", field_text(cluster, "file", "?")));
+            buf_puts(out, ": ");
+            show_text(out, style, TONE_BAD, json_string_value(json_array_get(alarms, k)));
+            buf_puts(out, "\n");
+        }
+    }
 }
 
 void overview_render(const json_t *clusters, const ShowStyle *style, Buf *out)
@@ -196,6 +211,7 @@ void overview_render(const json_t *clusters, const ShowStyle *style, Buf *out)
         add_row(json_array_get(rows, i), &table);
     show_table_render(&table, style, out);
     show_table_done(&table);
+    add_more_alarms(rows, style, out);
     if (problem != NULL) {
         buf_puts(out, "Alarm: ");
         show_text(out, style, TONE_BAD, problem);

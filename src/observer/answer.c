@@ -130,28 +130,33 @@ static void add_agents(Buf *out, const Cluster *cluster, int64_t now_us)
     json_add_close(out, '}');
 }
 
+/* The worst first: it is what stands in a table with one line for each cluster. */
 static void add_alarms(Buf *out, const Cluster *cluster)
 {
     Buf text = {0};
-    int primaries = watched_primaries(cluster);
 
     json_add_open(out, "alarms", '[');
-    if (cluster->problem != NULL) {
-        buf_printf(&text, "the file %s cannot be used: %s", cluster->file, cluster->problem);
+    if (watched_primaries(cluster) > 1) {
+        buf_puts(&text, "more than one server says that it is primary: ");
+        watched_add_primaries(cluster, &text);
         json_add_text(out, NULL, text.data);
     }
-    if (primaries > 1)
-        json_add_text(out, NULL, "more than one server says that it is primary");
     for (int i = 0; cluster->config != NULL && i < cluster->server_count; i++) {
         const MonitorSample *sample = watched_sample(&cluster->server[i]);
         if (sample == NULL || sample->ok || sample->since_us == 0)
             continue;
         text.len = 0;
-        buf_printf(&text, "%s: %s", cluster->config->member[i].name, sample->problem);
+        buf_printf(&text, "%s: ", cluster->config->member[i].name);
+        watched_add_problem(&cluster->server[i], sample, &text);
         json_add_text(out, NULL, text.data);
     }
     if (cluster->primary < 0 && cluster->config != NULL)
         json_add_text(out, NULL, "no primary has been seen yet");
+    if (cluster->problem != NULL) {
+        text.len = 0;
+        buf_printf(&text, "the file %s cannot be used: %s", cluster->file, cluster->problem);
+        json_add_text(out, NULL, text.data);
+    }
     json_add_close(out, ']');
     buf_done(&text);
 }

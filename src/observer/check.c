@@ -21,6 +21,22 @@ static int is_wanted(const struct dirent *entry)
     return folder_is_wanted(entry->d_name);
 }
 
+/* libpq passes over a passfile that is not there, or open to others, and says that there is no password. */
+static void check_passfile(const Config *config, Buf *warnings)
+{
+    const char *passfile = config->postgresql.passfile;
+    struct stat status;
+
+    if (passfile == NULL || passfile[0] == '\0')
+        return;
+    if (stat(passfile, &status) != 0)
+        buf_printf(warnings, "%s: [postgresql] passfile: %s: %s\n", config->path, passfile, strerror(errno));
+    else if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        buf_printf(warnings,
+                   "%s: [postgresql] passfile: %s is open to others and passed over: chmod 600 it\n",
+                   config->path, passfile);
+}
+
 /* As a running observer, which takes the files in the order of their names. */
 static void check_cluster(const Config *config, const char *path, const char *file, Taken *taken, int *count,
                           Buf *errors)
@@ -52,6 +68,7 @@ static void check_file(const char *path, const char *file, Taken *taken, int *co
                    path);
     } else if (config != NULL) {
         check_cluster(config, path, file, taken, count, errors);
+        check_passfile(config, warnings);
         if (!config_load_secret(config, &err))
             buf_printf(warnings, "%s; the members of the cluster are not told what is seen\n", err.text);
     }

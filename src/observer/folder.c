@@ -190,6 +190,16 @@ static void set_problem(Cluster *cluster, const char *problem)
                  log_quote(cluster->problem, quoted, sizeof quoted));
 }
 
+/* Files are read again for others' sake: what was said once is not said again. */
+static void set_warning(Cluster *cluster, const char *warning)
+{
+    if (warning != NULL && (cluster->warning == NULL || strcmp(cluster->warning, warning) != 0))
+        log_line(LOG_LEVEL_WARN, "secret_unknown",
+                 "file=%s reason=\"%s\" its members are not told what is seen", cluster->file, warning);
+    free(cluster->warning);
+    cluster->warning = warning != NULL ? must(strdup(warning)) : NULL;
+}
+
 /* Another file is of the cluster of that name. */
 static const Cluster *find_other(const Observer *observer, const Cluster *self, const char *name)
 {
@@ -224,10 +234,7 @@ static void take(Observer *observer, Entry *entry)
         set_problem(cluster, entry->warning);
     } else {
         set_problem(cluster, NULL);
-        if (entry->warning != NULL)
-            log_line(LOG_LEVEL_WARN, "secret_unknown",
-                     "file=%s reason=\"%s\" its members are not told what is seen", entry->file,
-                     entry->warning);
+        set_warning(cluster, entry->warning);
         watched_take(cluster, entry->config);
         entry->config = NULL;
     }

@@ -29,6 +29,7 @@ typedef struct Server {
     int member;  /* index in the cluster's configuration */
     int id;      /* of the monitor; -1: a witness, or its connection cannot be written */
     bool shared; /* another cluster has a member of that name, too */
+    bool lost;   /* its newest poll failed */
 } Server;
 
 /* What the newest answer of an agent's /v1/cluster had. */
@@ -52,17 +53,20 @@ struct Cluster {
     Stamp stamp;
     Config *config; /* NULL: it could never be read */
     char *problem;  /* of the newest file, while an older one is in force or none; NULL: none */
+    char *warning;  /* why there is no secret, as it was logged; NULL: there is one */
     bool seen;      /* during a look at the folder */
     Server server[CONFIG_MEMBER_MAX];
     int server_count;
     int primary;           /* index of the one last seen as primary; -1: none yet */
     bool sees;             /* it answers, and is primary */
     int64_t sees_since_us; /* boot clock */
-    PeerNet *peers;        /* NULL: opinions are not told */
-    unsigned deaf;         /* tellings since one was answered; 0: the newest was */
-    unsigned mute;         /* questions to all members in a row that nobody answered */
-    int64_t told_us;       /* 0: never, or there is news */
-    int64_t turn_us;       /* when agents_tick came to it last */
+    int64_t doubled_us;    /* boot clock: since when several say that they are primary; 0: they do not */
+    bool doubled_logged;
+    PeerNet *peers;  /* NULL: opinions are not told */
+    unsigned deaf;   /* tellings since one was answered; 0: the newest was */
+    unsigned mute;   /* questions to all members in a row that nobody answered */
+    int64_t told_us; /* 0: never, or there is news */
+    int64_t turn_us; /* when agents_tick came to it last */
     AgentView agents;
     char agents_problem[160]; /* of the newest question that was answered badly or not at all; "": none */
     int asked_member;         /* of the question under way or to come */
@@ -136,6 +140,10 @@ double watched_lag_s(const MonitorSample *sample);
 int64_t watched_lag_bytes(const Cluster *cluster, const MonitorSample *sample);
 /* How many servers say that they are primary. */
 int watched_primaries(const Cluster *cluster);
+/* Appends their names, separated by ", ". */
+void watched_add_primaries(const Cluster *cluster, Buf *out);
+/* Appends why the newest poll of a server failed, and the cure where it is not in the words themselves. */
+void watched_add_problem(const Server *server, const MonitorSample *sample, Buf *out);
 
 /* ---- agents.c: what is told to the members, and asked ---- */
 

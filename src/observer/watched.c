@@ -43,6 +43,28 @@ int watched_primaries(const Cluster *cluster)
     return count;
 }
 
+void watched_add_primaries(const Cluster *cluster, Buf *out)
+{
+    const char *between = "";
+
+    for (int i = 0; i < cluster->server_count; i++)
+        if (is_primary(watched_sample(&cluster->server[i]))) {
+            buf_printf(out, "%s%s", between, cluster->config->member[i].name);
+            between = ", ";
+        }
+}
+
+void watched_add_problem(const Server *server, const MonitorSample *sample, Buf *out)
+{
+    const char *passfile = server->cluster->config->postgresql.passfile;
+
+    buf_puts(out, sample->problem);
+    /* Without an SQLSTATE it is libpq that has no password; it does not say why. */
+    if (sample->trouble == MONITOR_AUTHENTICATION && sample->sqlstate[0] == '\0')
+        buf_printf(out, "; [postgresql] passfile: %s has to be there with a line for this server, mode 0600",
+                   passfile != NULL ? passfile : "none is set, and the user's own ~/.pgpass");
+}
+
 double watched_lag_s(const MonitorSample *sample)
 {
     if (!sample->ok || !sample->in_recovery || sample->replayed_us == 0)
@@ -107,14 +129,64 @@ static void look(Cluster *cluster)
         set_seen(cluster, cluster->primary, false);
 }
 
+/* Of the primary set_seen tells. */
+static void note_server(Server *server, const MonitorSample *sample)
+{
+    const Cluster *cluster = server->cluster;
+    const char *name = cluster->config->member[server->member].name;
+    char quoted[3 * MONITOR_PROBLEM_LEN];
+    Buf problem = {0};
+
+    if (server->lost == !sample->ok)
+        return;
+    server->lost = !sample->ok;
+    if (server->member == cluster->primary)
+        return;
+    if (sample->ok) {
+        log_line(LOG_LEVEL_INFO, "server_seen", "cluster=%s member=%s role=%s", watched_name(cluster), name,
+                 sample->in_recovery ? "standby" : "primary");
+        return;
+    }
+    watched_add_problem(server, sample, &problem);
+    log_line(LOG_LEVEL_WARN, "server_lost", "cluster=%s member=%s reason=%s", watched_name(cluster), name,
+             log_quote(problem.data, quoted, sizeof quoted));
+    buf_done(&problem);
+}
+
+/* At a switchover it looks so for a moment, since what each has said is up to an interval old. */
+static void note_doubled(Cluster *cluster)
+{
+    int64_t now_us = clock_now().boot_us;
+    int64_t settle_us = 2 * (int64_t) cluster->observer->config->observer.interval_ms * US_PER_MS;
+    Buf names = {0};
+
+    if (watched_primaries(cluster) < 2) {
+        if (cluster->doubled_logged)
+            log_line(LOG_LEVEL_INFO, "primaries_single", "cluster=%s", watched_name(cluster));
+        cluster->doubled_us = 0;
+        cluster->doubled_logged = false;
+        return;
+    }
+    if (cluster->doubled_us == 0)
+        cluster->doubled_us = now_us;
+    if (cluster->doubled_logged || now_us - cluster->doubled_us < settle_us)
+        return;
+    cluster->doubled_logged = true;
+    watched_add_primaries(cluster, &names);
+    log_line(LOG_LEVEL_ERROR, "primaries_doubled", "cluster=%s primaries=\"%s\" each says that it is primary",
+             watched_name(cluster), names.data);
+    buf_done(&names);
+}
+
 void watched_on_sample(void *arg, int id, void *tag, const MonitorSample *sample)
 {
     Server *server = tag;
 
     (void) arg;
     (void) id;
-    (void) sample;
+    note_server(server, sample);
     look(server->cluster);
+    note_doubled(server->cluster);
 }
 
 /* ---- The configuration ---- */
@@ -186,6 +258,8 @@ void watched_take(Cluster *cluster, Config *config)
     }
     if (cluster->primary >= 0)
         snprintf(primary, sizeof primary, "%s", cluster->config->member[cluster->primary].name);
+    cluster->doubled_us = 0;
+    cluster->doubled_logged = false;
     agents_close(cluster);
     forget_servers(cluster);
     config_free(cluster->config);
@@ -208,8 +282,9 @@ void watched_free(Cluster *cluster)
         config_free(cluster->config);
         free(cluster->file);
         free(cluster->problem);
+        free(cluster->warning);
         cluster->config = NULL;
-        cluster->file = cluster->problem = NULL;
+        cluster->file = cluster->problem = cluster->warning = NULL;
     }
     cluster->gone = true;
     if (!cluster->asking)

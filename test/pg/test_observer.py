@@ -1,11 +1,14 @@
 """The observer: a process beside the cluster that watches it, and tells what it sees. It never votes nor acts."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -261,6 +264,62 @@ def test_many_clusters_are_answered_in_pieces(cluster, observer):
     for _, text in answers[2::3]:
         assert text.count("pgvigil_observer_primaries{") == 401 and text.endswith("\n")
     assert observer.look()["sees_primary"] and "primary_lost" not in observer.said()
+
+
+def test_two_primaries_are_named(cluster, observer):
+    """The same server under two spellings of its address is primary twice, and a third one is not there."""
+    primary = cluster.wait_primary()
+    wait_seen(observer, primary)
+    parts = [int(part) for part in primary.address.split(".")]
+    observer.put("twice.conf", "[cluster]\nname = twice\n[members]\nx1 = host=%s port=%d\nx2 = host=%d.%d.%d port=%d\n"
+                 "x3 = host=127.0.0.1 port=1\n" % (primary.address, primary.port, parts[0], parts[1],
+                                                  parts[2] * 256 + parts[3], primary.port))
+    wait_for(lambda: 'primaries_doubled cluster=twice primaries="x1, x2"' in observer.said(), WAIT, "the log to tell it")
+    assert "server_lost cluster=twice member=x3 reason=" in observer.said()
+    alarms = observer.clusters()["twice"]["alarms"]
+    assert alarms[0] == "more than one server says that it is primary: x1, x2"
+    # Beside a broken file, that is told first, and the rest too; what a file lacks is logged once, however often it is read.
+    observer.reload()
+    observer.put("twice.conf", "[cluster\n")
+    wait_for(lambda: len(observer.clusters()["twice"]["alarms"]) == 3, WAIT, "the alarm of the file")
+    told = observer.pgvigil("status", check=False).stdout
+    assert "says that it is primary: x1, x2; more below" in told
+    assert "twice: x3: " in told and "twice: the file twice.conf cannot be used: " in told
+    assert observer.said().count("primaries_doubled") == observer.said().count("member=x3") == 1
+    assert observer.said().count("secret_unknown file=twice.conf") == 1
+
+
+def test_a_password_that_is_missing(cluster, observer):
+    """libpq only says that it has none: which file should have it stands beside that."""
+    wait_seen(observer, cluster.wait_primary())
+    passfile = os.path.join(observer.folder, "passfile")
+    write_file(passfile, "*:*:*:*:secret\n", 0o644)
+    with observer.hub.network(), socket.create_connection((observer.address, PORT), 5) as sock:
+        address = sock.getsockname()[0]
+        listener = socket.create_server((address, 0))
+
+    def serve():
+        """Wants a password in plain text of everybody."""
+        with contextlib.suppress(OSError):
+            while True:
+                conn = listener.accept()[0]
+                with conn, contextlib.suppress(OSError):
+                    if conn.recv(1000)[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # TLS, GSSAPI
+                        conn.sendall(b"N")
+                        conn.recv(1000)
+                    conn.sendall(b"R\0\0\0\x08\0\0\0\x03")
+                    conn.recv(1000)
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        observer.put("closed.conf", "[cluster]\nname = closed\n[members]\np1 = host=%s port=%d\n[postgresql]\npassfile = %s\n" %
+                     (address, listener.getsockname()[1], passfile))
+        wait_for(lambda: "[postgresql] passfile: %s has to be there" % passfile in
+                 str(observer.ask("/v1/clusters")["clusters"]), WAIT, "the alarm to name the passfile")
+        assert "passfile: %s is open to others" % passfile in observer.pgvigil("config", "check", check=False).stderr
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
 
 
 def test_config_check_reads_the_folder(tmp_path):
