@@ -252,7 +252,8 @@ void tell_look(Agent *agent)
         return;
     if (has_primary(core))
         agent->tell.primary_us = core->now.boot_us;
-    notify_set_speaker(agent->tell.notify, core->role == ROLE_LEADER || core->leader == MEMBER_NONE);
+    notify_set_speaker(agent->tell.notify, core->role == ROLE_LEADER || core->leader == MEMBER_NONE ||
+                                               !api_is_reachable(core, core->leader));
     tell_state(agent);
     tell_alarms(agent);
     tell_gauges(agent);

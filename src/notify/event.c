@@ -52,7 +52,7 @@ void event_line(const NotifyEvent *event, const char *cluster, Buf *out)
     static const char *const words[] = {"INFO", "WARNING", "CRITICAL"};
     const char *word = event->state == NOTIFY_ENDED ? "OK" : words[event->severity];
 
-    buf_printf(out, "%s: %s: %s%s", cluster, word, event->state == NOTIFY_ENDED ? "over: " : "", event->text);
+    buf_printf(out, "%s: %s: %s", cluster, word, event->text);
 }
 
 bool event_is_same(const NotifyEvent *a, const NotifyEvent *b)

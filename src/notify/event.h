@@ -32,11 +32,11 @@ typedef struct NotifyEvent {
     char role[16];         /* of the one who tells: primary, replica, witness or none */
     int64_t wall_us;       /* when it happened, or when the condition began or ended */
     uint32_t epoch, timeline;
-    Lsn lsn; /* of the takeover or of the primary; LSN_NONE: not known */
-    char text[NOTIFY_TEXT_LEN];
-    uint32_t left_out;  /* so often it began without being told since the last time */
-    uint64_t id;        /* given by the queue; the same for each try */
-    const char *action; /* a hook's, by notify_action_name; NULL: this is an event */
+    Lsn lsn;                    /* of the takeover or of the primary; LSN_NONE: not known */
+    char text[NOTIFY_TEXT_LEN]; /* of a condition that ended it begins with "over: " */
+    uint32_t left_out;          /* so often it began without being told since the last time */
+    uint64_t id;                /* given by the queue; the same for each try */
+    const char *action;         /* a hook's, by notify_action_name; NULL: this is an event */
 } NotifyEvent;
 
 /* The object, without a newline. */

@@ -14,9 +14,12 @@
 typedef struct Known {
     NotifyEvent event;
     bool holds, was_told;
-    bool is_listed; /* among those of the newest notify_conditions */
-    Clock since;    /* when holds changed */
-    Clock told_at;  /* zero: never */
+    bool was_told_here; /* by this member, and not taken for told by the one that speaks */
+    bool is_held_back;  /* it holds, and is not told for it came too often */
+    bool is_listed;     /* among those of the newest notify_conditions */
+    Clock since;        /* when holds changed */
+    Clock told_at;      /* zero: never */
+    int64_t paid_us;    /* boot clock: each time that it was told anew moves this one pause on */
     uint32_t left_out;
 } Known;
 
@@ -49,6 +52,7 @@ struct Notify {
     char cluster[64], reporter[64], data_directory[512];
     uint16_t port;
     bool is_speaker;
+    Clock silent_since; /* when is_speaker became false */
     Sink *sink[NOTIFY_SINKS];
     int sink_count;
     struct Before *before; /* hooks that an action waits for */

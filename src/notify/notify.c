@@ -134,6 +134,7 @@ Notify *notify_new(uv_loop_t *loop, const NotifyOptions *options)
     if (notify == NULL)
         abort();
     notify->loop = loop;
+    notify->silent_since = clock_now();
     notify_reload(notify, options);
     return notify;
 }
@@ -162,6 +163,8 @@ void notify_free(Notify *notify)
 
 void notify_set_speaker(Notify *notify, bool is_speaker)
 {
+    if (notify->is_speaker && !is_speaker)
+        notify->silent_since = clock_now();
     notify->is_speaker = is_speaker;
 }
 

@@ -8,12 +8,16 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A member that does not speak for the cluster takes it for told by the one that does when it has lasted for
  * so much longer than hold. */
 #define SPEAKER_MS 10000
+/* A condition that begins again is told anew, so often in a row; from then on once in each pause. */
+#define BURST    5
+#define PAUSE_US (60 * US_PER_SEC)
 
 /* ---- Filters ---- */
 
@@ -204,12 +208,46 @@ static void tell(Sink *sink, Known *known, const Clock *now)
     NotifyEvent event = known->event;
 
     event.state = known->holds ? NOTIFY_BEGAN : NOTIFY_ENDED;
+    if (!known->holds)
+        snprintf(event.text, sizeof event.text, "over: %.*s", NOTIFY_TEXT_LEN - 8, known->event.text);
     event.left_out = known->left_out;
     known->left_out = 0;
-    known->was_told = known->holds;
+    known->was_told = known->was_told_here = known->holds;
     if (known->holds)
         known->told_at = *now;
     outbox_add(sink, &event);
+}
+
+static void tell_begin(Sink *sink, Known *known, const Clock *now)
+{
+    bool is_bound = !sink->kind->keeps_state;
+
+    known->is_held_back = is_bound && known->paid_us - now->boot_us > (BURST - 1) * PAUSE_US;
+    if (known->is_held_back)
+        return;
+    known->paid_us = (known->paid_us > now->boot_us ? known->paid_us : now->boot_us) + PAUSE_US;
+    tell(sink, known, now);
+}
+
+/* The end of what was told here is told here: whoever speaks now need not have seen it begin, nor see it. */
+static void look_silent(Sink *sink, Known *known, const Clock *now, int64_t lasted_ms)
+{
+    const NotifySpec *spec = &sink->view.spec;
+    int64_t silent_ms = (now->boot_us - sink->notify->silent_since.boot_us) / US_PER_MS;
+
+    if (!known->holds && known->was_told_here) {
+        if (lasted_ms >= spec->hold_ms)
+            tell(sink, known, now);
+        return;
+    }
+    /* Who speaks has to have been there for as long, or it was told by nobody. */
+    if (silent_ms < lasted_ms)
+        lasted_ms = silent_ms;
+    if (known->holds != known->was_told && lasted_ms >= spec->hold_ms + SPEAKER_MS) {
+        known->was_told = known->holds;
+        known->is_held_back = false;
+        known->told_at = *now;
+    }
 }
 
 static void look(Sink *sink, Known *known, const Clock *now)
@@ -217,49 +255,42 @@ static void look(Sink *sink, Known *known, const Clock *now)
     const NotifySpec *spec = &sink->view.spec;
     int64_t lasted_ms = (now->boot_us - known->since.boot_us) / US_PER_MS;
     bool repeats = spec->repeat_ms > 0 && !sink->kind->keeps_state;
-    bool recently = repeats && known->told_at.boot_us != 0 &&
-                    (now->boot_us - known->told_at.boot_us) / US_PER_MS < spec->repeat_ms;
 
-    if (spec->from_leader && !sink->notify->is_speaker) {
-        if (known->holds != known->was_told && lasted_ms >= spec->hold_ms + SPEAKER_MS) {
-            known->was_told = known->holds;
-            known->told_at = *now;
-        }
+    if (spec->from_leader && !sink->notify->is_speaker)
+        look_silent(sink, known, now, lasted_ms);
+    else if (known->holds != known->was_told && lasted_ms < spec->hold_ms)
         return;
-    }
-    if (known->holds && !known->was_told) {
-        if (lasted_ms >= spec->hold_ms && !recently)
-            tell(sink, known, now);
-    } else if (!known->holds && known->was_told) {
-        if (lasted_ms >= spec->hold_ms)
-            tell(sink, known, now);
-    } else if (known->holds && repeats && !recently) {
+    else if (known->holds && !known->was_told)
+        tell_begin(sink, known, now);
+    else if (!known->holds && known->was_told)
         tell(sink, known, now);
-    }
+    else if (known->holds && repeats &&
+             (now->boot_us - known->told_at.boot_us) / US_PER_MS >= spec->repeat_ms)
+        tell(sink, known, now);
 }
 
-/* It begins or ends: what was never told has been left out, if it lasted. */
+/* It begins or ends. */
 static void change(Sink *sink, Known *known, bool holds, const Clock *now)
 {
-    int64_t lasted_ms = (now->boot_us - known->since.boot_us) / US_PER_MS;
-
-    if (known->holds && !holds && !known->was_told && lasted_ms >= sink->view.spec.hold_ms) {
+    if (known->is_held_back && !holds) {
         known->left_out++;
         sink->left_out++;
     }
+    known->is_held_back = false;
     known->holds = holds;
     known->since = *now;
 }
 
 static void forget_old(Sink *sink, const Clock *now)
 {
+    int64_t repeat_us = sink->view.spec.repeat_ms * US_PER_MS;
+    int64_t keep_us = repeat_us > BURST * PAUSE_US ? repeat_us : BURST * PAUSE_US;
     int kept = 0;
 
     for (int i = 0; i < sink->known_count; i++) {
         const Known *known = &sink->known[i];
-        int64_t told_ms = (now->boot_us - known->told_at.boot_us) / US_PER_MS;
         if (known->holds || known->was_told ||
-            (known->told_at.boot_us != 0 && told_ms < sink->view.spec.repeat_ms))
+            (known->told_at.boot_us != 0 && now->boot_us - known->told_at.boot_us < keep_us))
             sink->known[kept++] = *known;
     }
     sink->known_count = kept;

@@ -63,7 +63,7 @@ static void write_body(const SinkView *view, const NotifyEvent *event, Buf *body
     char when[CLOCK_TEXT_LEN];
 
     clock_format_utc(event->wall_us, when, sizeof when);
-    buf_printf(body, "%s%s\n\n", event->state == NOTIFY_ENDED ? "Over: " : "", event->text);
+    buf_printf(body, "%s\n\n", event->text);
     buf_printf(body, "what       %s, %s: %s\n", notify_event_name(event->kind),
                event_state_name(event->state), notify_event_text(event->kind));
     buf_printf(body, "severity   %s\ncluster    %s\n", notify_severity_name(event->severity), view->cluster);
@@ -73,7 +73,7 @@ static void write_body(const SinkView *view, const NotifyEvent *event, Buf *body
                when, view->reporter);
     buf_printf(body, "primary    %s\n", event->primary[0] != '\0' ? event->primary : "none is known");
     if (event->left_out > 0)
-        buf_printf(body, "and before it began and ended %u times without being told (repeat)\n",
+        buf_printf(body, "and before it began and ended %u times without being told\n",
                    (unsigned) event->left_out);
     buf_puts(body, "\nTo look at it: pgvigil status; pgvigil history; pgvigil explain\n\n");
     event_json(event, view->cluster, view->reporter, body);

@@ -161,7 +161,7 @@ static void filters(void **state)
     assert_null(receive(QUIET_MS));
 }
 
-/* Told when it begins, when it ends, not again within repeat; what was left out is counted and said. */
+/* Told when it begins and when it ends, each time anew. */
 static void begins_and_ends(void **state)
 {
     NotifyEvent one = event(NOTIFY_EVENT_unreachable, "pg2");
@@ -169,20 +169,37 @@ static void begins_and_ends(void **state)
 
     listen_here();
     open_notify();
-    conditions(1, &one);
-    expect("PGVIGIL_STATE=began");
-    conditions(1, &one);
-    assert_null(receive(QUIET_MS));
-    conditions(0, NULL);
-    expect("PGVIGIL_STATE=ended");
-    assert_has(got, "MESSAGE=shop: OK: over: ");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
+        conditions(1, &one);
+        expect("PGVIGIL_STATE=began");
+        conditions(1, &one);
+        assert_null(receive(QUIET_MS));
+        conditions(0, NULL);
+        expect("PGVIGIL_STATE=ended");
+        assert_has(got, "MESSAGE=shop: OK: over: text of unreachable\n");
+    }
+    assert_int_equal(counters().left_out, 0);
+}
+
+/* One that flaps is told five times in a row, no end comes without its begin, and the rest is counted. */
+static void flaps(void **state)
+{
+    NotifyEvent one = event(NOTIFY_EVENT_unreachable, "pg2"), other = event(NOTIFY_EVENT_unreachable, "pg3");
+    (void) state;
+
+    listen_here();
+    open_notify();
+    for (int i = 0; i < 8; i++) {
+        conditions(1, &one);
         conditions(1, &one);
         conditions(0, NULL);
     }
+    for (int i = 0; i < 5; i++) {
+        expect("PGVIGIL_STATE=began");
+        expect("PGVIGIL_STATE=ended");
+    }
     assert_null(receive(QUIET_MS));
     assert_int_equal(counters().left_out, 3);
-    NotifyEvent other = event(NOTIFY_EVENT_unreachable, "pg3");
     conditions(1, &other);
     expect("PGVIGIL_MEMBER=pg3");
 }
@@ -218,7 +235,7 @@ static void hold(void **state)
     listen_here();
     open_notify();
     conditions(1, &one);
-    conditions(0, NULL); /* for a moment only: never told, and no matter of repeat */
+    conditions(0, NULL); /* for a moment only: never told */
     Clock since = clock_now();
     while (receive(20) == NULL) {
         conditions(1, &one);
@@ -243,6 +260,30 @@ static void speaker(void **state)
     notify_set_speaker(notify, true);
     conditions(1, &one);
     expect("PGVIGIL_STATE=began");
+}
+
+/* Whoever told that it began tells its end, though another one speaks by then; what the other one told is
+ * not left out. */
+static void end_after_speaking(void **state)
+{
+    NotifyEvent one = event(NOTIFY_EVENT_action_failed, "pg1"),
+                other = event(NOTIFY_EVENT_unreachable, "pg2");
+    (void) state;
+
+    spec.from_leader = true;
+    listen_here();
+    open_notify();
+    notify_set_speaker(notify, true);
+    conditions(1, &one);
+    expect("PGVIGIL_STATE=began");
+    notify_set_speaker(notify, false);
+    conditions(1, &one);
+    conditions(0, NULL);
+    expect("PGVIGIL_STATE=ended");
+    conditions(1, &other);
+    conditions(0, NULL);
+    assert_null(receive(QUIET_MS));
+    assert_int_equal(counters().left_out, 0);
 }
 
 /* Nobody listens: the queue has its bound, the least important go first, and all that is left arrives in
@@ -401,9 +442,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_event, setup, teardown),
         cmocka_unit_test_setup_teardown(filters, setup, teardown),
         cmocka_unit_test_setup_teardown(begins_and_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(flaps, setup, teardown),
         cmocka_unit_test_setup_teardown(repeats, setup, teardown),
         cmocka_unit_test_setup_teardown(hold, setup, teardown),
         cmocka_unit_test_setup_teardown(speaker, setup, teardown),
+        cmocka_unit_test_setup_teardown(end_after_speaking, setup, teardown),
         cmocka_unit_test_setup_teardown(bound_and_retry, setup, teardown),
         cmocka_unit_test_setup_teardown(gives_up, setup, teardown),
         cmocka_unit_test_setup_teardown(reload, setup, teardown),
