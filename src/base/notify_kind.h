@@ -30,6 +30,10 @@ typedef enum NotifyFrom { NOTIFY_FROM_AUTO, NOTIFY_FROM_LEADER, NOTIFY_FROM_ALL 
 typedef enum NotifySyslogForm { NOTIFY_FORM_AUTO, NOTIFY_FORM_3164, NOTIFY_FORM_5424 } NotifySyslogForm;
 #define NOTIFY_FORM_CHOICES "auto|rfc3164|rfc5424"
 
+#define NOTIFY_FACILITY_CHOICES                                                                              \
+    "kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|"                                     \
+    "local0|local1|local2|local3|local4|local5|local6|local7"
+
 /* id, severity, is a condition (begins and ends) rather than something that happens, what it is */
 #define NOTIFY_EVENT_LIST(X)                                                                                 \
     X(bootstrap, INFO, false, "the cluster was made, or taken over as it was")                               \

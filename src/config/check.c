@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LAG_HEARTBEAT_LEAST_MS 100
@@ -224,6 +225,12 @@ void check_observer(Load *load)
     if (config->observer.name != NULL && !members_is_name(config->observer.name))
         option_error(load, OPTION_observer_name,
                      "is no name for an observer, allowed are 1 to 31 of a-z, 0-9, - and _");
+    for (int i = 0; i < config->notify_count; i++) {
+        char section[64];
+        snprintf(section, sizeof section, "notify %s", config->notify[i].named.name);
+        load_warning(load, config->notify[i].named.line, section, NULL,
+                     "does nothing here: an observer notifies nobody, the members do");
+    }
     check_paths(load);
     check_tls(load);
     check_address(load, OPTION_observer_listen, config->observer.listen);

@@ -131,8 +131,10 @@ bool named_take(Load *load, const IniEntry *entry)
         unknown_key(load, kind, entry);
     else if ((named->seen >> key & 1u) != 0)
         load_error(load, entry->line, entry->section, entry->key, "is given twice");
-    else if (!options_parse(&kind->key[key], entry->value, named, &load->config->arena, &err))
+    else if (!options_parse(&kind->key[key], entry->value, named, &load->config->arena, &err)) {
         load_error(load, entry->line, entry->section, entry->key, "%s", err.text);
+        named->wrong |= key < NAMED_MAX ? 1u << key : 0;
+    }
     if (key < kind->key_count && key < NAMED_MAX)
         named->seen |= 1u << key;
     return true;

@@ -220,10 +220,14 @@ static void check_values(Load *load, const ConfigNotify *notify)
     const struct {
         const char *key, *value;
     } paths[] = {{"folder", notify->folder}, {"ca_file", notify->ca_file}};
+    int place;
+    Err err = {0};
 
     for (int i = 0; i < 2; i++)
         if (paths[i].value != NULL && paths[i].value[0] != '/')
             notify_error(load, notify, paths[i].key, "has to be an absolute path, beginning with /");
+    if (!value_parse_choice(notify->facility, NOTIFY_FACILITY_CHOICES, &place, &err))
+        notify_error(load, notify, "facility", err.text);
     if (notify->kind == NOTIFY_JOURNALD && notify->address != NULL && notify->address[0] != '/')
         notify_error(load, notify, "address", "has to be the absolute path of journald's socket");
     if (notify->url != NULL &&
@@ -255,8 +259,8 @@ void notices_check(Load *load)
 
     for (int i = 0; i < config->notify_count; i++) {
         ConfigNotify *notify = &config->notify[i];
-        if ((notify->named.seen & 1u) == 0) /* the kind is missing: named_check says so */
-            continue;
+        if ((notify->named.seen & 1u) == 0 || (notify->named.wrong & 1u) != 0)
+            continue; /* the kind is missing or none, which is said already */
         check_keys(load, notify);
         read_events(load, notify);
         check_members(load, notify);

@@ -52,6 +52,7 @@ typedef struct ConfigNamed {
     const char *name;
     int line;      /* where it begins */
     uint32_t seen; /* a bit for each key that was given */
+    uint32_t wrong; /* and for each of them whose value is none */
 } ConfigNamed;
 
 /* A section [gate NAME]. */

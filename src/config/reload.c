@@ -107,7 +107,8 @@ size_t config_reload_diff(const Config *old, const Config *fresh, const ConfigDi
         count++;
     }
     count += diff_members(old, fresh, ret_diff);
-    count += diff_named(old, fresh, ret_diff);
+    if (!config_is_observer(old)) /* it has no use for them */
+        count += diff_named(old, fresh, ret_diff);
     return count;
 }
 

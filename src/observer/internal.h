@@ -196,6 +196,9 @@ void whole_restart(Observer *observer);
 
 /* ---- reload.c ---- */
 
+/* Says in the log which sections of its own file an observer has no use for. */
+void reload_note_unused(const Config *config);
+
 /* Opens the listener. */
 bool reload_listen(Observer *observer, Err *err);
 /* On SIGHUP: the observer's own file and all of the folder. */

@@ -146,6 +146,7 @@ int observer_run(const Config *config, Err *err)
     if (start(observer, err)) {
         log_line(LOG_LEVEL_INFO, "started", "version=%s role=observer name=%s folder=%s clusters=%d",
                  PGVIGIL_VERSION, observer->name, config->observer.clusters, observer->cluster_count);
+        reload_note_unused(config);
         tell_systemd(observer);
         uv_run(&observer->loop, UV_RUN_DEFAULT);
     } else {

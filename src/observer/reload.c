@@ -32,6 +32,14 @@ static void note_expiry(const Config *config, const HttpTls *tls)
                  config->http.tls_certificate);
 }
 
+void reload_note_unused(const Config *config)
+{
+    for (int i = 0; i < config->notify_count; i++)
+        log_line(LOG_LEVEL_WARN, "notify_unused",
+                 "section=%s it does nothing here: an observer notifies nobody, the members do",
+                 config->notify[i].named.name);
+}
+
 bool reload_listen(Observer *observer, Err *err)
 {
     const Config *config = observer->config;
@@ -101,6 +109,7 @@ static bool reload(Observer *observer, Buf *ret_result, HttpTls **ret_tls, Err *
                      "options=\"%s\" they keep their old values until pgvigil is restarted", fixed);
         add_result(ret_result, changed, fixed);
         note_expiry(fresh, *ret_tls);
+        reload_note_unused(fresh);
         take(observer, fresh);
         folder_look(observer, true);
     } else {

@@ -381,6 +381,11 @@ def test_reload_of_its_own_options(cluster, observer):
     assert "took over observer.interval, observer.heartbeat, observer.opinions" in done.stdout
     wait_for(lambda: not opinions(primary), 2 * WAIT, "the opinion to be forgotten")
 
+    observer.configure("opinions = no\n", "[notify w]\nkind = webhook\nurl = http://192.0.2.1/\n")
+    done = observer.pgvigil("reload")
+    assert "took over notify" not in done.stdout, "an observer notifies nobody"
+    wait_for(lambda: "notify_unused section=w" in observer.log_text(), WAIT, "a word of what it has no use for")
+
     observer.configure("interval = soon\n")
     done = observer.pgvigil("reload", check=False)
     assert done.returncode == 2 and "observer.conf:4: [observer] interval:" in done.stderr

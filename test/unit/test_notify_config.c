@@ -2,7 +2,9 @@
  * test_notify_config.c: sections [notify NAME] and [lag]: what they come to, and what is wrong with them.
  */
 #include "config/render.h"
+#include "config/value.h"
 #include "config_fixture.h"
+#include "notify/syslog.h"
 #include "unit.h"
 
 static int setup(void **state)
@@ -68,6 +70,7 @@ static void wrong(void **state)
         {"[notify m]\nkind = alert_file\nfolder = x\n", "folder: has to be an absolute path"},
         {"[notify m]\nkind = webhook\nurl = ftp://x\n", "url: has to begin with http"},
         {"[notify m]\nkind = journald\naddress = log:1\n", "address: has to be the absolute path"},
+        {"[notify m]\nkind = syslog\nfacility = local9\n", "facility: \"local9\" is not"},
         {"[notify m]\nkind = hook\ncommand = x\n", "command: has to begin with the absolute path"},
         {"[notify m]\nkind = hook\ncommand = /x\nactions = befor_promote\n",
          "actions: \"befor_promote\" is nothing"},
@@ -80,6 +83,40 @@ static void wrong(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_has(load(cases[i].text), cases[i].error);
+}
+
+/* What the file may say and what syslog knows are the same. */
+static void facilities(void **state)
+{
+    char word[32];
+    int number;
+    (void) state;
+
+    for (int i = 0; value_format_choice(NOTIFY_FACILITY_CHOICES, i, word, sizeof word), word[0] != '?'; i++)
+        assert_true(syslog_parse_facility(word, &number, NULL));
+    assert_false(value_parse_choice("kern.info", NOTIFY_FACILITY_CHOICES, &number, NULL));
+}
+
+/* A kind that is none needs no keys: the one error is the cure. */
+static void one_error(void **state)
+{
+    (void) state;
+    const char *told = load("[notify m]\nkind = webhok\nurl = https://x/\n");
+    assert_has(told, "kind");
+    assert_string_equal(strchr(told, '\n'), "\n");
+}
+
+/* An observer's own file may have the section, and is told that it does nothing there. */
+static void observers(void **state)
+{
+    (void) state;
+    config_fixture_forget();
+    config = config_load_all(
+        folder_write("o", "[observer]\nclusters = /c\n[notify w]\nkind = webhook\nurl = https://x/\n"), NULL,
+        CONFIG_USE_RUN, &errors, &warnings);
+    assert_non_null(config);
+    assert_has(warnings.data, "[notify w]");
+    assert_has(warnings.data, "does nothing here: an observer notifies nobody");
 }
 
 /* Nobody is without an agent for want of a mail's password; nothing goes out unsigned either. */
@@ -115,6 +152,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(mail, setup, config_fixture_teardown),
         cmocka_unit_test_setup_teardown(wrong, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(facilities, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(one_error, setup, config_fixture_teardown),
+        cmocka_unit_test_setup_teardown(observers, setup, config_fixture_teardown),
         cmocka_unit_test_setup_teardown(secrets, setup, config_fixture_teardown),
         cmocka_unit_test_setup_teardown(hooks, setup, config_fixture_teardown),
     };
