@@ -306,6 +306,8 @@ static void put_notify(Native *native)
 
     put(native, "notify alert_files", "kind", "alert_file",
         "from alert_file_dir; the files have other names");
+    put(native, "notify alert_files", "severity", "warning",
+        "what happened once, as a failover, leaves a file that stays; of what is no trouble there is none");
     put(native, "notify alert_files", "folder", config->alert_file_dir, NULL);
     if (config->syslog) {
         put(native, "notify syslog", "kind", "syslog", "from syslog, syslog_address and syslog_facility");
@@ -329,8 +331,11 @@ static void put_notify(Native *native)
     for (int i = 0; argv[i] != NULL; i++)
         buf_printf(&words, "%s%s", i > 0 ? " " : "", argv[i]);
     put(native, "notify over_warning", "kind", "hook",
-        "from over_warning_limit_command; it gets three more arguments, ACTION ROLE CLUSTER, and no quotes");
+        "from over_warning_limit_command; it gets three more arguments, ACTION ROLE CLUSTER, and no quotes. It runs "
+        "when the lag is over, too: PGVIGIL_STATE in its environment is began or ended");
     put(native, "notify over_warning", "events", "lag_warning", NULL);
+    put(native, "notify over_warning", "members", "self", NULL);
+    put(native, "notify over_warning", "repeat", "0", NULL);
     put(native, "notify over_warning", "command", words.data,
         argv[0][0] == '/' ? NULL : "the program's absolute path has to be written here");
     buf_done(&words);

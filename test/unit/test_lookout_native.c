@@ -123,7 +123,10 @@ static void converted_values(void **state)
     assert_string_equal(config->notify[1].facility, "local3");
     assert_int_equal(config->notify[2].port, 8126);
     assert_int_equal(config->notify[2].tags.count, 2);
+    assert_int_equal(config->notify[0].severity, NOTIFY_WARNING);
     assert_string_equal(config->notify[3].command.item[0], "/bin/over");
+    assert_string_equal(config->notify[3].members.item[0], "self");
+    assert_int_equal(config->notify[3].repeat_ms, 0);
     config_free(config);
     buf_done(&text);
     free(out);
