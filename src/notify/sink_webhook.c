@@ -48,6 +48,20 @@ static void end_transfer(Webhook *hook)
     buf_done(&hook->body);
 }
 
+/* With what cures it, as far as that is known. */
+static void explain(const Webhook *hook, CURLcode code, Err *err)
+{
+    bool is_late = code == CURLE_OPERATION_TIMEDOUT;
+    const char *cure = "";
+
+    if (is_late)
+        cure = "; check its url, and firewalls in between";
+    else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        cure = "; name the authority of its certificate by ca_file";
+    err_set(err, is_late ? ERR_TIMEOUT : ERR_NET, "the webhook at %s port %u: %s%s", hook->host, hook->port,
+            hook->reason[0] != '\0' ? hook->reason : curl_easy_strerror(code), cure);
+}
+
 static void on_transfer(CurlTransfer *transfer, CURLcode code)
 {
     Webhook *hook = (Webhook *) transfer;
@@ -55,12 +69,13 @@ static void on_transfer(CurlTransfer *transfer, CURLcode code)
     Err err = {0};
 
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK)
-        err_set(&err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_NET, "the webhook at %s: %s",
-                hook->host, hook->reason[0] != '\0' ? hook->reason : curl_easy_strerror(code));
-    else if (status < 200 || status > 299)
-        err_set(&err, ERR_REFUSED, "the webhook at %s answered %ld; 200 to 299 say that it was taken",
-                hook->host, status);
+    /* With the status line it was taken, however the rest of the answer ends. */
+    bool taken = status >= 200 && status <= 299;
+    if (!taken && code != CURLE_OK)
+        explain(hook, code, &err);
+    else if (!taken)
+        err_set(&err, ERR_REFUSED, "the webhook at %s port %u answered %ld; 200 to 299 say that it was taken",
+                hook->host, hook->port, status);
     end_transfer(hook);
     sink_done(hook->sink, err.code == ERR_NONE, &err);
 }

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <time.h>
 
-#define WORD_BYTES   42 /* of text in an encoded word: 56 characters of base64, within RFC 2047's 75 */
-#define PLAIN_MAX    60
+#define WORD_BYTES   42  /* of text in an encoded word: 56 characters of base64, within RFC 2047's 75 */
+#define LINE_MAX_LEN 76  /* of a header that is plain, where a blank allows it */
+#define WORD_MAX_LEN 900 /* without a blank; RFC 5321: lines have at most 998 */
+#define BODY_LINE    990
 #define CONNECT_PART 2 /* the connection may take this part of the whole time */
 
 struct Smtp {
@@ -47,10 +49,35 @@ bool smtp_check_address(const char *address, Err *err)
 
 static bool is_plain(const char *text)
 {
-    for (const char *c = text; *c != '\0'; c++)
-        if (*c < ' ' || *c > '~')
+    size_t word = 0;
+
+    for (const char *c = text; *c != '\0'; c++) {
+        word = *c == ' ' ? 0 : word + 1;
+        if (*c < ' ' || *c > '~' || word > WORD_MAX_LEN)
             return false;
-    return strlen(text) <= PLAIN_MAX && strstr(text, "=?") == NULL;
+    }
+    return strstr(text, "=?") == NULL;
+}
+
+/* As it is, so that filters and people find what is in it; long ones go on in the next line at a blank. */
+static bool fold(const char *text, char *ret_text, size_t size)
+{
+    Buf out = {0};
+    size_t in_line = sizeof "Subject:";
+
+    while (*text != '\0') {
+        size_t blanks = strspn(text, " "), len = blanks + strcspn(text + blanks, " ");
+        if (in_line + len > LINE_MAX_LEN && blanks > 0 && blanks < len && out.len > 0) {
+            buf_puts(&out, "\r\n");
+            in_line = 0;
+        }
+        buf_add(&out, text, len);
+        in_line += len;
+        text += len;
+    }
+    bool fits = !out.failed && str_copy(ret_text, size, out.data != NULL ? out.data : "");
+    buf_done(&out);
+    return fits;
 }
 
 bool smtp_encode_header(const char *text, char *ret_text, size_t size)
@@ -59,7 +86,7 @@ bool smtp_encode_header(const char *text, char *ret_text, size_t size)
     Buf out = {0};
 
     if (is_plain(text))
-        return str_copy(ret_text, size, text);
+        return fold(text, ret_text, size);
     while (at < len) {
         char word[WORD_BYTES];
         size_t n = len - at < WORD_BYTES ? len - at : WORD_BYTES;
@@ -116,25 +143,26 @@ static void explain(Smtp *smtp, CURLcode code, Err *err)
     if (code == CURLE_LOGIN_DENIED)
         err_set(
             err, ERR_REFUSED,
-            "the mail server %s refused the login (%s); check --user and --password, in [notify] user and password",
+            "the mail server %s refused the login (%s); check user and password in [notify] (of sendmail: --user and "
+            "--password)",
             smtp->where, reason);
     else if (code == CURLE_USE_SSL_FAILED)
         err_set(
             err, ERR_PROTOCOL,
             "the mail server %s offers no STARTTLS, and nothing is sent without (%s); turn it on there, or "
-            "take its port with TLS from the first byte: --port 465, in [notify] server = HOST:465",
+            "take its port with TLS from the first byte: in [notify] server = HOST:465 (of sendmail: --port 465)",
             smtp->where, reason);
     else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
         err_set(
             err, ERR_PROTOCOL,
             "the certificate of the mail server %s is not trusted (%s); name its "
-            "authority with --ca-file, in [notify] ca_file, or do not check it: --insecure, in [notify] insecure = yes",
+            "authority by ca_file in [notify], or do not check it: insecure = yes (of sendmail: --ca-file, --insecure)",
             smtp->where, reason);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         err_set(
             err, ERR_TIMEOUT,
-            "the mail server %s did not take the mail in time (%s); check --server and --port, in [notify] "
-            "server, and firewalls in between",
+            "the mail server %s did not take the mail in time (%s); check server in [notify] (of sendmail: "
+            "--server and --port), and firewalls in between",
             smtp->where, reason);
     else
         err_set(err, ERR_NET, "the mail server %s did not take the mail: %s", smtp->where, reason);
@@ -186,7 +214,7 @@ static bool add_receivers(Smtp *smtp, const SmtpMail *mail, Err *err)
         char envelope[SMTP_ADDRESS_LEN + 2];
         if (!smtp_check_address(mail->receivers[i], err)) {
             buf_done(&to);
-            return err_context(err, "--receivers, in [notify] receivers");
+            return err_context(err, "receivers in [notify] (of sendmail: --receivers)");
         }
         snprintf(envelope, sizeof envelope, "<%s>", mail->receivers[i]);
         struct curl_slist *more = curl_slist_append(smtp->receivers, envelope);
@@ -195,11 +223,39 @@ static bool add_receivers(Smtp *smtp, const SmtpMail *mail, Err *err)
         buf_printf(&to, "%s%s", i > 0 ? ",\r\n " : "", mail->receivers[i]);
     }
     if (to.data == NULL)
-        return err_set(err, ERR_CONFIG,
-                       "no receivers; --receivers, in [notify] receivers, takes one or more mail addresses");
+        return err_set(
+            err, ERR_CONFIG,
+            "no receivers; receivers in [notify] (of sendmail: --receivers) takes one or more mail addresses");
     add_header(smtp, "To", to.data);
     buf_done(&to);
     return true;
+}
+
+/* Plain ASCII in lines that a mail may have goes as it is, with a mail's line ends; all else as base64. */
+static bool add_body(Smtp *smtp, const SmtpMail *mail)
+{
+    const char *body = mail->body;
+    Buf out = {0};
+    bool is_ascii = true;
+
+    while (*body != '\0' && is_ascii) {
+        size_t len = strcspn(body, "\n"), text = len > 0 && body[len - 1] == '\r' ? len - 1 : len;
+        is_ascii = len <= BODY_LINE;
+        for (size_t i = 0; i < text; i++)
+            is_ascii = is_ascii && ((body[i] >= ' ' && body[i] <= '~') || body[i] == '\t');
+        buf_add(&out, body, text);
+        buf_puts(&out, "\r\n");
+        body += len + (body[len] == '\n');
+    }
+    is_ascii = is_ascii && out.len > 0 && !out.failed;
+    curl_mimepart *part = smtp->mime != NULL ? curl_mime_addpart(smtp->mime) : NULL;
+    bool ok = part != NULL &&
+              curl_mime_data(part, is_ascii ? out.data : mail->body, CURL_ZERO_TERMINATED) == CURLE_OK &&
+              curl_mime_type(part, mail->is_plain ? "text/plain; charset=utf-8"
+                                                  : "text/html; charset=utf-8") == CURLE_OK &&
+              curl_mime_encoder(part, is_ascii ? "7bit" : "base64") == CURLE_OK;
+    buf_done(&out);
+    return ok;
 }
 
 static bool fill_in(Smtp *smtp, const SmtpMail *mail, Err *err)
@@ -207,7 +263,7 @@ static bool fill_in(Smtp *smtp, const SmtpMail *mail, Err *err)
     char subject[SMTP_SUBJECT_LEN * 4];
 
     if (!smtp_check_address(mail->sender, err))
-        return err_context(err, "--sender, in [notify] sender");
+        return err_context(err, "sender in [notify] (of sendmail: --sender)");
     if (!smtp_encode_header(mail->subject, subject, sizeof subject))
         return err_set(err, ERR_CONFIG, "the subject is too long; at most %d bytes", SMTP_SUBJECT_LEN);
     if (strlen(mail->body) > SMTP_BODY_MAX)
@@ -219,11 +275,7 @@ static bool fill_in(Smtp *smtp, const SmtpMail *mail, Err *err)
     add_header(smtp, "Subject", subject);
     add_header(smtp, "Auto-Submitted", "auto-generated"); /* so that no absence note answers (RFC 3834) */
     smtp->mime = curl_mime_init(smtp->curl.easy);
-    curl_mimepart *part = smtp->mime != NULL ? curl_mime_addpart(smtp->mime) : NULL;
-    if (part == NULL || curl_mime_data(part, mail->body, CURL_ZERO_TERMINATED) != CURLE_OK ||
-        curl_mime_type(part, mail->is_plain ? "text/plain; charset=utf-8" : "text/html; charset=utf-8") !=
-            CURLE_OK ||
-        curl_mime_encoder(part, "base64") != CURLE_OK)
+    if (!add_body(smtp, mail))
         return err_set(err, ERR_MEMORY, "out of memory for a mail");
     return true;
 }
@@ -239,7 +291,7 @@ static bool set_server(Smtp *smtp, const SmtpServer *server, Err *err)
                             "0123456789.:-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")] != '\0')
         return err_set(
             err, ERR_CONFIG,
-            "\"%.100s\" is no mail server; --server, in [notify] server, takes a host name or an address",
+            "\"%.100s\" is no mail server; server in [notify] (of sendmail: --server) takes a host name or an address",
             server->host);
     snprintf(smtp->where, sizeof smtp->where, is_v6 ? "[%s]:%u" : "%s:%u", server->host, server->port);
     snprintf(url, sizeof url, "%s://%s", server->port == SMTP_PORT_TLS_ALWAYS ? "smtps" : "smtp",

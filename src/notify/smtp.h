@@ -59,7 +59,7 @@ void smtp_cancel(Smtp *smtp);
 bool smtp_check_address(const char *address, Err *err);
 
 /*
- * A header's value from UTF-8: itself if it is short printable ASCII, else encoded words (RFC 2047), folded.
+ * A header's value from UTF-8: itself if it is printable ASCII, else encoded words (RFC 2047); folded.
  * Control characters, and so every line break, become blanks. False if it does not fit.
  */
 bool smtp_encode_header(const char *text, char *ret_text, size_t size);

@@ -98,7 +98,7 @@ def test_headers_cannot_be_injected(server, args_txt):
 
 def test_wrong_password(server, args_txt):
     done = sendmail("@%s" % args_txt, "--password=wrong")
-    assert done.returncode == 1 and "refused the login" in done.stderr and "check --user and --password" in done.stderr
+    assert done.returncode == 1 and "refused the login" in done.stderr and "--user and --password" in done.stderr
     assert "wrong" not in done.stderr and not server.handler.mails
 
 

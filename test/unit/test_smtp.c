@@ -46,6 +46,14 @@ static void headers(void **state)
     assert_false(smtp_encode_header("Gr\xC3\xB6\xC3\x9F"
                                     "e",
                                     text, 8));
+    /* A long one that is ASCII stays readable: words and blanks as they are, in more lines. */
+    assert_true(
+        smtp_encode_header("shop: CRITICAL: failover: pg2 in place of pg1: the lease of pg1 ran out (epoch "
+                           "3, timeline 4 from 0/5000060)",
+                           text, sizeof text));
+    assert_string_equal(text,
+                        "shop: CRITICAL: failover: pg2 in place of pg1: the lease of pg1 ran\r\n out (epoch "
+                        "3, timeline 4 from 0/5000060)");
     while (strlen(longest) + 2 < sizeof longest)
         strcat(longest, "\xC3\xA4");
     assert_true(smtp_encode_header(longest, text, sizeof text));
@@ -65,10 +73,10 @@ static void names_the_keys_that_cure(void **state)
     static const struct {
         const char *host, *sender, *receiver, *told;
     } cases[] = {
-        {"a/b", "a@b.c", "d@e.f", "--server, in [notify] server"},
-        {"mail", "a", "d@e.f", "--sender, in [notify] sender"},
-        {"mail", "a@b.c", "d", "--receivers, in [notify] receivers"},
-        {"mail", "a@b.c", NULL, "--receivers, in [notify] receivers"},
+        {"a/b", "a@b.c", "d@e.f", "server in [notify] (of sendmail: --server)"},
+        {"mail", "a", "d@e.f", "sender in [notify] (of sendmail: --sender)"},
+        {"mail", "a@b.c", "d", "receivers in [notify] (of sendmail: --receivers)"},
+        {"mail", "a@b.c", NULL, "receivers in [notify] (of sendmail: --receivers)"},
     };
     uv_loop_t loop;
     (void) state;
