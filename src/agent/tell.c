@@ -81,21 +81,23 @@ void tell_fill(const Agent *agent, NotifyEvent *ret_event)
 static void history_text(const Agent *agent, const History *history, const char *reason, NotifyEvent *event)
 {
     const char *member = history->member != MEMBER_NONE ? api_name(agent, history->member) : "?";
+    bool is_takeover = history->kind == HISTORY_FAILOVER || history->kind == HISTORY_SWITCHOVER;
     const char *from = history->from != MEMBER_NONE ? api_name(agent, history->from) : NULL;
+    const char *link = from == NULL ? "" : is_takeover ? " in place of " : " streams from ";
     char lsn[LSN_TEXT_LEN] = "", detail[128] = "";
 
     if (history->lsn != LSN_NONE)
         lsn_format(history->lsn, lsn);
-    if (history->kind == HISTORY_FAILOVER || history->kind == HISTORY_SWITCHOVER)
+    if (is_takeover)
         snprintf(detail, sizeof detail, " (epoch %u, timeline %u from %s%s)", (unsigned) history->epoch,
                  (unsigned) history->timeline, lsn[0] != '\0' ? lsn : "its start",
                  history->duration_ms >= 0 ? "" : ", duration not known");
     else if (history->kind == HISTORY_LOST)
         snprintf(detail, sizeof detail, " (%llu bytes of WAL, %u transactions)",
                  (unsigned long long) history->bytes, (unsigned) history->transactions);
-    snprintf(event->text, sizeof event->text, "%s: %s%s%s%s%s%s", history_name(history->kind), member,
-             from != NULL ? " in place of " : "", from != NULL ? from : "",
-             reason != NULL && reason[0] != '\0' ? ": " : "", reason != NULL ? reason : "", detail);
+    snprintf(event->text, sizeof event->text, "%s: %s%s%s%s%s%s", history_name(history->kind), member, link,
+             from != NULL ? from : "", reason != NULL && reason[0] != '\0' ? ": " : "",
+             reason != NULL ? reason : "", detail);
 }
 
 void tell_history(Agent *agent, const History *history, const char *reason)
@@ -144,10 +146,18 @@ static void tell_state(Agent *agent)
     notify_post(agent->tell.notify, &event);
 }
 
+/* What is above the critical limit is above the other one as well: that it gets worse is no end of it. */
+static bool is_warning_too(const Agent *agent, const Alarm *alarm)
+{
+    return alarm->kind == NOTIFY_EVENT_lag_critical &&
+           (agent->config->lag.warning_ms > 0 || agent->config->lag.warning_bytes_bytes > 0);
+}
+
 static void tell_alarms(Agent *agent)
 {
-    static NotifyEvent events[ALARMS_MAX];
+    static NotifyEvent events[ALARMS_MAX + MEMBER_MAX];
     const Alarms *alarms = &agent->alarms;
+    int count = alarms->count;
 
     for (int i = 0; i < alarms->count; i++) {
         const Alarm *alarm = &alarms->alarm[i];
@@ -163,8 +173,13 @@ static void tell_alarms(Agent *agent)
                  alarm->member != MEMBER_NONE ? api_name(agent, alarm->member) : "");
         str_copy(event->subject, sizeof event->subject, alarm->subject);
         str_copy(event->text, sizeof event->text, alarm->text);
+        if (is_warning_too(agent, alarm)) {
+            events[count] = *event;
+            events[count].kind = NOTIFY_EVENT_lag_warning;
+            events[count++].severity = notify_event_severity(NOTIFY_EVENT_lag_warning);
+        }
     }
-    notify_conditions(agent->tell.notify, events, alarms->count);
+    notify_conditions(agent->tell.notify, events, count);
 }
 
 /* ---- Gauges ---- */

@@ -71,16 +71,18 @@ static char *signature_of(const NotifySpec *spec)
     return signature;
 }
 
-static void add_sink(Notify *notify, const NotifySpec *spec, char *signature)
+static bool add_sink(Notify *notify, const NotifySpec *spec, char *signature)
 {
     Err err = {0};
     Sink *sink = open_sink(notify, spec, signature, &err);
+    char quoted[2 * sizeof err.text];
 
     if (sink != NULL)
         notify->sink[notify->sink_count++] = sink;
     else
-        log_line(LOG_LEVEL_ERROR, "notify_not_open", "sink=%s it tells nothing reason=\"%s\"", spec->name,
-                 err.text);
+        log_line(LOG_LEVEL_ERROR, "notify_not_open", "sink=%s it tells nothing reason=%s", spec->name,
+                 log_quote(err.text, quoted, sizeof quoted));
+    return sink != NULL;
 }
 
 static void take_options(Notify *notify, const NotifyOptions *options)
@@ -104,7 +106,7 @@ static Sink *take_old(Sink **old, int count, const char *signature)
     return NULL;
 }
 
-void notify_reload(Notify *notify, const NotifyOptions *options)
+static void take(Notify *notify, const NotifyOptions *options, bool is_reload)
 {
     Sink *old[NOTIFY_SINKS];
     int old_count = notify->sink_count;
@@ -118,13 +120,19 @@ void notify_reload(Notify *notify, const NotifyOptions *options)
         if (sink != NULL) {
             notify->sink[notify->sink_count++] = sink;
             free(signature);
-        } else {
-            add_sink(notify, &options->specs[i], signature);
+        } else if (add_sink(notify, &options->specs[i], signature) && is_reload) {
+            log_line(LOG_LEVEL_INFO, "notify_open", "sink=%s it tells, by its section as it is now",
+                     options->specs[i].name);
         }
     }
     for (int i = 0; i < old_count; i++)
         if (old[i] != NULL)
             sink_free(old[i], true);
+}
+
+void notify_reload(Notify *notify, const NotifyOptions *options)
+{
+    take(notify, options, true);
 }
 
 Notify *notify_new(uv_loop_t *loop, const NotifyOptions *options)
@@ -135,7 +143,7 @@ Notify *notify_new(uv_loop_t *loop, const NotifyOptions *options)
         abort();
     notify->loop = loop;
     notify->silent_since = clock_now();
-    notify_reload(notify, options);
+    take(notify, options, false);
     return notify;
 }
 
@@ -235,5 +243,5 @@ bool notify_try(Notify *notify, const char *name, const NotifyEvent *event, Noti
         return true;
     }
     return err_set(err, ERR_CONFIG,
-                   "there is no section [notify %.40s], or it could not be opened: the log says why", name);
+                   "[notify %.40s] could not be opened: the line notify_not_open above says why", name);
 }

@@ -118,13 +118,15 @@ static void settle(Sink *sink, bool ok, const Err *err)
     const Item *item = sink->queue[0];
     const NotifySpec *spec = &sink->view.spec;
     int64_t pause = pause_ms(++sink->tries);
+    char quoted[2 * sizeof err->text];
     bool is_last = sink->kind->no_retry || err == NULL || err->code == ERR_CONFIG || sink->on_tried != NULL ||
                    clock_ms_since(&item->queued_at) + pause > spec->retry_ms;
 
     if (!ok && !is_last) {
         if (sink->tries == 1)
-            log_line(LOG_LEVEL_WARN, "notification_failed", "sink=%s event=%s tried again reason=\"%s\"",
-                     spec->name, notify_event_name(item->event.kind), err->text);
+            log_line(LOG_LEVEL_WARN, "notification_failed", "sink=%s event=%s tried again reason=%s",
+                     spec->name, notify_event_name(item->event.kind),
+                     log_quote(err->text, quoted, sizeof quoted));
         wake(sink, pause);
         return;
     }
@@ -132,9 +134,9 @@ static void settle(Sink *sink, bool ok, const Err *err)
         sink->sent++;
     } else {
         sink->failed++;
-        log_line(LOG_LEVEL_ERROR, "notification_lost", "sink=%s event=%s tries=%d reason=\"%s\"", spec->name,
+        log_line(LOG_LEVEL_ERROR, "notification_lost", "sink=%s event=%s tries=%d reason=%s", spec->name,
                  item->event.action != NULL ? item->event.action : notify_event_name(item->event.kind),
-                 sink->tries, err != NULL ? err->text : "");
+                 sink->tries, log_quote(err != NULL ? err->text : "", quoted, sizeof quoted));
     }
     drop(sink, 0);
     sink->tries = 0;

@@ -13,6 +13,7 @@ import shutil
 import socket
 import ssl
 import threading
+import time
 
 import psycopg2
 import pytest
@@ -118,6 +119,7 @@ def inbox(cluster, tmp_path):
     with cluster.network.hub.network():
         controller = Controller(Inbox(), hostname=HUB, port=2525, tls_context=context, require_starttls=True)
         controller.start()  # its thread begins in the hub
+    controller.handler.key = tmp_path / "key"
     yield controller.handler
     controller.stop()
 
@@ -221,6 +223,35 @@ def test_webhook(cluster):
         primary.pgvigil("resume", check=False)
 
 
+def answer_and_leave(listener, context):
+    """Says 200 over TLS, and closes the socket without a close_notify and without having said how long it is."""
+    with contextlib.suppress(OSError):
+        while True:
+            taken = context.wrap_socket(listener.accept()[0], server_side=True)
+            taken.recv(65536)
+            taken.sendall(b"HTTP/1.1 200 OK\r\n\r\nok")
+            socket.socket(fileno=taken.detach()).close()
+
+
+def test_webhook_that_just_closes(cluster, inbox):
+    """What was answered with 200 was taken, however the connection ends; what cannot be reached names the cure."""
+    primary = cluster.wait_primary()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.path.join(cluster.root, "ca.pem"), inbox.key)
+    with cluster.network.hub.network():
+        listener = socket.create_server((HUB, 0))
+    port = listener.getsockname()[1]
+    threading.Thread(target=answer_and_leave, args=(listener, context), daemon=True).start()
+    url = "https://%s:%d/" % (HUB, port)
+    with cluster.configured(section("known", kind="webhook", url=url, ca_file=cluster.root + "/ca.pem") +
+                            section("strange", kind="webhook", url=url)):
+        done = primary.pgvigil("notify", "known", check=False)
+        assert "known: taken" in done.stdout, done.stderr
+        done = primary.pgvigil("notify", "strange", check=False)
+        assert "the webhook at %s port %d" % (HUB, port) in done.stderr and "ca_file" in done.stderr, done.stderr
+    listener.close()
+
+
 def test_mail(cluster, inbox):
     """One mail for one condition, from the leader and nobody else, and one for its end; the same for the next time."""
     primary, standby = standby_of(cluster)
@@ -233,6 +264,7 @@ def test_mail(cluster, inbox):
             assert mail["From"] == "pgvigil@example.com" and mail["To"] == "a@example.com, b@example.com"
             body = mail.get_body(("plain",)).get_content()
             assert "told by    " + primary.name in body
+            assert mail.get_body(("plain",))["Content-Transfer-Encoding"] == "7bit"  # grep finds what is in it
             told = json.loads(body.strip().split("\n")[-1])
             assert (told["event"], told["state"], told["member"]) == ("unreachable", "began", standby.name)
         wait_for(lambda: inbox.find("OK: over", standby.name), 30, "the mail of its end")
@@ -347,10 +379,13 @@ def test_lag(cluster):
                              % (primary.name, standby.name), primary.http("/metrics")[1])
             told.wait('event="lag_warning" state="began"')
             told.wait('event="lag_critical" state="began"', 'severity="critical"')
+            time.sleep(2)
+            assert not told.find('event="lag_warning" state="ended"')  # it is worse, and not over
         finally:
             standby.sql("select pg_wal_replay_resume()")
         wait_for(lambda: row()["lag"] == "ok", 30, "a standby that has caught up")
         told.wait('event="lag_critical" state="ended"')
+        told.wait('event="lag_warning" state="ended"', 'OK: over: ')
         # Idle for longer than any limit: nothing was written, so nobody is behind.
         wait_for(lambda: row()["behind_ms"] == 0, 30, "nobody behind")
 
@@ -368,7 +403,8 @@ def test_failover_is_told(cluster):
             assert told["member"] == new.name and told["primary"] == new.name and told["severity"] == "critical"
             assert "in place of " + old.name in told["text"] and told["timeline"] >= 2
             hook.wait(event="state", member=new.name)
-            hook.wait(event="rejoin", member=old.name)
+            _, _, told = hook.wait(event="rejoin", member=old.name)
+            assert "%s streams from %s" % (old.name, new.name) in told["text"]
             assert sum(json.loads(body)["event"] == "failover" for _, body in hook.requests) == 1
             cluster.wait_whole(60)
     finally:
@@ -426,7 +462,7 @@ def test_check_and_try(cluster):
             section("here", kind="alert_file", folder=primary.seen + "/log") +
             section("hook", kind="hook", command=cluster.root + "/secret", actions="after_promote") +
             section("log", kind="syslog", address=primary.seen + "/sock/log2") +
-            section("lost", kind="syslog", facility="loc2") +
+            section("lost", kind="syslog", address="host:99999") +
             section("mail", kind="mail", server="no-such-name.invalid", sender="a@b.c", receivers="d@e.f", retry="1h",
                     timeout="3s") +
             section("unsigned", kind="webhook", url="http://%s:9/" % HUB, secret="file:/nonexistent"))
@@ -436,7 +472,7 @@ def test_check_and_try(cluster):
         assert told["notify files"]["grade"] == "FAIL" and "No such file" in told["notify files"]["text"]
         assert told["notify hook"]["grade"] == "FAIL" and "cannot be run" in told["notify hook"]["text"]
         assert told["notify log"]["grade"] == "OK" and told["notify mail"]["grade"] == "OK"
-        assert "no facility" in told["notify lost"]["text"] and told["notify lost"]["cure"]
+        assert "no port from 1 to 65535" in told["notify lost"]["text"] and told["notify lost"]["cure"]
         assert "/nonexistent" in told["notify unsigned"]["text"]
         assert not log.find("test")  # check sends nothing
 

@@ -1,6 +1,7 @@
 """Receivers that take a connection and never answer: nobody is held up by them, and what waits has a bound."""
 
 import contextlib
+import json
 import re
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from harness import wait_for
+from test_notify import Webhook, section
 
 HUB = "10.77.0.1"
 QUEUE = 64
@@ -85,3 +87,33 @@ def test_a_receiver_that_hangs(cluster, mute):
         assert cluster.wait_primary() is primary
         wait_for(lambda: counted(primary, "waiting", "mail") == 0, 30, "an empty queue")
     cluster.wait_whole(60)
+
+
+def test_each_outage_is_told(cluster):
+    """No majority, twice within repeat: the second time is told as the first was, and no end without its begin."""
+    hook = Webhook(cluster, 200)
+
+    def states(event, member=None):
+        told = [json.loads(body) for _, body in list(hook.requests)]
+        return [t["state"] for t in told if (t["event"], t["member"]) == (event, member)]
+
+    try:
+        with cluster.configured("[alarms]\nno_primary = 2s\n" +
+                                section("hook", kind="webhook", url="http://%s:%d/" % (HUB, hook.port), hold="1s",
+                                        events="no_primary unreachable")):
+            for times in (1, 2):
+                primary = cluster.wait_primary()
+                gone = [primary, cluster.standbys()[0]]
+                for node in gone:
+                    node.stop_agent()
+                wait_for(lambda times=times: states("no_primary").count("began") >= times, 30, "word of outage %d" % times)
+                time.sleep(3)
+                for node in gone:
+                    node.start_agent()
+                cluster.wait_primary(60)
+                cluster.wait_whole(60)
+                wait_for(lambda times=times: states("no_primary").count("ended") >= times, 30, "its end")
+            told = states("no_primary")
+            assert told[0] == "began" and told[-1] == "ended", told
+    finally:
+        hook.close()
