@@ -13,7 +13,7 @@ enum {
     UNPOLLED = 1 << 1, /* a node has not been asked yet */
     LOCAL_UNKNOWN = 1 << 2,
     DOWN = 1 << 3,
-    OWED = 1 << 4, /* the data directory was removed, and no copy has taken its place */
+    OWED = 1 << 4, /* the data directory is not whole */
     WAS_PRIMARY = 1 << 5,
     ONE = 1 << 6,     /* exactly one primary answers, and it is not the own server */
     SEVERAL = 1 << 7, /* more than one does, without the own if that is down */
@@ -28,10 +28,12 @@ enum {
     NETWORK = 1 << 16,
     FOLLOWS = 1 << 17,
     HAD_PRIMARY = 1 << 18,
-    HEARD = 1 << 19, /* a standby heard from whom it streams, within the failover's timeout */
+    HEARD = 1 << 19, /* a standby hears from whom it streams */
     FAILOVER_LONG = 1 << 20,
     CANDIDATE = 1 << 21,
-    FURTHEST = 1 << 22, /* it is the own server */
+    FURTHEST = 1 << 22,  /* it is the own server */
+    DOWN_LONG = 1 << 23, /* for timeout_to_downgrade_master_sec */
+    REFUSES = 1 << 24,   /* the last that was a primary does */
 };
 
 typedef struct Row {
@@ -59,12 +61,20 @@ static const Row ROWS[] = {
      "the local data directory is not whole: the primary is copied"},
     {"clone_waits", DOWN | OWED, 0, CLUSTERMON_NONE,
      "the local data directory is not whole, and there is no one primary to copy"},
+    {"rejoin_recent", DOWN | WAS_PRIMARY | ONE, DOWN_LONG, CLUSTERMON_NONE,
+     "the local server was a primary and another one is by now, but it is not down for timeout_to_downgrade_master_sec yet"},
+    {"rejoin_unsaved", DOWN | WAS_PRIMARY | ONE, MAY_DISCARD, CLUSTERMON_NONE,
+     "the local server was a primary and another one is by now, but what only the local one has could not be saved whole"},
+    {"rejoin_look", DOWN | WAS_PRIMARY | ONE, CONFIRMED, CLUSTERMON_LOOK_AGAIN,
+     "the local server was a primary and another one is by now: one more look before it comes back as its standby"},
     {"rejoin", DOWN | WAS_PRIMARY | ONE, 0, CLUSTERMON_REJOIN,
-     "the local server was a primary and another one is by now: it comes back as its standby"},
+     "the local server was a primary and another one is by now, also at the second look: it comes back as its standby"},
     {"rejoin_waits", DOWN | WAS_PRIMARY | SEVERAL, 0, CLUSTERMON_NONE,
      "the local server was a primary, and there are several others"},
     {"minority", DOWN | WAS_PRIMARY, MAJORITY, CLUSTERMON_NONE,
      "the local server was a primary, and among the nodes that cannot be seen there may be another one"},
+    {"rejoin_heard", DOWN | WAS_PRIMARY | HEARD, 0, CLUSTERMON_NONE,
+     "the local server was a primary, and a standby streams from another server, which cannot be seen"},
     {"start", DOWN, 0, CLUSTERMON_START,
      "the local server does not run"},
     {"own_silent", OWN_SILENT, 0, CLUSTERMON_NONE,
@@ -76,7 +86,7 @@ static const Row ROWS[] = {
     {"kept", OWN_PRIMARY | SEVERAL | KEPT, 0, CLUSTERMON_NONE,
      "there is more than one primary, and the local one is kept"},
     {"cannot_save", OWN_PRIMARY | SEVERAL, MAY_DISCARD, CLUSTERMON_NONE,
-     "another primary is kept, but pg_data_path cannot be read here, so that what the local one wrote cannot be saved"},
+     "another primary is kept, but what the local one wrote cannot be saved whole"},
     {"downgrade_look", OWN_PRIMARY | SEVERAL, CONFIRMED, CLUSTERMON_LOOK_AGAIN,
      "another primary is kept: one more look before the local one is downgraded"},
     {"downgrade", OWN_PRIMARY | SEVERAL, 0, CLUSTERMON_DOWNGRADE,
@@ -97,6 +107,8 @@ static const Row ROWS[] = {
      "no primary was seen since the start of this program: it may only be late, or somewhere else"},
     {"primary_recent", 0, FAILOVER_LONG, CLUSTERMON_NONE,
      "the primary does not answer, but not for timeout_to_failover_sec yet"},
+    {"primary_refuses", REFUSES, 0, CLUSTERMON_NONE,
+     "the primary refuses this program, and so takes connections"},
     {"standby_streams", HEARD, 0, CLUSTERMON_NONE,
      "a standby still hears from the server that it streams from"},
     {"no_majority", 0, MAJORITY, CLUSTERMON_NONE,
@@ -151,17 +163,20 @@ static void count(const ClustermonFacts *facts, ClustermonVerdict *verdict)
 static unsigned node_bits(const ClustermonFacts *facts)
 {
     uint64_t identifier = facts->node[facts->own].system_identifier;
+    int64_t silence_us =
+        facts->failover_us > CLUSTERMON_SILENCE_US ? facts->failover_us : CLUSTERMON_SILENCE_US;
     unsigned bits = 0;
 
     for (int i = 0; i < facts->nodes; i++) {
         const ClustermonNode *node = &facts->node[i];
         bits |= !node->polled ? UNPOLLED : 0;
+        bits |= node->refuses && !node->in_recovery ? REFUSES : 0;
         if (!node->connected)
             continue;
         bool foreign =
             identifier != 0 && node->system_identifier != 0 && node->system_identifier != identifier;
         bits |= !node->in_recovery && foreign ? FOREIGN : 0;
-        bits |= node->in_recovery && node->heard_us >= 0 && node->heard_us < facts->failover_us ? HEARD : 0;
+        bits |= node->in_recovery && node->heard_us >= 0 && node->heard_us < silence_us ? HEARD : 0;
     }
     return bits;
 }
@@ -199,6 +214,7 @@ static unsigned other_bits(const ClustermonFacts *facts, const ClustermonVerdict
     int known = verdict->connected + !facts->node[facts->own].connected;
     bits |= facts->nodes < 3 || 2 * known > facts->nodes ? MAJORITY : 0;
     bits |= is_over(facts->several_us, facts->now_us, facts->downgrade_us) ? DOWNGRADE_LONG : 0;
+    bits |= is_over(facts->down_us, facts->now_us, facts->downgrade_us) ? DOWN_LONG : 0;
     bits |= is_over(facts->no_primary_us, facts->now_us, facts->failover_us) ? FAILOVER_LONG : 0;
     bits |= facts->may_discard ? MAY_DISCARD : 0;
     bits |= facts->confirmed ? CONFIRMED : 0;

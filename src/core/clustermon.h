@@ -12,7 +12,8 @@
 /* One node of [cluster], by its newest poll. Times are of one clock that never jumps. */
 typedef struct ClustermonNode {
     bool polled;    /* a poll ended since the start */
-    bool connected; /* the newest was answered; what follows is of that */
+    bool refuses;   /* the newest was refused by a server that takes connections, as one that is full does */
+    bool connected; /* the newest was answered; what follows is of the newest that was */
     bool in_recovery;
     Lsn position; /* a primary's end of WAL on disk; a standby's received, or else replayed; LSN_NONE: none */
     uint32_t timeline;          /* 0: unknown */
@@ -26,6 +27,12 @@ typedef enum ClustermonLocal {
     CLUSTERMON_DOWN,
     CLUSTERMON_RUNS,
 } ClustermonLocal;
+
+/*
+ * A primary that is idle lets its standbys hear of it each half of wal_sender_timeout, 30 s by default: the
+ * silence of a stream says nothing before this.
+ */
+#define CLUSTERMON_SILENCE_US (35 * US_PER_SEC)
 
 /* What the data directory of a server that is down would come up as. */
 typedef enum ClustermonFiles {
@@ -49,6 +56,7 @@ typedef struct ClustermonFacts {
     bool confirmed;                    /* this is the second look */
     int64_t no_primary_us;             /* since when no primary answers; 0: one does */
     int64_t several_us;                /* since when more than one does; 0: they do not */
+    int64_t down_us;                   /* since when the local server is down; 0: it runs */
     int streaming;                     /* standbys that stream from the local server */
     int64_t failover_us, downgrade_us; /* the configuration's */
 } ClustermonFacts;

@@ -21,8 +21,10 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#define NAME    "pg_cluster_monitor"
-#define TELL_US (60 * US_PER_SEC)
+#define NAME         "pg_cluster_monitor"
+#define TELL_US      (60 * US_PER_SEC)
+#define STOP_US      (3 * US_PER_SEC) /* for a command to end in order */
+#define STOP_LOOK_US (100 * US_PER_MS)
 
 const ArgsOption clustermon_options[] = {
     {"config", "FILE", false, "config.ini; else the one in the working directory"},
@@ -70,6 +72,30 @@ static void mask_passwords(Clustermon *cm)
     }
 }
 
+static void share_keyword(void *arg, const char *keyword, const char *value)
+{
+    static const char *const names[][2] = {{"sslmode", "PGSSLMODE"},
+                                           {"sslrootcert", "PGSSLROOTCERT"},
+                                           {"sslcert", "PGSSLCERT"},
+                                           {"sslkey", "PGSSLKEY"}};
+
+    (void) arg;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(keyword, names[i][0]) == 0)
+            setenv(names[i][1], value, 0);
+}
+
+/*
+ * What asks the primary for the saving of WAL takes host, port, user and passfile: the rest as libpq's
+ * default. Before there is a second thread.
+ */
+static void share_encryption(const ClustermonConfig *config)
+{
+    for (int i = 0; i < config->servers; i++)
+        if (i != config->own)
+            conninfo_each(config->server[i].conninfo, share_keyword, NULL);
+}
+
 static void say(const char *warnings)
 {
     char line[300], text[620];
@@ -98,8 +124,10 @@ static bool start(Clustermon *cm, Err *err)
     mask_passwords(cm);
     if (!dir_make(cm->config->state_directory, 0700, err))
         return err_context(err, "[pgvigil] state_directory");
-    cm->clone_owed = clustermon_downgrade_is_owed(cm);
     cm->network = true;
+    cm->slot_owed = cm->config->slot[0] != '\0';
+    str_copy(cm->names_set, sizeof cm->names_set, "-");
+    share_encryption(cm->config);
     if (!clustermon_http_start(cm, err))
         return false;
     clustermon_poll_new(cm);
@@ -128,10 +156,16 @@ static void stop(Clustermon *cm)
     sd_notify(0, "STOPPING=1");
 #endif
     cm->ending = true;
-    clustermon_command_stop(cm);
+    loop_timer_stop(&cm->scan_timer);
     clustermon_downgrade_done(cm);
     clustermon_sql_free(cm->sql);
     conn_free(cm->admin);
+    clustermon_command_stop(cm, false);
+    loop_timer_start(&cm->wait_timer, 0, STOP_LOOK_US);
+    for (int64_t until_us = clock_now().boot_us + STOP_US;
+         cm->command != NULL && clock_now().boot_us < until_us;)
+        uv_run(&cm->loop, UV_RUN_ONCE);
+    clustermon_command_stop(cm, true);
     http_server_stop(cm->http);
     clustermon_poll_done(cm);
     for (int i = 0; i < cm->config->servers; i++) {

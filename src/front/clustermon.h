@@ -18,15 +18,16 @@
 #include "sys/loop.h"
 #include "sys/mask.h"
 
-#define CLUSTERMON_POLL_MS    5000  /* to connect, and to ask, each */
-#define CLUSTERMON_ASK_MS     10000 /* the status and the network command */
-#define CLUSTERMON_START_MS   (5 * 60 * 1000LL)
-#define CLUSTERMON_STOP_MS    (5 * 60 * 1000LL)
-#define CLUSTERMON_PROMOTE_MS (60 * 1000LL)
-#define CLUSTERMON_REWIND_MS  (60 * 60 * 1000LL)
-#define CLUSTERMON_FOLDERS_MS (60 * 60 * 1000LL)
-#define CLUSTERMON_CLONE_MS   (24 * 60 * 60 * 1000LL)
-#define CLUSTERMON_CONNINFO   2048
+#define CLUSTERMON_POLL_MS       5000  /* to connect, and to ask, each */
+#define CLUSTERMON_ASK_MS        10000 /* the status and the network command */
+#define CLUSTERMON_START_MS      (5 * 60 * 1000LL)
+#define CLUSTERMON_STOP_MS       (5 * 60 * 1000LL)
+#define CLUSTERMON_PROMOTE_MS    (60 * 1000LL)
+#define CLUSTERMON_REWIND_MS     (60 * 60 * 1000LL)
+#define CLUSTERMON_FOLDERS_MS    (60 * 60 * 1000LL)
+#define CLUSTERMON_CHECKPOINT_MS (5 * 60 * 1000LL)
+#define CLUSTERMON_CLONE_MS      (24 * 60 * 60 * 1000LL)
+#define CLUSTERMON_CONNINFO      2048
 
 typedef struct Clustermon Clustermon;
 
@@ -53,9 +54,12 @@ typedef struct ClustermonPeer {
 typedef struct ClustermonLook {
     Clustermon *cm;
     char directory[1024];
+    bool broken;  /* it cannot be told: nothing may be decided by it */
     bool visible; /* it is a data directory, and can be read from here */
     bool is_standby, runs;
     uint64_t system_identifier;
+    bool owed, owed_copy; /* see clustermon_owed_read */
+    char problem[300];
 } ClustermonLook;
 
 typedef struct ClustermonDowngrade ClustermonDowngrade;
@@ -75,17 +79,20 @@ struct Clustermon {
     uv_signal_t signals[3];
 
     /* the look under way */
-    bool looking, confirming, again; /* again: another one, to confirm, follows this one */
-    int pending;                     /* answers that are awaited */
+    bool looking, confirming;
+    int pending; /* answers that are awaited */
+    int64_t looked_us, decided_us;
     ClustermonLocal local;
     bool network;
     ClustermonLook look;
     bool network_told;
 
     /* what is known over time, boot clock */
-    bool had_primary, clone_owed;
-    bool settle_owed; /* after a promotion, something of what follows it failed */
-    int64_t no_primary_us, several_us;
+    bool had_primary;
+    bool unsaved;                    /* what only the local server has could not be saved whole */
+    bool slot_owed, checkpoint_owed; /* of what follows a promotion */
+    int64_t no_primary_us, several_us, down_us;
+    char names_set[8]; /* that were set last, "-": none */
     char told_rule[40], told_alert[40];
 
     /* what is being done */
@@ -116,12 +123,12 @@ bool clustermon_http_start(Clustermon *cm, Err *err);
 
 /* ---- clustermon_poll.c: what the nodes say ---- */
 void clustermon_poll_new(Clustermon *cm);
-/* Asks that node now, unless it is being asked; on_done of a look comes by clustermon_look_answered. */
+/* Asks that node now, unless it is being asked; clustermon_look_answered comes with its answer. */
 void clustermon_poll_ask(ClustermonPeer *peer);
 void clustermon_poll_done(Clustermon *cm);
 
 /* ---- clustermon_look.c: one look at everything, and the decision ---- */
-/* Begins one; one that is under way counts, unless this one is to confirm: then another follows it. */
+/* Begins one, unless answers of an earlier one are awaited still. */
 void clustermon_look_begin(Clustermon *cm, bool confirming);
 void clustermon_look_on_time(void *arg);
 /* One of the awaited answers has come. */
@@ -140,8 +147,10 @@ void clustermon_command_run(Clustermon *cm, ClustermonCommand command, const cha
                                            const ExecResult *result));
 /* Status and network: beside whatever else runs; the answers go into cm->local and cm->network. */
 void clustermon_command_ask(Clustermon *cm);
-/* Ends what is under way, but lets a start go on: the server is its child. */
-void clustermon_command_stop(Clustermon *cm);
+/* Whether the server runs by what the status command has printed; result NULL: it could not be run. */
+ClustermonLocal clustermon_command_local(const Clustermon *cm, const ExecResult *result);
+/* Ends what is under way, in order or now; a start and a promotion go on. cm is ending. */
+void clustermon_command_stop(Clustermon *cm, bool now);
 
 /* ---- clustermon_sql.c: statements to the own server ---- */
 #define CLUSTERMON_STATEMENTS 6
@@ -159,7 +168,7 @@ void clustermon_sql_free(ClustermonSql *sql);
 /* ---- clustermon_act.c: what takes a step or two ---- */
 void clustermon_act_start(Clustermon *cm);
 void clustermon_act_promote(Clustermon *cm);
-/* What follows a promotion, once more. */
+/* The checkpoint and the slot that are owed. */
 void clustermon_act_settle(Clustermon *cm);
 void clustermon_act_follow(Clustermon *cm, int primary);
 /* names: "" or "*". */
@@ -174,8 +183,6 @@ void clustermon_act_on_wait(void *arg);
 
 /* ---- clustermon_downgrade.c: a primary becomes a standby ---- */
 void clustermon_downgrade_begin(Clustermon *cm, ClustermonMove move, int primary);
-/* The file that says that the data directory was removed, and has to be copied. */
-bool clustermon_downgrade_is_owed(const Clustermon *cm);
 void clustermon_downgrade_done(Clustermon *cm);
 
 /* ---- clustermon_lock.c ---- */
@@ -191,15 +198,51 @@ Conn *clustermon_lock_conn(const ClustermonLock *lock);
 /* NULL: nothing. */
 void clustermon_lock_free(ClustermonLock *lock);
 
+/* ---- clustermon_files.c: the data directory of a server that is down; for workers ---- */
+
+/* ERR_PG: a server runs in it, or a pg_rewind or pg_basebackup of an earlier life of ours works at it. */
+bool clustermon_files_is_quiet(const char *directory, Err *err);
+/* Of pg_control: a server that ran since has written it anew. */
+bool clustermon_files_stamp(const char *directory, uint64_t *ret_stamp, Err *err);
+/*
+ * Ready to be started: standby.signal, which belongs to the server's user as all there does. rewound_to: the
+ * primary's timeline behind a rewind, else 0; WAL of a later number, which that leaves, would be taken for
+ * what is to be followed.
+ */
+bool clustermon_files_make_standby(const char *directory, uint32_t rewound_to, uint32_t segment_size,
+                                   Err *err);
+
+/* ---- clustermon_owed.c: the mark that the data directory is not whole; all but the last are for workers ---- */
+
+/* Why it is not whole. */
+typedef enum ClustermonOwed {
+    CLUSTERMON_OWED_NOTHING,
+    CLUSTERMON_OWED_REWIND,
+    CLUSTERMON_OWED_COPY
+} ClustermonOwed;
+
+/* folder: [pgvigil] state_directory. ERR_REFUSED: the mark is of another data directory. */
+bool clustermon_owed_read(const char *folder, const char *data_directory, ClustermonOwed *ret_owed, Err *err);
+bool clustermon_owed_write(const char *folder, const char *data_directory, ClustermonOwed owed, Err *err);
+bool clustermon_owed_remove(const char *folder, Err *err);
+/* By a worker: the server was made whole by somebody. */
+void clustermon_owed_forget(Clustermon *cm);
+
 /* ---- clustermon_save.c ---- */
+
+typedef struct ClustermonSaved {
+    const char *failed; /* NULL: all of it is saved, or there was nothing */
+    bool unsaved;       /* failed because it can never be shown to be all */
+    bool no_rewind;     /* numbers of timelines lie: pg_rewind would find nothing to do, or the wrong thing */
+} ClustermonSaved;
 
 /*
  * Copies the WAL that the local server has and the primary has not aside, with a report, as pgvigil's agents
- * do (docs/two-primaries.md). The local server is down and its data directory visible. on_end comes once:
- * failed NULL: it is saved, or there was none.
+ * do (docs/two-primaries.md). The local server is down and its data directory visible. compare: it fails if
+ * the primary has less WAL. on_end comes once.
  */
-ClustermonSave *clustermon_save_begin(Clustermon *cm, int primary,
-                                      void (*on_end)(Clustermon *cm, const char *failed));
+ClustermonSave *clustermon_save_begin(Clustermon *cm, int primary, bool compare,
+                                      void (*on_end)(Clustermon *cm, const ClustermonSaved *saved));
 /* NULL: nothing. */
 void clustermon_save_free(ClustermonSave *save);
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define WAIT_US       (500 * US_PER_MS)
-#define CHECKPOINT_MS (5 * 60 * 1000LL)
 #define RELOADS_SINCE 130000 /* primary_conninfo by a reload; before, the server has to be started anew */
 #define RELOAD        "SELECT pg_reload_conf()"
 
@@ -55,6 +54,9 @@ void clustermon_act_wait(Clustermon *cm, int64_t limit_us, bool (*is_there)(cons
 void clustermon_act_on_wait(void *arg)
 {
     Clustermon *cm = arg;
+
+    if (cm->ending)
+        return; /* the loop only has to wake */
     bool there = cm->is_there(cm), late = clock_now().boot_us >= cm->wait_until_us;
 
     if (!there && !late) {
@@ -83,40 +85,39 @@ void clustermon_act_start(Clustermon *cm)
 
 static void on_settled(Clustermon *cm, const char *failed)
 {
-    cm->settle_owed = failed != NULL;
+    cm->slot_owed = cm->slot_owed && failed != NULL;
+    cm->checkpoint_owed = cm->checkpoint_owed && failed != NULL;
     clustermon_act_end(cm, failed);
 }
 
 /*
- * As the old program did: a checkpoint, so that pg_rewind finds the new timeline; no names, until standbys
- * are there; and the slot that the standbys stream from.
+ * As the old program did after a promotion: a checkpoint, so that pg_rewind finds the new timeline, and the
+ * slot that the standbys stream from; this one also of a primary that was found.
  */
 static void settle(Clustermon *cm)
 {
     ClustermonSql *sql = clustermon_sql_new(cm);
 
-    clustermon_sql_add(sql, "ALTER SYSTEM SET synchronous_standby_names TO ''");
-    clustermon_sql_add(sql, RELOAD);
-    clustermon_sql_add(sql, "CHECKPOINT");
-    if (cm->config->slot[0] != '\0') {
+    if (cm->checkpoint_owed)
+        clustermon_sql_add(sql, "CHECKPOINT");
+    if (cm->slot_owed) {
         Buf *slot = clustermon_sql_add(sql, "SELECT pg_create_physical_replication_slot(");
         clustermon_sql_literal(slot, cm->config->slot);
         buf_puts(slot, ") WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name =");
         clustermon_sql_literal(slot, cm->config->slot);
         buf_puts(slot, ")");
     }
-    clustermon_sql_run(sql, CHECKPOINT_MS, on_settled);
+    clustermon_sql_run(sql, CLUSTERMON_CHECKPOINT_MS, on_settled);
 }
 
 void clustermon_act_settle(Clustermon *cm)
 {
-    clustermon_act_begin(cm, "settle after the promotion");
+    clustermon_act_begin(cm, cm->checkpoint_owed ? "checkpoint and slot" : "slot");
     settle(cm);
 }
 
 static void on_promotion(Clustermon *cm, bool there)
 {
-    cm->settle_owed = there;
     if (there)
         settle(cm);
     else
@@ -142,6 +143,8 @@ static void on_promoted(Clustermon *cm, bool ok, const char *text, const ExecRes
 void clustermon_act_promote(Clustermon *cm)
 {
     clustermon_act_begin(cm, "promote");
+    cm->checkpoint_owed = true; /* whenever it gets there, and as soon as it is a primary */
+    cm->slot_owed = cm->config->slot[0] != '\0';
     clustermon_command_run(cm, CLUSTERMON_CMD_PROMOTE, NULL, CLUSTERMON_PROMOTE_MS, on_promoted);
 }
 
@@ -208,6 +211,13 @@ void clustermon_act_follow(Clustermon *cm, int primary)
 
 /* ---- names ---- */
 
+static void on_named(Clustermon *cm, const char *failed)
+{
+    if (failed != NULL)
+        str_copy(cm->names_set, sizeof cm->names_set, "-");
+    finish(cm, failed);
+}
+
 void clustermon_act_names(Clustermon *cm, const char *names)
 {
     ClustermonSql *sql = clustermon_sql_new(cm);
@@ -216,5 +226,6 @@ void clustermon_act_names(Clustermon *cm, const char *names)
                                               : "synchronous_standby_names = ''");
     clustermon_sql_literal(clustermon_sql_add(sql, "ALTER SYSTEM SET synchronous_standby_names TO"), names);
     clustermon_sql_add(sql, RELOAD);
-    clustermon_sql_run(sql, CLUSTERMON_POLL_MS, finish);
+    str_copy(cm->names_set, sizeof cm->names_set, names);
+    clustermon_sql_run(sql, CLUSTERMON_POLL_MS, on_named);
 }

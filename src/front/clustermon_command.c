@@ -8,6 +8,7 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,10 +44,7 @@ static void describe(const Clustermon *cm, const ExecResult *result, char *ret_t
 
     exec_last_line(result, line, sizeof line);
     exec_describe(result, how, sizeof how);
-    if (result->status == 0 || line[0] == '\0')
-        mask_text(&cm->mask, line[0] != '\0' ? line : how, ret_text, size);
-    else
-        mask_text(&cm->mask, line, ret_text, size);
+    mask_text(&cm->mask, line[0] != '\0' ? line : how, ret_text, size);
 }
 
 /* ---- one after the other ---- */
@@ -60,13 +58,17 @@ static void on_ended(void *arg, const ExecResult *result)
 
     cm->command = NULL;
     cm->on_command = NULL;
+    if (cm->ending)
+        return;
     describe(cm, result, text, sizeof text);
     exec_describe(result, how, sizeof how);
-    log_line(result->status == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "command_ended",
+    /* `pg_ctl status` of a server that is down has 3. */
+    bool fine = result->status == 0 || cm->command_name == CLUSTERMON_CMD_STATUS;
+    log_line(fine ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "command_ended",
              "command=%s result=%s duration=%lldms said=%s", key,
              log_quote(how, quoted_how, sizeof quoted_how), (long long) result->duration_ms,
              log_quote(text, quoted, sizeof quoted));
-    on_end(cm, result->status == 0, result->status == 0 || text[0] != '\0' ? text : how, result);
+    on_end(cm, result->status == 0, text, result);
 }
 
 typedef struct Failure {
@@ -110,16 +112,23 @@ void clustermon_command_run(Clustermon *cm, ClustermonCommand command, const cha
     loop_work(&cm->loop, nothing, on_failure, failure);
 }
 
-void clustermon_command_stop(Clustermon *cm)
+/*
+ * The server that a start has begun is its child, and a promotion must not stop half-way. All else is ended
+ * in order first: runuser hands a SIGTERM on, and can do nothing about a SIGKILL.
+ */
+void clustermon_command_stop(Clustermon *cm, bool now)
 {
     if (cm->command == NULL)
         return;
-    /* The server that it starts is its child, and a promotion must not stop half-way. */
-    if (cm->command_name == CLUSTERMON_CMD_START || cm->command_name == CLUSTERMON_CMD_PROMOTE)
+    if (cm->command_name == CLUSTERMON_CMD_START || cm->command_name == CLUSTERMON_CMD_PROMOTE) {
         exec_detach(cm->command);
-    else
+        cm->command = NULL;
+    } else if (now) {
         exec_kill(cm->command);
-    cm->command = NULL;
+        cm->command = NULL;
+    } else {
+        kill(-exec_pid(cm->command), SIGTERM);
+    }
 }
 
 /* ---- status and network ---- */
@@ -129,18 +138,25 @@ static bool says(const ExecResult *result, const char *wanted)
     return strstr(result->output, wanted) != NULL;
 }
 
-/* The exit code never counted: `pg_ctl status` has 3 for a server that is down. */
+/*
+ * The exit code never counted: `pg_ctl status` has 3 for a server that is down. But a shell that cannot run
+ * it has 126 and 127, and an engine of containers 125.
+ */
+ClustermonLocal clustermon_command_local(const Clustermon *cm, const ExecResult *result)
+{
+    if (result == NULL || result->status < 0 || result->status >= 125)
+        return CLUSTERMON_UNKNOWN;
+    return says(result, cm->config->db_success) ? CLUSTERMON_RUNS : CLUSTERMON_DOWN;
+}
+
 static void on_status(void *arg, const ExecResult *result)
 {
     Clustermon *cm = arg;
     static LogLimit limit;
-    bool ran = result->status >= 0 && result->status < 126;
     char text[300], quoted[620];
 
-    cm->local = !ran                                   ? CLUSTERMON_UNKNOWN
-                : says(result, cm->config->db_success) ? CLUSTERMON_RUNS
-                                                       : CLUSTERMON_DOWN;
-    if (!ran) {
+    cm->local = clustermon_command_local(cm, result);
+    if (cm->local == CLUSTERMON_UNKNOWN) {
         describe(cm, result, text, sizeof text);
         log_limited(&limit, LOG_LEVEL_ERROR, "status_unknown", "command=cmd_get_db_status_string reason=%s",
                     log_quote(text, quoted, sizeof quoted));

@@ -6,6 +6,7 @@
 
 #include "config/suggest.h"
 #include "front/clustermon_ini.h"
+#include "pg/conninfo.h"
 #include "pg/dsn.h"
 #include "sys/file.h"
 
@@ -271,7 +272,11 @@ static bool check(ClustermonConfig *config, Err *err)
     if (config->db_success[0] == '\0')
         return err_set(err, ERR_CONFIG,
                        "[main] cmd_success_db_status_string: every output has an empty text in it");
-    return check_texts(config, err);
+    /* Two nodes may be on one machine, each with a file that says nothing of this. */
+    config->state_directory =
+        arena_printf(&config->arena, "%s/%s", config->state_directory, config->server[config->own].name);
+    return check_texts(config, err) &&
+           (config->state_directory != NULL || err_set(err, ERR_MEMORY, "memory ran out"));
 }
 
 static void warn(const ClustermonConfig *config, Buf *warnings)
@@ -339,6 +344,42 @@ bool clustermon_config_line(const ClustermonConfig *config, ClustermonCommand co
         }
     }
     return !ret_line->failed;
+}
+
+typedef struct Keyword {
+    const char *name;
+    char *text;
+    size_t size;
+} Keyword;
+
+static void take_keyword(void *arg, const char *name, const char *value)
+{
+    ClustermonPlace *place = arg;
+    const Keyword keywords[] = {{"host", place->host, sizeof place->host},
+                                {"user", place->user, sizeof place->user},
+                                {"password", place->password, sizeof place->password},
+                                {"passfile", place->passfile, sizeof place->passfile}};
+
+    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
+        if (strcmp(name, keywords[i].name) == 0)
+            str_copy(keywords[i].text, keywords[i].size, value);
+    if (strcmp(name, "port") == 0)
+        place->port = (uint16_t) strtoul(value, NULL, 10);
+}
+
+static void take_address(void *arg, const char *name, const char *value)
+{
+    ClustermonPlace *place = arg;
+
+    if (strcmp(name, "hostaddr") == 0 && place->host[0] == '\0')
+        str_copy(place->host, sizeof place->host, value);
+}
+
+bool clustermon_config_place(const char *conninfo, ClustermonPlace *ret_place)
+{
+    *ret_place = (ClustermonPlace){.port = 5432};
+    return conninfo_each(conninfo, take_keyword, ret_place) &&
+           conninfo_each(conninfo, take_address, ret_place);
 }
 
 void clustermon_config_free(ClustermonConfig *config)

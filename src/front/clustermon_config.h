@@ -46,7 +46,8 @@ typedef struct ClustermonConfig {
     int64_t port;
 
     /* Of pgvigil's own, [pgvigil]. */
-    const char *cluster, *state_directory;
+    const char *cluster;
+    const char *state_directory; /* of this node: the file's, and the node's name behind it */
     bool discard_unsaved;
     LogLevel log_level;
 } ClustermonConfig;
@@ -74,6 +75,16 @@ const char *clustermon_config_key(size_t index);
  */
 bool clustermon_config_line(const ClustermonConfig *config, ClustermonCommand command, const char *primary,
                             Buf *ret_line);
+
+/* Where a connection string leads to, and as whom. "" and 5432 where it does not say. */
+typedef struct ClustermonPlace {
+    char host[256]; /* or the hostaddr of one that has no host */
+    uint16_t port;
+    char user[128], password[512], passfile[1024];
+} ClustermonPlace;
+
+/* Who has it clears it. False: it cannot be taken apart. */
+bool clustermon_config_place(const char *conninfo, ClustermonPlace *ret_place);
 
 /* Wipes and frees. NULL: nothing. */
 void clustermon_config_free(ClustermonConfig *config);

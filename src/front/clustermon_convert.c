@@ -6,7 +6,6 @@
 
 #include "config/value.h"
 #include "net/local_address.h"
-#include "pg/conninfo.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,31 +39,13 @@ static const Note notes[] = {
      "status, health checks and metrics are at the member's http_port (docs/http.md), pgvigil status at the console"},
 };
 
-typedef struct Place {
-    char host[256], user[128];
-    uint16_t port;
-} Place;
-
-static void take_place(void *arg, const char *keyword, const char *value)
-{
-    Place *place = arg;
-    unsigned port;
-
-    if (strcmp(keyword, "host") == 0 || (strcmp(keyword, "hostaddr") == 0 && place->host[0] == '\0'))
-        str_copy(place->host, sizeof place->host, value);
-    else if (strcmp(keyword, "user") == 0)
-        str_copy(place->user, sizeof place->user, value);
-    else if (strcmp(keyword, "port") == 0 && sscanf(value, "%u", &port) == 1)
-        place->port = (uint16_t) port;
-}
-
-static bool add_members(const ClustermonConfig *config, Buf *out, Place *ret_own, Err *err)
+static bool add_members(const ClustermonConfig *config, Buf *out, ClustermonPlace *ret_own, Err *err)
 {
     buf_puts(out, "\n[members]\n# from [cluster]; their passwords belong into [postgresql] passfile\n");
     for (int i = 0; i < config->servers; i++) {
-        Place place = {.port = 5432};
+        ClustermonPlace place;
         const char *name = config->server[i].name;
-        if (!conninfo_each(config->server[i].conninfo, take_place, &place))
+        if (!clustermon_config_place(config->server[i].conninfo, &place))
             return err_set(err, ERR_CONFIG, "[cluster] %.60s: it cannot be taken apart", name);
         if (i == config->own)
             *ret_own = place;
@@ -109,7 +90,7 @@ static void add_network(const ClustermonConfig *config, Buf *out)
             "(docs/commands.md)\n");
 }
 
-static void add_text(const ClustermonConfig *config, const Place *own, Buf *out)
+static void add_text(const ClustermonConfig *config, const ClustermonPlace *own, Buf *out)
 {
     char time[32];
 
@@ -133,7 +114,7 @@ static void add_text(const ClustermonConfig *config, const Place *own, Buf *out)
 
 bool clustermon_convert(int argc, char **argv, Buf *out, Err *err)
 {
-    Place own = {.port = 5432};
+    ClustermonPlace own = {0};
     Buf warnings = {0};
     Args args;
     bool help = false;

@@ -7,29 +7,24 @@
 #include "front/clustermon.h"
 
 #include "pg/datadir.h"
-#include "pg/timeline.h"
 #include "sys/clock.h"
-#include "sys/file.h"
 #include "sys/log.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define CHECKPOINT_MS (5 * 60 * 1000LL)
-#define OWED          "clone_owed"
+#define NOT_IN_RECOVERY "SELECT NOT pg_is_in_recovery()"
 
 /* What is done to files, by a worker, and what comes after it. */
 typedef struct Files {
     ClustermonDowngrade *downgrade; /* NULL: given up */
     bool (*work)(struct Files *files, Err *err);
     void (*next)(ClustermonDowngrade *downgrade);
-    char directory[1024], owed[PATH_MAX];
+    char directory[1024];
+    const char *folder; /* of the mark */
     bool visible, rewound;
+    uint64_t stamp;
     uint32_t timeline, segment_size; /* of the primary */
     Err err;
 } Files;
@@ -40,30 +35,20 @@ struct ClustermonDowngrade {
     int primary;
     ClustermonLock *lock;
     ClustermonSave *save;
-    Files *files; /* a worker is at them */
-    bool visible; /* the data directory can be read from here */
-    bool cloning;
+    Files *files;   /* a worker is at them */
+    bool visible;   /* the data directory can be read from here */
+    uint64_t stamp; /* of pg_control when it was looked at for saving; 0: nothing has to be as it was */
+    bool no_rewind, cloning;
 };
 
 static void begin_stop(ClustermonDowngrade *downgrade);
 static void begin_clone(ClustermonDowngrade *downgrade);
+static bool may_remove(Files *files, Err *err);
+static void on_may_remove(ClustermonDowngrade *downgrade);
 
 static const char *primary_of(const ClustermonDowngrade *downgrade)
 {
     return downgrade->cm->config->server[downgrade->primary].conninfo;
-}
-
-static void owed_path(const Clustermon *cm, char *ret_path, size_t size)
-{
-    snprintf(ret_path, size, "%s/%s." OWED, cm->config->state_directory, cm->config->cluster);
-}
-
-bool clustermon_downgrade_is_owed(const Clustermon *cm)
-{
-    char path[PATH_MAX];
-
-    owed_path(cm, path, sizeof path);
-    return file_exists(path);
 }
 
 void clustermon_downgrade_done(Clustermon *cm)
@@ -99,16 +84,46 @@ static void end_by(ClustermonDowngrade *downgrade, const char *what, const ConnR
     end(downgrade, text);
 }
 
-/* ---- locks ---- */
+/* ---- the primary ---- */
+
+/* The last primary must not be made a standby of one that is none any more. */
+static void ask_primary(ClustermonDowngrade *downgrade, ConnFn *on_answer)
+{
+    conn_query(clustermon_lock_conn(downgrade->lock), NOT_IN_RECOVERY, CLUSTERMON_POLL_MS, on_answer,
+               downgrade);
+}
+
+static bool is_still_primary(ClustermonDowngrade *downgrade, const ConnReply *reply)
+{
+    if (!reply->ok)
+        end_by(downgrade, "the primary", reply);
+    else if (conn_value(reply->result, 0)[0] != 't')
+        end(downgrade, "the other server is no primary any more: nothing was discarded");
+    return downgrade->cm->downgrade == downgrade && reply->ok && conn_value(reply->result, 0)[0] == 't';
+}
+
+/* Before anything is stopped: who may not order it would find that out too late. */
+static void on_first_checkpoint(void *arg, const ConnReply *reply)
+{
+    ClustermonDowngrade *downgrade = arg;
+
+    if (reply->ok)
+        begin_stop(downgrade);
+    else
+        end_by(downgrade, "checkpoint on the primary", reply);
+}
 
 static void on_locked(Clustermon *cm, const char *failed)
 {
+    ClustermonDowngrade *downgrade = cm->downgrade;
+
     if (failed != NULL)
-        end(cm->downgrade, failed);
-    else if (cm->downgrade->move == CLUSTERMON_CLONE)
-        begin_clone(cm->downgrade);
+        end(downgrade, failed);
+    else if (downgrade->move == CLUSTERMON_CLONE)
+        begin_clone(downgrade);
     else
-        begin_stop(cm->downgrade);
+        conn_query(clustermon_lock_conn(downgrade->lock), "CHECKPOINT", CLUSTERMON_CHECKPOINT_MS,
+                   on_first_checkpoint, downgrade);
 }
 
 /* ---- files ---- */
@@ -130,6 +145,7 @@ static void on_files(void *arg)
     if (downgrade != NULL) {
         downgrade->files = NULL;
         downgrade->visible = files->visible;
+        downgrade->stamp = files->stamp;
         if (files->err.code != ERR_NONE)
             end(downgrade, files->err.text);
         else
@@ -150,59 +166,57 @@ static void run_files(ClustermonDowngrade *downgrade, bool (*work)(Files *files,
     *files = (Files){.downgrade = downgrade,
                      .work = work,
                      .next = next,
+                     .folder = cm->config->state_directory,
                      .visible = downgrade->visible,
                      .rewound = !downgrade->cloning,
+                     .stamp = downgrade->stamp,
                      .timeline = primary->node.timeline,
                      .segment_size = primary->segment_size};
     str_copy(files->directory, sizeof files->directory, cm->config->data_path);
-    owed_path(cm, files->owed, sizeof files->owed);
     downgrade->files = files;
     loop_work(&cm->loop, work_at_files, on_files, files);
 }
 
 /* ---- stop, and what may be discarded then ---- */
 
-static void on_saved(Clustermon *cm, const char *failed);
+static void on_saved(Clustermon *cm, const ClustermonSaved *saved);
 
 static void begin_save(ClustermonDowngrade *downgrade)
 {
+    static const ClustermonSaved nothing = {0};
     Clustermon *cm = downgrade->cm;
 
     if (downgrade->visible)
-        downgrade->save = clustermon_save_begin(cm, downgrade->primary, on_saved);
+        downgrade->save =
+            clustermon_save_begin(cm, downgrade->primary, downgrade->move == CLUSTERMON_REJOIN, on_saved);
     else
-        on_saved(cm, NULL); /* discard_unsaved, or there would have been no downgrade */
+        on_saved(cm, &nothing); /* discard_unsaved, or there would have been no downgrade */
 }
 
-static void on_no_process(ClustermonDowngrade *downgrade)
+static bool is_ready_to_save(Files *files, Err *err)
 {
-    if (downgrade->cloning)
-        begin_clone(downgrade);
-    else
-        begin_save(downgrade);
-}
-
-static bool is_no_process_left(Files *files, Err *err)
-{
-    PidFile pidfile;
-    bool runs = false;
-
-    if (!files->visible)
-        return true;
-    return datadir_read_pidfile(files->directory, &pidfile, &runs, err) &&
-           (!runs ||
-            err_set(err, ERR_PG, "after cmd_stop_db the server still runs (process %d)", (int) pidfile.pid));
+    return !files->visible || (clustermon_files_is_quiet(files->directory, err) &&
+                               clustermon_files_stamp(files->directory, &files->stamp, err));
 }
 
 /* The command's word is not enough: what still runs would go on writing into what is rewound. */
 static void on_down_known(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
+    ClustermonDowngrade *downgrade = cm->downgrade;
+
     (void) ok;
     (void) text;
-    if (result == NULL || result->status < 0 || strstr(result->output, cm->config->db_success) != NULL)
-        end(cm->downgrade, "after cmd_stop_db the status command does not say that the server is down");
+    if (clustermon_command_local(cm, result) != CLUSTERMON_DOWN)
+        end(downgrade, "cmd_get_db_status_string does not say that the local server is down");
+    else if (downgrade->cloning)
+        run_files(downgrade, may_remove, on_may_remove);
     else
-        run_files(cm->downgrade, is_no_process_left, on_no_process);
+        run_files(downgrade, is_ready_to_save, begin_save);
+}
+
+static void ask_status(Clustermon *cm)
+{
+    clustermon_command_run(cm, CLUSTERMON_CMD_STATUS, NULL, CLUSTERMON_ASK_MS, on_down_known);
 }
 
 static void on_stopped(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
@@ -210,42 +224,27 @@ static void on_stopped(Clustermon *cm, bool ok, const char *text, const ExecResu
     (void) ok; /* of a server that is down already it may fail: what counts is whether it runs */
     (void) text;
     (void) result;
-    clustermon_command_run(cm, CLUSTERMON_CMD_STATUS, NULL, CLUSTERMON_ASK_MS, on_down_known);
+    ask_status(cm);
 }
 
 static void begin_stop(ClustermonDowngrade *downgrade)
 {
     if (downgrade->move == CLUSTERMON_REJOIN && !downgrade->cloning)
-        begin_save(downgrade);
+        ask_status(downgrade->cm);
     else
         clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_STOP, NULL, CLUSTERMON_STOP_MS, on_stopped);
 }
 
 /* ---- start, and whether it streams ---- */
 
-/*
- * Ready to be started. standby.signal belongs to the server's user, as all there does. WAL of a later number
- * than the primary's timeline, which a rewind leaves, would be taken for what is to be followed.
- */
 static bool make_ready(Files *files, Err *err)
 {
-    char path[sizeof files->directory + 32];
-    struct stat st;
-
-    if (!files->visible)
-        return unlink(files->owed) == 0 || errno == ENOENT ||
-               err_set_errno(err, ERR_IO, errno, "cannot remove %s", files->owed);
-    if (files->rewound && !timeline_trim_later(files->directory, files->segment_size, files->timeline, err))
+    if (files->visible &&
+        !clustermon_files_make_standby(files->directory, files->rewound ? files->timeline : 0,
+                                       files->segment_size, err))
         return false;
-    snprintf(path, sizeof path, "%s/standby.signal", files->directory);
-    if (!file_exists(path)) {
-        if (!datadir_set_standby(files->directory, true, err))
-            return false;
-        if (stat(files->directory, &st) == 0 && geteuid() == 0 && lchown(path, st.st_uid, st.st_gid) != 0)
-            return err_set_errno(err, ERR_IO, errno, "cannot give %s to the server's user", path);
-    }
-    return unlink(files->owed) == 0 || errno == ENOENT ||
-           err_set_errno(err, ERR_IO, errno, "cannot remove %s", files->owed);
+    files->stamp = 0; /* from here on it is the primary's, and changes */
+    return clustermon_owed_remove(files->folder, err);
 }
 
 static bool streams(const Clustermon *cm)
@@ -281,24 +280,16 @@ static void on_started(Clustermon *cm, bool ok, const char *text, const ExecResu
 
 static void on_ready(ClustermonDowngrade *downgrade)
 {
-    downgrade->cm->clone_owed = false;
     clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_START, NULL, CLUSTERMON_START_MS, on_started);
 }
 
 /* ---- rewind ---- */
 
-/* Both on one timeline by number: pg_rewind compares nothing further, and leaves two histories as they are.
- */
-static bool found_nothing(const ExecResult *result)
-{
-    return result != NULL && strstr(result->output, "no rewind required") != NULL &&
-           strstr(result->output, "are on the same timeline") != NULL;
-}
-
 static void on_rewound(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
     (void) text;
-    if (ok && !found_nothing(result)) {
+    (void) result;
+    if (ok) {
         run_files(cm->downgrade, make_ready, on_ready);
         return;
     }
@@ -307,14 +298,13 @@ static void on_rewound(Clustermon *cm, bool ok, const char *text, const ExecResu
 }
 
 /* From here on the data directory is not whole until something has come to its end. */
-static bool mark_owed(Files *files, Err *err)
+static bool mark_rewind(Files *files, Err *err)
 {
-    return file_write_atomic(files->owed, "", 0, 0600, err);
+    return clustermon_owed_write(files->folder, files->directory, CLUSTERMON_OWED_REWIND, err);
 }
 
 static void on_marked_to_rewind(ClustermonDowngrade *downgrade)
 {
-    downgrade->cm->clone_owed = true;
     clustermon_command_run(downgrade->cm, CLUSTERMON_CMD_REWIND, primary_of(downgrade), CLUSTERMON_REWIND_MS,
                            on_rewound);
 }
@@ -326,23 +316,37 @@ static void on_checkpointed(void *arg, const ConnReply *reply)
     if (!reply->ok)
         end_by(downgrade, "checkpoint on the primary", reply);
     else
-        run_files(downgrade, mark_owed, on_marked_to_rewind);
+        run_files(downgrade, mark_rewind, on_marked_to_rewind);
 }
 
 /* Without a checkpoint since its promotion the primary would seem to be on its old timeline. */
-static void on_saved(Clustermon *cm, const char *failed)
+static void on_primary_to_rewind(void *arg, const ConnReply *reply)
+{
+    ClustermonDowngrade *downgrade = arg;
+
+    if (is_still_primary(downgrade, reply))
+        conn_query(clustermon_lock_conn(downgrade->lock), "CHECKPOINT", CLUSTERMON_CHECKPOINT_MS,
+                   on_checkpointed, downgrade);
+}
+
+static void on_saved(Clustermon *cm, const ClustermonSaved *saved)
 {
     ClustermonDowngrade *downgrade = cm->downgrade;
+    const ClustermonNode *own = &cm->peer[cm->config->own]->node;
+    const ClustermonNode *primary = &cm->peer[downgrade->primary]->node;
+    char failed[300];
 
+    cm->unsaved = saved->unsaved;
+    downgrade->no_rewind = saved->no_rewind || own->timeline == primary->timeline;
+    str_copy(failed, sizeof failed, saved->failed != NULL ? saved->failed : "");
     clustermon_save_free(downgrade->save);
     downgrade->save = NULL;
-    if (failed != NULL)
+    if (failed[0] != '\0')
         end(downgrade, failed);
-    else if (cm->config->command[CLUSTERMON_CMD_REWIND][0] == '\0')
+    else if (downgrade->no_rewind || cm->config->command[CLUSTERMON_CMD_REWIND][0] == '\0')
         begin_clone(downgrade);
     else
-        conn_query(clustermon_lock_conn(downgrade->lock), "CHECKPOINT", CHECKPOINT_MS, on_checkpointed,
-                   downgrade);
+        ask_primary(downgrade, on_primary_to_rewind);
 }
 
 /* ---- copy ---- */
@@ -371,14 +375,12 @@ static void on_cloned(Clustermon *cm, bool ok, const char *text, const ExecResul
 
 static void on_created(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
 {
-    ClustermonDowngrade *downgrade = cm->downgrade;
-
     (void) result;
     if (ok)
-        clustermon_command_run(cm, CLUSTERMON_CMD_CLONE, primary_of(downgrade), CLUSTERMON_CLONE_MS,
+        clustermon_command_run(cm, CLUSTERMON_CMD_CLONE, primary_of(cm->downgrade), CLUSTERMON_CLONE_MS,
                                on_cloned);
     else
-        end(downgrade, text);
+        end(cm->downgrade, text);
 }
 
 static void on_removed(Clustermon *cm, bool ok, const char *text, const ExecResult *result)
@@ -391,27 +393,53 @@ static void on_removed(Clustermon *cm, bool ok, const char *text, const ExecResu
         clustermon_command_run(cm, CLUSTERMON_CMD_CREATE, NULL, CLUSTERMON_FOLDERS_MS, on_created);
 }
 
+static bool mark_copy(Files *files, Err *err)
+{
+    return clustermon_owed_write(files->folder, files->directory, CLUSTERMON_OWED_COPY, err);
+}
+
 static void on_marked_to_copy(ClustermonDowngrade *downgrade)
 {
     Clustermon *cm = downgrade->cm;
 
-    cm->clone_owed = true;
     if (cm->config->command[CLUSTERMON_CMD_REMOVE][0] == '\0')
         on_removed(cm, true, "", NULL);
     else
         clustermon_command_run(cm, CLUSTERMON_CMD_REMOVE, NULL, CLUSTERMON_FOLDERS_MS, on_removed);
 }
 
-static void on_still_primary(void *arg, const ConnReply *reply)
+static void on_primary_to_copy(void *arg, const ConnReply *reply)
 {
     ClustermonDowngrade *downgrade = arg;
 
-    if (!reply->ok)
-        end_by(downgrade, "the primary", reply);
-    else if (conn_value(reply->result, 0)[0] != 't')
-        end(downgrade, "the server that was to be copied is no primary any more: nothing was removed");
-    else
-        run_files(downgrade, mark_owed, on_marked_to_copy);
+    if (is_still_primary(downgrade, reply))
+        run_files(downgrade, mark_copy, on_marked_to_copy);
+}
+
+static void on_may_remove(ClustermonDowngrade *downgrade)
+{
+    ask_primary(downgrade, on_primary_to_copy);
+}
+
+/*
+ * What was saved must still be all that there is. If a server ran here since, it may have more: then nothing
+ * is owed, and all begins anew.
+ */
+static bool may_remove(Files *files, Err *err)
+{
+    uint64_t stamp;
+
+    if (!files->visible)
+        return true;
+    if (!clustermon_files_is_quiet(files->directory, err))
+        return false;
+    if (files->stamp == 0)
+        return true;
+    if (!clustermon_files_stamp(files->directory, &stamp, err))
+        return false;
+    return stamp == files->stamp ||
+           (clustermon_owed_remove(files->folder, err) &&
+            err_set(err, ERR_REFUSED, "the local server ran since its WAL was saved: nothing is removed"));
 }
 
 static void begin_clone(ClustermonDowngrade *downgrade)
@@ -420,8 +448,7 @@ static void begin_clone(ClustermonDowngrade *downgrade)
     if (downgrade->cm->config->command[CLUSTERMON_CMD_CLONE][0] == '\0')
         end(downgrade, "cmd_pg_basebackup_command is not set: the server stays down");
     else
-        conn_query(clustermon_lock_conn(downgrade->lock), "SELECT NOT pg_is_in_recovery()",
-                   CLUSTERMON_POLL_MS, on_still_primary, downgrade);
+        ask_status(downgrade->cm);
 }
 
 /* ---- begin ---- */

@@ -74,6 +74,8 @@ static void answer_heartbeat(const Clustermon *cm, HttpRequest *request)
     json_add_text(&body, "state", "ok");
     json_add_time(&body, "time", clock_now().wall_us);
     json_add_text(&body, "rule", cm->told_rule);
+    json_add_number(&body, "decided_ms_ago",
+                    cm->decided_us != 0 ? (clock_now().boot_us - cm->decided_us) / US_PER_MS : -1);
     json_add_text(&body, "alert", cm->told_alert[0] != '\0' ? cm->told_alert : NULL);
     json_add_text(&body, "doing", cm->doing);
     json_add_close(&body, '}');

@@ -6,33 +6,55 @@
  */
 #include "front/clustermon.h"
 
-#include "pg/conninfo.h"
 #include "pg/datadir.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/log.h"
+#include "sys/proc.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define LATE_US (60 * US_PER_SEC)
+
 /* ---- the data directory ---- */
+
+static bool see(ClustermonLook *look, Err *err)
+{
+    DatadirKind kind;
+    ControlState state;
+    PidFile pidfile;
+    ClustermonOwed owed;
+    uint32_t control_version;
+    char path[sizeof look->directory + 32];
+    pid_t pid;
+
+    /* Nothing is there, or something else: a container has it elsewhere. */
+    if (!clustermon_owed_read(look->cm->config->state_directory, look->directory, &owed, err) ||
+        !datadir_kind(look->directory, &kind, err))
+        return false;
+    look->owed = owed != CLUSTERMON_OWED_NOTHING;
+    look->owed_copy = owed == CLUSTERMON_OWED_COPY;
+    if (kind != DATADIR_CLUSTER)
+        return true;
+    look->visible = true;
+    if (!datadir_read_control(look->directory, &state, &look->system_identifier, &control_version, err) ||
+        !datadir_read_pidfile(look->directory, &pidfile, &look->runs, err))
+        return false;
+    look->runs = look->runs || proc_list_in(look->directory, &pid, 1) > 0;
+    snprintf(path, sizeof path, "%s/standby.signal", look->directory);
+    look->is_standby = file_exists(path);
+    return true;
+}
 
 static void look_work(void *arg)
 {
     ClustermonLook *look = arg;
-    DatadirKind kind;
-    ControlState state;
-    PidFile pidfile;
-    uint32_t control_version;
-    char path[sizeof look->directory + 32];
-    Err err = {0};
+    Err err = {0}; /* a file that is not there can leave a text in it and is no failure */
 
-    look->visible =
-        datadir_kind(look->directory, &kind, &err) && kind == DATADIR_CLUSTER &&
-        datadir_read_control(look->directory, &state, &look->system_identifier, &control_version, &err) &&
-        datadir_read_pidfile(look->directory, &pidfile, &look->runs, &err);
-    snprintf(path, sizeof path, "%s/standby.signal", look->directory);
-    look->is_standby = file_exists(path);
+    look->broken = !see(look, &err);
+    if (look->broken)
+        str_copy(look->problem, sizeof look->problem, err.text);
 }
 
 static void on_look_done(void *arg)
@@ -44,31 +66,18 @@ static void on_look_done(void *arg)
 
 /* ---- facts ---- */
 
-typedef struct Place {
-    char host[256], port[16], user[128];
-} Place;
-
-static void take_place(void *arg, const char *keyword, const char *value)
-{
-    Place *place = arg;
-
-    if (strcmp(keyword, "host") == 0)
-        str_copy(place->host, sizeof place->host, value);
-    else if (strcmp(keyword, "port") == 0)
-        str_copy(place->port, sizeof place->port, value);
-    else if (strcmp(keyword, "user") == 0)
-        str_copy(place->user, sizeof place->user, value);
-}
-
 /* Host, port and user, as the old program compared them; a password that changed is no other primary. */
 static bool is_followed(const Clustermon *cm, int primary)
 {
-    Place ours = {.port = "5432"}, theirs = {.port = "5432"};
+    ClustermonPlace ours, theirs;
+    bool same = clustermon_config_place(cm->peer[cm->config->own]->conninfo, &ours) &&
+                clustermon_config_place(cm->config->server[primary].conninfo, &theirs) &&
+                strcmp(ours.host, theirs.host) == 0 && ours.port == theirs.port &&
+                strcmp(ours.user, theirs.user) == 0;
 
-    return conninfo_each(cm->peer[cm->config->own]->conninfo, take_place, &ours) &&
-           conninfo_each(cm->config->server[primary].conninfo, take_place, &theirs) &&
-           strcmp(ours.host, theirs.host) == 0 && strcmp(ours.port, theirs.port) == 0 &&
-           strcmp(ours.user, theirs.user) == 0;
+    explicit_bzero(&ours, sizeof ours);
+    explicit_bzero(&theirs, sizeof theirs);
+    return same;
 }
 
 static void keep_time(int64_t *since_us, bool is_so, int64_t now_us)
@@ -97,6 +106,29 @@ static void count(Clustermon *cm, int64_t now_us, int *ret_primary)
         *ret_primary = -1;
 }
 
+/* What others found out, or did, since the last look. */
+static void take_look(Clustermon *cm, int64_t now_us)
+{
+    const ClustermonLook *look = &cm->look;
+    static LogLimit limit;
+    bool answers = cm->peer[cm->config->own]->node.connected;
+
+    if (look->broken) {
+        log_limited(&limit, LOG_LEVEL_ERROR, "data_directory_unknown", "reason=\"%s\"", look->problem);
+        cm->local = CLUSTERMON_UNKNOWN;
+    } else if (cm->local == CLUSTERMON_DOWN && look->visible && look->runs) {
+        cm->local = CLUSTERMON_UNKNOWN;
+    }
+    keep_time(&cm->down_us, cm->local == CLUSTERMON_DOWN && !answers, now_us);
+    if (answers)
+        cm->unsaved = false;
+    /* A server that answers is whole, and so is a copy that has its control file, which comes last. */
+    if (cm->doing == NULL && look->owed && (answers || (look->owed_copy && look->visible))) {
+        cm->look.owed = false;
+        clustermon_owed_forget(cm);
+    }
+}
+
 static void decide(Clustermon *cm, bool confirmed, ClustermonVerdict *ret_verdict)
 {
     const ClustermonConfig *config = cm->config;
@@ -105,42 +137,47 @@ static void decide(Clustermon *cm, bool confirmed, ClustermonVerdict *ret_verdic
     int64_t now_us = clock_now().boot_us;
     int primary = -1;
 
+    take_look(cm, now_us);
     count(cm, now_us, &primary);
     for (int i = 0; i < config->servers; i++)
         nodes[i] = cm->peer[i]->node;
     if (look->visible)
         nodes[config->own].system_identifier = look->system_identifier;
-    ClustermonFacts facts = {
-        .now_us = now_us,
-        .node = nodes,
-        .nodes = config->servers,
-        .own = config->own,
-        .local = cm->local == CLUSTERMON_DOWN && look->visible && look->runs ? CLUSTERMON_UNKNOWN : cm->local,
-        .files = !look->visible     ? CLUSTERMON_FILES_UNSEEN
-                 : look->is_standby ? CLUSTERMON_FILES_STANDBY
-                                    : CLUSTERMON_FILES_PRIMARY,
-        .clone_owed = cm->clone_owed,
-        .network = cm->network,
-        .busy = cm->doing != NULL,
-        .had_primary = cm->had_primary,
-        .follows = primary >= 0 && is_followed(cm, primary),
-        .may_discard = look->visible || config->discard_unsaved,
-        .confirmed = confirmed,
-        .no_primary_us = cm->no_primary_us,
-        .several_us = cm->several_us,
-        .streaming = (int) cm->peer[config->own]->streaming,
-        .failover_us = config->failover_us,
-        .downgrade_us = config->downgrade_us};
+    ClustermonFacts facts = {.now_us = now_us,
+                             .node = nodes,
+                             .nodes = config->servers,
+                             .own = config->own,
+                             .local = cm->local,
+                             .files = !look->visible     ? CLUSTERMON_FILES_UNSEEN
+                                      : look->is_standby ? CLUSTERMON_FILES_STANDBY
+                                                         : CLUSTERMON_FILES_PRIMARY,
+                             .clone_owed = look->owed,
+                             .network = cm->network,
+                             .busy = cm->doing != NULL,
+                             .had_primary = cm->had_primary,
+                             .follows = primary >= 0 && is_followed(cm, primary),
+                             .may_discard = (look->visible && !cm->unsaved) || config->discard_unsaved,
+                             .confirmed = confirmed,
+                             .no_primary_us = cm->no_primary_us,
+                             .several_us = cm->several_us,
+                             .down_us = cm->down_us,
+                             .streaming = (int) cm->peer[config->own]->streaming,
+                             .failover_us = config->failover_us,
+                             .downgrade_us = config->downgrade_us};
     clustermon_decide(&facts, ret_verdict);
+    cm->decided_us = now_us;
 }
 
 /* ---- what follows ---- */
 
 static void tell(Clustermon *cm, const ClustermonVerdict *verdict)
 {
+    const ClustermonPeer *own = cm->peer[cm->config->own];
+    bool idle = own->node.connected && own->node.in_recovery && strcmp(own->receiver, "streaming") != 0;
     const char *alert = verdict->primaries > 1    ? "several_primaries"
                         : verdict->primaries == 0 ? "no_primary"
                         : verdict->standbys == 0  ? "no_standby"
+                        : idle                    ? "not_streaming"
                                                   : "";
 
     if (strcmp(alert, cm->told_alert) != 0) {
@@ -156,6 +193,23 @@ static void tell(Clustermon *cm, const ClustermonVerdict *verdict)
     str_copy(cm->told_rule, sizeof cm->told_rule, verdict->rule);
     log_line(LOG_LEVEL_INFO, "decision", "rule=%s primary=%s text=\"%s\"", verdict->rule,
              verdict->primary >= 0 ? cm->config->server[verdict->primary].name : "-", verdict->text);
+}
+
+/* Once: a value on the server's command line wins over what is set. */
+static void set_names(Clustermon *cm, const char *names)
+{
+    const char *are = cm->peer[cm->config->own]->names;
+    static LogLimit limit;
+
+    if (strcmp(are, names) == 0)
+        str_copy(cm->names_set, sizeof cm->names_set, "-");
+    else if (strcmp(cm->names_set, names) != 0)
+        clustermon_act_names(cm, names);
+    else
+        log_limited(&limit, LOG_LEVEL_ERROR, "names_overridden",
+                    "synchronous_standby_names were set to \"%s\" and are \"%s\": is there a value on the "
+                    "server's command line?",
+                    names, are);
 }
 
 static void carry_out(Clustermon *cm, const ClustermonVerdict *verdict)
@@ -174,10 +228,10 @@ static void carry_out(Clustermon *cm, const ClustermonVerdict *verdict)
     }
     if (verdict->names == CLUSTERMON_NAMES_KEEP || cm->doing != NULL)
         return;
-    if (cm->settle_owed)
+    if (cm->slot_owed || cm->checkpoint_owed)
         clustermon_act_settle(cm);
-    else if (strcmp(cm->peer[cm->config->own]->names, names) != 0)
-        clustermon_act_names(cm, names);
+    else
+        set_names(cm, names);
 }
 
 void clustermon_look_answered(Clustermon *cm)
@@ -189,11 +243,6 @@ void clustermon_look_answered(Clustermon *cm)
         return;
     bool looked = cm->looking;
     cm->looking = cm->confirming = false;
-    if (cm->again) {
-        cm->again = false;
-        clustermon_look_begin(cm, true);
-        return;
-    }
     if (!looked)
         return;
     decide(cm, confirming, &verdict);
@@ -203,13 +252,10 @@ void clustermon_look_answered(Clustermon *cm)
 
 void clustermon_look_begin(Clustermon *cm, bool confirming)
 {
-    if (cm->ending)
+    if (cm->ending || cm->pending > 0)
         return;
-    if (cm->looking || cm->pending > 0) {
-        cm->again = cm->again || confirming;
-        return;
-    }
     cm->looking = true;
+    cm->looked_us = clock_now().boot_us;
     cm->confirming = confirming;
     cm->pending++; /* ours, so that no answer ends the look before all are asked */
     cm->look = (ClustermonLook){.cm = cm};
@@ -222,7 +268,15 @@ void clustermon_look_begin(Clustermon *cm, bool confirming)
     clustermon_look_answered(cm);
 }
 
+/* A disk that hangs holds a look up for ever: nothing is decided then, and it is said. */
 void clustermon_look_on_time(void *arg)
 {
-    clustermon_look_begin(arg, false);
+    Clustermon *cm = arg;
+    static LogLimit limit;
+
+    if (cm->looking && clock_now().boot_us - cm->looked_us > LATE_US)
+        log_limited(
+            &limit, LOG_LEVEL_ERROR, "look_late",
+            "not everything has answered, and nothing is decided: pg_data_path may be on a disk that hangs");
+    clustermon_look_begin(cm, false);
 }

@@ -15,12 +15,17 @@
 #define SETUP                                                                                                \
     "SET search_path = pg_catalog; SET statement_timeout = 5000; SET lock_timeout = 5000; SET synchronous_commit = local"
 
-/* PostgreSQL 12 and later. A standby that streams nothing any more has what it replayed. */
+/*
+ * PostgreSQL 12 and later. A standby that streams nothing any more has what it replayed, and is on the
+ * timeline of its newest WAL: its control file tells that of its last restartpoint.
+ */
 #define QUERY                                                                                                \
     "SELECT r.rec,"                                                                                          \
     " CASE WHEN r.rec THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"                    \
     " ELSE pg_current_wal_flush_lsn() END,"                                                                  \
-    " CASE WHEN r.rec THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver), c.timeline_id)"         \
+    " CASE WHEN r.rec THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),"                        \
+    " greatest(c.timeline_id, (SELECT max(('x' || substr(name, 1, 8))::bit(32)::int) FROM pg_ls_waldir()"    \
+    " WHERE name ~ '^[0-9A-F]{24}$')))"                                                                      \
     " ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,"                  \
     " s.system_identifier, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"                       \
     " current_setting('synchronous_standby_names'), current_setting('primary_conninfo'),"                    \
@@ -61,7 +66,17 @@ static void end(ClustermonPeer *peer)
     clustermon_look_answered(peer->cm);
 }
 
-static void fail(ClustermonPeer *peer, const Err *err)
+/*
+ * A server that says no, because it is full or by pg_hba.conf, takes connections all the same; one that
+ * starts or stops does not.
+ */
+static bool is_refusal(const ConnReply *reply)
+{
+    return reply != NULL && (reply->sqlstate[0] != '\0' || reply->needs_password) &&
+           strncmp(reply->sqlstate, "57P", 3) != 0;
+}
+
+static void fail(ClustermonPeer *peer, const Err *err, const ConnReply *reply)
 {
     char reason[sizeof peer->problem], text[2 * sizeof reason];
 
@@ -72,6 +87,7 @@ static void fail(ClustermonPeer *peer, const Err *err)
                  log_quote(reason, text, sizeof text));
     str_copy(peer->problem, sizeof peer->problem, reason);
     peer->node.connected = false;
+    peer->node.refuses = is_refusal(reply);
     end(peer);
 }
 
@@ -81,6 +97,7 @@ static void take(ClustermonPeer *peer, const PGresult *row)
     ClustermonNode before = *node;
 
     node->connected = true;
+    node->refuses = false;
     node->in_recovery = conn_value(row, COL_RECOVERY)[0] == 't';
     node->position = LSN_NONE;
     lsn_parse(conn_value(row, COL_LSN), &node->position);
@@ -112,14 +129,15 @@ static void take(ClustermonPeer *peer, const PGresult *row)
 static void on_sizes(void *arg, const ConnReply *reply)
 {
     ClustermonPeer *peer = arg;
-    char text[2 * sizeof reply->err.text];
+    char reason[sizeof reply->err.text], text[2 * sizeof reason];
 
     if (reply->ok) {
         peer->sizes = sizes_read(reply->result);
         peer->sizes.primary_conninfo = NULL;
     } else {
-        log_line(LOG_LEVEL_WARN, "sizes_unknown", "node=%s reason=%s", name_of(peer),
-                 log_quote(reply->err.text, text, sizeof text));
+        log_line(
+            LOG_LEVEL_WARN, "sizes_unknown", "node=%s reason=%s", name_of(peer),
+            log_quote(mask_text(&peer->cm->mask, reply->err.text, reason, sizeof reason), text, sizeof text));
     }
     peer->is_sized = peer->is_sized || reply->ok;
     conn_close(peer->size_conn);
@@ -152,7 +170,7 @@ static void on_row(void *arg, const ConnReply *reply)
     ClustermonPeer *peer = arg;
 
     if (!reply->ok) {
-        fail(peer, &reply->err);
+        fail(peer, &reply->err, reply);
         return;
     }
     take(peer, reply->result);
@@ -172,7 +190,7 @@ static void on_set_up(void *arg, const ConnReply *reply)
     if (reply->ok)
         ask(peer);
     else
-        fail(peer, &reply->err);
+        fail(peer, &reply->err, reply);
 }
 
 static void on_connected(void *arg, const ConnReply *reply)
@@ -181,11 +199,11 @@ static void on_connected(void *arg, const ConnReply *reply)
     Err err = {0};
 
     if (!reply->ok) {
-        fail(peer, &reply->err);
+        fail(peer, &reply->err, reply);
     } else if (conn_server_version(peer->conn) < 120000) {
         err_set(&err, ERR_PG, "PostgreSQL 12 or later is needed, and it is %u",
                 (unsigned) conn_server_version(peer->conn) / 10000);
-        fail(peer, &err);
+        fail(peer, &err, NULL);
     } else {
         conn_query(peer->conn, SETUP, CLUSTERMON_POLL_MS, on_set_up, peer);
     }

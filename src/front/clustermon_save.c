@@ -5,7 +5,6 @@
  */
 #include "action/action.h"
 #include "front/clustermon.h"
-#include "pg/conninfo.h"
 #include "pg/wal.h"
 #include "sys/file.h"
 #include "sys/log.h"
@@ -22,16 +21,16 @@ struct ClustermonSave {
     Clustermon *cm;
     PgPoll *poll;
     Actions *actions;
-    void (*on_end)(Clustermon *cm, const char *failed);
-    uint32_t segment_size;
-    char host[256], user[128], passfile[PATH_MAX],
-        written[PATH_MAX]; /* written: the passfile that is ours, "" */
-    char password[512];
-    uint16_t port;
-    uint32_t timeline;
-    bool gone; /* freed while a worker was under way, who frees it now */
+    void (*on_end)(Clustermon *cm, const ClustermonSaved *saved);
+    int primary;
+    ClustermonPlace place;  /* of the primary */
+    char written[PATH_MAX]; /* a passfile of ours, "": none */
+    bool compare;           /* the primary has to have more WAL */
+    bool gone;              /* freed while a worker was under way, who frees it now */
     int working;
+    uint32_t timeline;
     Err err;
+    ClustermonSaved saved;
     char failed[300];
 };
 
@@ -55,15 +54,30 @@ static void on_ended(void *arg)
     ClustermonSave *save = arg;
 
     if (let_go(save))
-        save->on_end(save->cm, save->failed[0] != '\0' ? save->failed : NULL);
+        save->on_end(save->cm, &save->saved);
 }
 
 /* Not from within a callback of the actions, which are freed next. */
 static void end(ClustermonSave *save, const char *failed)
 {
     str_copy(save->failed, sizeof save->failed, failed != NULL ? failed : "");
+    save->saved.failed = failed != NULL ? save->failed : NULL;
     save->working++;
     loop_work(&save->cm->loop, nothing, on_ended, save);
+}
+
+/* It will be no other way the next time; [pgvigil] discard_unsaved is people's word that it need not be. */
+static void end_unsaved(ClustermonSave *save, const char *because)
+{
+    char text[300];
+
+    snprintf(
+        text, sizeof text,
+        "it cannot be shown that all that only the local server has was saved (%.100s): nothing is discarded; "
+        "discard it by [pgvigil] discard_unsaved = yes, or bring the server back by hand",
+        because);
+    save->saved.unsaved = !save->cm->config->discard_unsaved;
+    end(save, save->saved.unsaved ? text : NULL);
 }
 
 static void on_saved(void *arg, const ActionOutcome *outcome)
@@ -71,36 +85,64 @@ static void on_saved(void *arg, const ActionOutcome *outcome)
     ClustermonSave *save = arg;
     char text[2 * ACT_TEXT_LEN], failed[300];
 
-    if (outcome->ok) {
-        log_line(LOG_LEVEL_WARN, "saved", "bytes=%llu transactions=%u complete=%s place=%s",
-                 (unsigned long long) outcome->bytes, (unsigned) outcome->transactions,
-                 outcome->complete ? "yes" : "no", log_quote(outcome->text, text, sizeof text));
-        end(save, NULL);
+    if (!outcome->ok) {
+        snprintf(failed, sizeof failed,
+                 "what only the local server has could not be saved, so nothing is discarded: %.200s",
+                 outcome->text);
+        end(save, failed);
         return;
     }
-    snprintf(failed, sizeof failed,
-             "what only the local server has could not be saved, so nothing is discarded: %.200s",
-             outcome->text);
-    end(save, failed);
+    log_line(LOG_LEVEL_WARN, "saved", "bytes=%llu transactions=%u complete=%s place=%s",
+             (unsigned long long) outcome->bytes, (unsigned) outcome->transactions,
+             outcome->complete ? "yes" : "no", log_quote(outcome->text, text, sizeof text));
+    if (outcome->complete)
+        end(save, NULL);
+    else
+        end_unsaved(save, save->saved.no_rewind ? "both are on one timeline" : "WAL is missing");
 }
 
-static void on_inspected(void *arg, const ActionOutcome *outcome)
+static void save_from(ClustermonSave *save, Lsn fork)
 {
-    ClustermonSave *save = arg;
-    bool told = outcome->ok && outcome->fork_known;
     ActionRequest request = {.id = 2,
                              .kind = ACTION_SAVE_WAL,
                              .timeline = save->timeline,
-                             .host = save->host,
-                             .port = save->port,
-                             .fork = told ? outcome->fork : LSN_NONE};
+                             .host = save->place.host,
+                             .port = save->place.port,
+                             .fork = fork};
 
-    if (told && outcome->fork == UINT64_MAX) {
-        log_line(LOG_LEVEL_INFO, "saved", "nothing: the primary has all that the local server has");
-        end(save, NULL);
-        return;
-    }
     actions_start(save->actions, &request, on_saved, save);
+}
+
+/*
+ * Two primaries on one timeline by number share no point that could be told: pg_rewind would take them for
+ * one.
+ */
+static void on_inspected(void *arg, const ActionOutcome *outcome)
+{
+    ClustermonSave *save = arg;
+    const ClustermonNode *primary = &save->cm->peer[save->primary]->node;
+    char failed[300], ours[LSN_TEXT_LEN], theirs[LSN_TEXT_LEN];
+    bool same = outcome->fork_known && outcome->fork == UINT64_MAX;
+
+    save->saved.no_rewind = same || outcome->numbers_lie || primary->timeline == save->timeline;
+    if (outcome->ok && save->compare && outcome->lsn > primary->position) {
+        lsn_format(outcome->lsn, ours);
+        lsn_format(primary->position, theirs);
+        snprintf(
+            failed, sizeof failed,
+            "the other primary has less WAL (%s) than the local server (%s): neither is discarded by itself; start "
+            "the local one, or wait until the other has more",
+            theirs, ours);
+        end(save, failed);
+    } else if (!outcome->ok || same) {
+        save_from(save, LSN_NONE);
+    } else if (outcome->fork_known) {
+        save_from(save, outcome->fork);
+    } else {
+        end(save,
+            "the primary could not be asked where the two part (its user has to be a superuser): nothing is "
+            "discarded");
+    }
 }
 
 /* The server is down, and stays so: actions only want to be told so. */
@@ -117,15 +159,15 @@ static void on_prepared(void *arg)
 
     if (!let_go(save))
         return;
-    explicit_bzero(save->password, sizeof save->password);
+    explicit_bzero(save->place.password, sizeof save->place.password);
     if (save->err.code != ERR_NONE) {
         end(save, save->err.text);
         return;
     }
     PollOptions poll = {.data_directory = config->data_path,
-                        .user = save->user,
+                        .user = save->place.user,
                         .database = "postgres",
-                        .passfile = save->passfile,
+                        .passfile = save->place.passfile,
                         .poll_interval_ms = POLL_MS,
                         .poll_timeout_ms = POLL_MS,
                         .fresh_interval_ms = POLL_MS,
@@ -134,14 +176,14 @@ static void on_prepared(void *arg)
                               .cluster = config->cluster,
                               .data_directory = config->data_path,
                               .state_directory = config->state_directory,
-                              .user = save->user,
+                              .user = save->place.user,
                               .database = "postgres",
-                              .passfile = save->passfile};
+                              .passfile = save->place.passfile};
     ActionRequest request = {.id = 1,
                              .kind = ACTION_INSPECT,
                              .timeline = save->timeline,
-                             .host = save->host,
-                             .port = save->port,
+                             .host = save->place.host,
+                             .port = save->place.port,
                              .ask_fork = true,
                              .shared = UINT32_MAX};
     save->poll = poll_new(&save->cm->loop, &poll, on_status, save);
@@ -153,7 +195,7 @@ static void on_prepared(void *arg)
 static bool write_passfile(ClustermonSave *save, Err *err)
 {
     Buf text = {0};
-    const char *fields[] = {save->user, save->password};
+    const char *fields[] = {save->place.user, save->place.password};
 
     buf_puts(&text, "*:*:*");
     for (int i = 0; i < 2; i++) {
@@ -169,53 +211,38 @@ static bool write_passfile(ClustermonSave *save, Err *err)
     if (text.data != NULL)
         explicit_bzero(text.data, text.len);
     buf_done(&text);
-    str_copy(save->passfile, sizeof save->passfile, save->written);
+    str_copy(save->place.passfile, sizeof save->place.passfile, save->written);
     return ok;
 }
 
 static void prepare(void *arg)
 {
     ClustermonSave *save = arg;
+    const ClustermonConfig *config = save->cm->config;
+    Err err = {0};
     WalList wal;
 
-    if (!dir_make(save->cm->config->state_directory, 0700, &save->err) ||
-        !wal_list(save->cm->config->data_path, save->segment_size, LSN_NONE, &wal, &save->err))
-        return;
-    save->timeline = wal.newest_timeline;
-    if (save->passfile[0] == '\0' && save->password[0] != '\0')
-        write_passfile(save, &save->err);
+    bool ok = dir_make(config->state_directory, 0700, &err) &&
+              wal_list(config->data_path, save->cm->peer[save->primary]->segment_size, LSN_NONE, &wal, &err);
+    save->timeline = ok ? wal.newest_timeline : 0;
+    if (ok && save->place.passfile[0] == '\0' && save->place.password[0] != '\0')
+        ok = write_passfile(save, &err);
     else
         save->written[0] = '\0';
+    if (!ok)
+        save->err = err;
 }
 
-static void take_keyword(void *arg, const char *keyword, const char *value)
-{
-    ClustermonSave *save = arg;
-
-    if (strcmp(keyword, "host") == 0 || (strcmp(keyword, "hostaddr") == 0 && save->host[0] == '\0'))
-        str_copy(save->host, sizeof save->host, value);
-    else if (strcmp(keyword, "port") == 0)
-        save->port = (uint16_t) strtoul(value, NULL, 10);
-    else if (strcmp(keyword, "user") == 0)
-        str_copy(save->user, sizeof save->user, value);
-    else if (strcmp(keyword, "password") == 0)
-        str_copy(save->password, sizeof save->password, value);
-    else if (strcmp(keyword, "passfile") == 0)
-        str_copy(save->passfile, sizeof save->passfile, value);
-}
-
-ClustermonSave *clustermon_save_begin(Clustermon *cm, int primary,
-                                      void (*on_end)(Clustermon *cm, const char *failed))
+ClustermonSave *clustermon_save_begin(Clustermon *cm, int primary, bool compare,
+                                      void (*on_end)(Clustermon *cm, const ClustermonSaved *saved))
 {
     ClustermonSave *save = calloc(1, sizeof *save);
 
     if (save == NULL)
         abort();
-    *save = (ClustermonSave){
-        .cm = cm, .on_end = on_end, .port = 5432, .segment_size = cm->peer[primary]->segment_size};
-    conninfo_each(cm->config->server[primary].conninfo, take_keyword, save);
-    snprintf(save->written, sizeof save->written, "%s/%s.pgpass", cm->config->state_directory,
-             cm->config->cluster);
+    *save = (ClustermonSave){.cm = cm, .on_end = on_end, .primary = primary, .compare = compare};
+    clustermon_config_place(cm->config->server[primary].conninfo, &save->place);
+    snprintf(save->written, sizeof save->written, "%s/pgpass", cm->config->state_directory);
     save->working++;
     loop_work(&cm->loop, prepare, on_prepared, save);
     return save;
@@ -231,7 +258,7 @@ void clustermon_save_free(ClustermonSave *save)
     save->poll = NULL;
     if (save->written[0] != '\0')
         unlink(save->written);
-    explicit_bzero(save->password, sizeof save->password);
+    explicit_bzero(save->place.password, sizeof save->place.password);
     save->gone = true;
     if (save->working == 0)
         free(save);

@@ -297,6 +297,25 @@ static bool has_argument(pid_t pid, const char *argument)
     return false;
 }
 
+bool proc_runs_for(const char *program, const char *text)
+{
+    char name[NAME_MAX + 1], line[16384];
+    bool found = false;
+    pid_t pid;
+
+    DIR *proc = opendir("/proc");
+    while (proc != NULL && !found && (pid = next_process(proc)) > 0) {
+        if (!proc_program(pid, name, sizeof name) || strcmp(name, program) != 0 || !proc_is_alive(pid))
+            continue;
+        ssize_t len = read_entry(pid, "cmdline", line, sizeof line);
+        for (ssize_t at = 0; at < len && !found; at += (ssize_t) strlen(line + at) + 1)
+            found = strstr(line + at, text) != NULL;
+    }
+    if (proc != NULL)
+        closedir(proc);
+    return found;
+}
+
 /* Of our user and with our file system: the same path elsewhere is another directory. */
 static bool is_program_with(pid_t pid, const char *program, const char *argument)
 {

@@ -49,6 +49,10 @@ size_t proc_signal_at(const ProcPlace *place, int signal_number);
  */
 size_t proc_signal_program(const char *program, const char *argument, int signal_number);
 
+/* Whether a process of anybody's, as far as we see them, runs whose program has that name and which has that
+ * text within an argument. */
+bool proc_runs_for(const char *program, const char *text);
+
 /* Writes the ids of at most max children (zombies do not count); returns how many there are. */
 size_t proc_children(pid_t parent, pid_t *ret_pids, size_t max);
 

@@ -25,6 +25,7 @@ class Monitor:
         base.make_folder(self.folder, 0o755)
         self.path, self.log_path = os.path.join(self.folder, "config.ini"), os.path.join(self.folder, "log")
         self.state = os.path.join(self.folder, "state")
+        self.mark = os.path.join(self.state, node.name, "clone_owed")
         self.nodes = nodes
         data, bindir = node.seen + "/data", os.path.dirname(pg_bin("pg_ctl"))
 
@@ -130,13 +131,14 @@ class Monitor:
         return json.loads(body)
 
     def reports(self):
-        folder = os.path.join(self.state, "diverged", "pg_cluster_monitor")
+        folder = os.path.join(self.state, self.node.name, "diverged", "pg_cluster_monitor")
         return [os.path.join(folder, name, "report.txt") for name in sorted(os.listdir(folder))] \
             if os.path.isdir(folder) else []
 
 
 def make(count):
-    cluster = Cluster(count, agents=False, settings={"wal_retrieve_retry_interval": "200ms", "wal_log_hints": "on"})
+    cluster = Cluster(count, agents=False, settings={"wal_retrieve_retry_interval": "200ms", "wal_log_hints": "on",
+                                                     "wal_receiver_timeout": "3s"})
     try:
         first = cluster.nodes[0]
         first.initdb(cluster.settings)
@@ -288,7 +290,7 @@ def test_two_primaries_rewind_impossible_and_the_copy_breaks_off(pair):
             assert second.value("select count(*) from t") == 50000
             assert len(two.reports()) == 1 and "doing=\"start\"" not in two.log()
             one.wait_rule("primary")
-            assert not os.path.exists(os.path.join(two.state, "pg_cluster_monitor.clone_owed"))
+            assert not os.path.exists(two.mark)
 
 
 def test_data_directory_of_a_container(pair):
@@ -308,6 +310,52 @@ def test_data_directory_of_a_container(pair):
     with monitor as two:
         two.wait_log(" done doing=\"downgrade to a standby\"")
         assert follows(second, first) and not two.reports()
+
+
+def test_one_timeline_for_both(pair):
+    """As after a machine was restored: no point can be told where they part, so nothing is discarded by itself."""
+    first, second = pair.nodes
+    second.pg_ctl("stop")
+    os.unlink(os.path.join(second.data, "standby.signal"))
+    second.start_postgres()
+    first.sql("insert into t select generate_series(1, 50000)")
+    second.sql("insert into t values (-7)")
+    monitor = Monitor(second, pair.nodes)
+    with monitor as two:
+        two.wait_log("it cannot be shown that all that only the local server has was saved (both are on one timeline)")
+        two.wait_rule("rejoin_unsaved")
+        assert len(two.reports()) == 1
+        second.start_postgres()
+        assert second.value("select count(*) from t where n = -7") == 1
+    monitor.ours = ["discard_unsaved = yes"]
+    monitor.write()
+    with monitor as two:
+        two.wait_log(" done doing=\"downgrade to a standby\"")
+        assert follows(second, first) and "command=cmd_pg_rewind_command" not in two.log()
+        assert second.value("select count(*) from t") == 50000
+
+
+def test_started_in_the_middle_and_an_old_mark(pair):
+    """Somebody starts the server while it is downgraded: what it writes then was saved by nobody."""
+    first, second = pair.nodes
+    two_primaries(pair, 50000, 5)
+    monitor = Monitor(second, pair.nodes)
+    monitor.keys["cmd_pg_rewind_command"] = monitor.keys["cmd_start_db"] + "; false"
+    monitor.write()
+    base.make_folder(os.path.dirname(monitor.mark), 0o755)
+    base.write_file(monitor.mark, "copy %s\n" % monitor.keys["pg_data_path"])
+    with monitor as two:
+        # A mark of long ago is none: the server answers.
+        wait_for(lambda: not os.path.exists(two.mark), MOMENT, "the old mark to go")
+        two.wait_log("cmd_get_db_status_string does not say that the local server is down")
+        assert "command=cmd_remove_db_directories" not in two.log()
+    assert second.is_writable() and second.value("select count(*) from t") == 5
+    # Started and stopped again: the control file tells.
+    monitor.keys["cmd_pg_rewind_command"] = "; ".join(monitor.keys[k] for k in ("cmd_start_db", "cmd_stop_db")) + "; false"
+    monitor.write()
+    with monitor as two:
+        two.wait_log("the local server ran since its WAL was saved: nothing is removed")
+        assert "command=cmd_remove_db_directories" not in two.log()
 
 
 def test_never_both(pair):

@@ -72,6 +72,8 @@ static void down(Case *c)
     c->node[1].connected = false;
     c->facts.local = CLUSTERMON_DOWN;
     c->facts.files = CLUSTERMON_FILES_PRIMARY;
+    c->facts.down_us = NOW - 36 * S;
+    c->facts.confirmed = true;
 }
 
 static ClustermonVerdict expect(const Case *c, const char *rule, ClustermonMove move)
@@ -116,6 +118,13 @@ static void test_down(void **state)
     (void) state;
     down(&c);
     assert_int_equal(expect(&c, "rejoin", CLUSTERMON_REJOIN).primary, 0);
+    c.facts.confirmed = false;
+    expect(&c, "rejoin_look", CLUSTERMON_LOOK_AGAIN);
+    c.facts.may_discard = false;
+    expect(&c, "rejoin_unsaved", CLUSTERMON_NONE);
+    c.facts.down_us = NOW - 34 * S; /* somebody restarts it */
+    expect(&c, "rejoin_recent", CLUSTERMON_NONE);
+    down(&c);
     c.node[2].in_recovery = false;
     expect(&c, "rejoin_waits", CLUSTERMON_NONE);
     down(&c);
@@ -132,6 +141,8 @@ static void test_down(void **state)
     /* No other primary answers: those that do not may be one, unless more than half are seen. */
     down(&c);
     c.node[0].connected = false;
+    expect(&c, "rejoin_heard", CLUSTERMON_NONE);
+    c.node[2].heard_us = -1;
     expect(&c, "start", CLUSTERMON_START);
     c.node[2].connected = false;
     expect(&c, "minority", CLUSTERMON_NONE);
@@ -225,10 +236,13 @@ static void test_failover(void **state)
     c.facts.no_primary_us = NOW - 14 * S;
     expect(&c, "primary_recent", CLUSTERMON_NONE);
     lost(&c);
-    c.node[2].heard_us = 14 * S;
+    c.node[2].heard_us = 34 * S; /* an idle primary is heard of each 30 s */
     expect(&c, "standby_streams", CLUSTERMON_NONE);
-    c.node[2].heard_us = 15 * S;
+    c.node[2].heard_us = 35 * S;
     expect(&c, "failover", CLUSTERMON_PROMOTE);
+    c.facts.failover_us = 16 * S;
+    c.node[0].refuses = true; /* too many connections, pg_hba.conf, another password */
+    expect(&c, "primary_refuses", CLUSTERMON_NONE);
     lost(&c);
     c.node[1].position = c.node[2].position = LSN_NONE;
     expect(&c, "no_position", CLUSTERMON_NONE);
