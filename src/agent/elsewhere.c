@@ -87,8 +87,12 @@ void elsewhere_on_status(Elsewhere *elsewhere, const PgStatus *status)
 
 void elsewhere_reload(Elsewhere *elsewhere)
 {
-    if (elsewhere != NULL && !elsewhere->seen)
-        loop_timer_start(&elsewhere->timer, 0, 0);
+    if (elsewhere == NULL || elsewhere->seen)
+        return;
+    /* A command that is new holds from now on, not from its first answer on. */
+    if (!elsewhere->settled && command_can_ask(elsewhere->agent->actions, RUNS_STATUS))
+        set(elsewhere, true, "the status command has not answered yet");
+    loop_timer_start(&elsewhere->timer, 0, 0);
 }
 
 Elsewhere *elsewhere_new(struct Agent *agent)

@@ -226,16 +226,14 @@ void resolve_tick(Core *core, Effects *out)
 /* ---- What may be discarded ---- */
 
 /*
- * By the option, where there is anything to lose. And by default before the first discarding of all, by a
- * server that was a primary when the document came: what it has may be years of somebody's, so it goes by
- * itself only if all of it was saved.
+ * By the option, where there is anything to lose. And by default by a server that was a primary when the
+ * document came to it, whenever that was: what it has may be years of somebody's, so it goes by itself only if
+ * all of it was saved.
  */
 bool resolve_asks(const Core *core)
 {
-    const DocEpoch *last = document_last(&core->persist.doc);
     bool decided = core->self >= 0 && (core->persist.doc.discard >> core->self & 1) != 0;
-    bool foreign =
-        core->persist.wal_epoch == 0 && core->persist.stray_timeline != 0 && last != NULL && last->epoch == 1;
+    bool foreign = core->persist.wal_epoch == 0 && core->persist.stray_timeline != 0;
 
     if (decided || !core->wal_saved || !core->diverged)
         return false;
