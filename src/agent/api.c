@@ -228,6 +228,8 @@ static void add_problems(const Agent *agent, Buf *out)
     json_add_open(out, "problems", '[');
     if (core->failures > 0)
         json_add_text(out, NULL, core->failure);
+    else if (hold_refusal(agent)[0] != '\0')
+        json_add_text(out, NULL, hold_refusal(agent));
     if (streaming_problem(agent)[0] != '\0')
         json_add_text(out, NULL, streaming_problem(agent));
     json_add_close(out, ']');
