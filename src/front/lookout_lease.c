@@ -284,7 +284,7 @@ bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
         if (first && was_on_before(lease))
             return err_set(ret_err, ERR_CONFIG,
                            "the lease was on, and cannot be now: %s (mend that; to go back for good, see "
-                           "\"With a lease\" in the manual)",
+                           "docs/replaces/pglookout.md)",
                            err.text);
         turn_off(lease, &err);
         return true;

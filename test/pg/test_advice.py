@@ -55,7 +55,8 @@ def test_another_secret_is_named(make_cluster):
     for here, there in ((primary, node), (other, node), (node, primary), (node, other)):
         named = "%s has another secret than %s" % (there.name, here.name)
         wait_for(lambda h=here, n=named: n in said(h, "status", "--member", h.name), 30, named)
-    assert "answer_refused member=%s status=403 said=mac cure=" % primary.name in node.log_text()
+    assert re.search(r"answer_refused member=\S+ status=403 said=mac cure=", node.log_text())
+    assert "%s has another secret than %s" % (primary.name, node.name) in explained(node, node.name)
     text_of_check = said(node, "check")
     assert re.search(r"FAIL %s .*its secret is another than the one here" % primary.name, text_of_check), text_of_check
     write_file(node.config_path, text)
