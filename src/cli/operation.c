@@ -150,7 +150,9 @@ static int goes_on(const Order *order, int64_t id, const Err *last)
 static void print_problems(const Order *order, const char *target)
 {
     int member = config_find_member(order->client->config, target);
+    static const ShowStyle plain;
     json_t *explain = NULL, *problem;
+    Buf out = {0};
     size_t i;
     Err err = {0};
 
@@ -159,9 +161,13 @@ static void print_problems(const Order *order, const char *target)
         return;
     json_array_foreach(json_object_get(explain, "problems"), i, problem)
     {
-        if (json_is_string(problem))
-            fprintf(stderr, "pgvigil: %s says: %s\n", target, json_string_value(problem));
+        if (!json_is_string(problem))
+            continue;
+        buf_printf(&out, "pgvigil: %s says: ", target);
+        show_text(&out, &plain, TONE_PLAIN, json_string_value(problem));
+        buf_puts(&out, "\n");
     }
+    show_print(&out, stderr);
     json_decref(explain);
 }
 
