@@ -181,6 +181,7 @@ def test_a_refusal_ends_a_switchover(cluster, hooks):
         took = time.monotonic() - begun
         assert new is not target and took < 12, (new, took)
         assert done.returncode == 1 and "%s is the primary" % new.name in done.stderr, done.stderr
+        assert "the promotion of %s has failed" % target.name in done.stdout, done.stdout
         assert "%s says: " % target.name in done.stderr, done.stderr
         assert "hook hooks at before_promote: no end within its time" in done.stderr, done.stderr
         assert "who was to follow %s was not promoted, and handed over" % old.name in new.pgvigil("history").stdout
