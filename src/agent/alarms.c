@@ -117,7 +117,11 @@ static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, Membe
 
     place_alarms(agent, alarms, no);
     if (!api_is_reachable(core, no)) {
-        alarms_add(alarms, NOTIFY_EVENT_unreachable, no, "%s does not answer", name);
+        if (peer_net_other_secret(agent->peers, name))
+            alarms_add(alarms, NOTIFY_EVENT_unreachable, no,
+                       "%s is not heard: it and %s refuse each other's messages", name, core->options.name);
+        else
+            alarms_add(alarms, NOTIFY_EVENT_unreachable, no, "%s does not answer", name);
         return;
     }
     if (report.disk_failed)
@@ -174,6 +178,22 @@ static void cluster_alarms(const Agent *agent, Alarms *alarms)
     api_primaries_alarm(agent, alarms, primaries);
 }
 
+/* By the file and not the document: whoever has a wrong secret may never have seen one. */
+static void secret_alarms(const Agent *agent, Alarms *alarms)
+{
+    const char *own = agent->core.options.name;
+
+    for (int i = 0; i < agent->config->member_count; i++) {
+        const char *name = agent->config->member[i].name;
+        if (peer_net_other_secret(agent->peers, name))
+            alarms_add_of(
+                alarms, NOTIFY_EVENT_secret, document_find(&agent->core.persist.doc, name), name,
+                "%s has another secret than %s, and each refuses the other's messages: [cluster] "
+                "secret has to be the same on all members; copy the right one, and restart pgvigil there",
+                name, own);
+    }
+}
+
 void alarms_find(const Agent *agent, Alarms *ret_alarms)
 {
     const Core *core = &agent->core;
@@ -188,6 +208,7 @@ void alarms_find(const Agent *agent, Alarms *ret_alarms)
             name, membership_outside(core), name);
     else
         cluster_alarms(agent, ret_alarms);
+    secret_alarms(agent, ret_alarms);
     if (membership_is_twin(core))
         alarms_add_of(ret_alarms, NOTIFY_EVENT_twin, core->self, "self",
                       "another machine runs as %s, or with a copy of its state directory: give each its own",

@@ -228,8 +228,15 @@ static void add_problems(const Agent *agent, Buf *out)
     json_add_open(out, "problems", '[');
     if (core->failures > 0)
         json_add_text(out, NULL, core->failure);
+    else if (hold_refusal(agent)[0] != '\0')
+        json_add_text(out, NULL, hold_refusal(agent));
     if (streaming_problem(agent)[0] != '\0')
         json_add_text(out, NULL, streaming_problem(agent));
+    for (int i = 0; i < agent->alarms.count; i++) {
+        const Alarm *alarm = &agent->alarms.alarm[i];
+        if (alarm->kind == NOTIFY_EVENT_secret)
+            json_add_text(out, NULL, alarm->text);
+    }
     json_add_close(out, ']');
 }
 

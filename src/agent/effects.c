@@ -65,8 +65,11 @@ static void send_body(Agent *agent, MemberNo to, uint32_t token, const char *bod
 
 static Waiting *wait_for(Agent *agent, uint32_t after)
 {
+    static LogLimit limit;
+
     if (agent->waiting_len == WAITING_MAX) {
-        log_line(LOG_LEVEL_WARN, "too_much_waits", "what=\"messages behind a slow disk\" dropped=1");
+        log_limited(&limit, LOG_LEVEL_WARN, "too_much_waits",
+                    "what=\"messages that wait until the state is on disk\" dropped=1");
         return NULL;
     }
     Waiting *waiting = &agent->waiting[agent->waiting_len++];
@@ -154,20 +157,20 @@ void effects_act(Agent *agent, const Action *action)
 }
 
 /* An action that cannot begin has ended: the core must hear of it, or it would wait for ever. */
-void effects_fail(Agent *agent, const Action *action, const char *text)
+void effects_fail(Agent *agent, const Action *action, bool refused, const char *text)
 {
     Queued *queued = agent_enqueue(agent, EVENT_ACTION_DONE);
 
     if (queued == NULL)
         return;
-    queued->data.done = (ActionResult){.id = action->id};
+    queued->data.done = (ActionResult){.id = action->id, .refused = refused};
     str_copy(queued->data.done.text, sizeof queued->data.done.text, text);
     queued->event.done = &queued->data.done;
 }
 
 static void fail_unwritten(Agent *agent, const Action *action)
 {
-    effects_fail(agent, action, "the state that it depends on could not be written");
+    effects_fail(agent, action, false, "the state that it depends on could not be written");
 }
 
 static void begin(Agent *agent, const Action *action)

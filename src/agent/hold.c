@@ -7,9 +7,12 @@
  */
 #include "agent/internal.h"
 
+#include "sys/clock.h"
 #include "sys/log.h"
 
 #include <string.h>
+
+#define REFUSAL_TOLD_US (60 * US_PER_SEC)
 
 /* The own server is a primary, or was one when it last answered. */
 static bool is_primary(const Agent *agent)
@@ -50,11 +53,19 @@ static void on_hooks(void *arg, bool allowed, const Err *err)
     if (!agent->tell.is_held)
         return;
     agent->tell.is_held = false;
-    if (allowed)
+    if (allowed) {
         effects_act(agent, &action);
-    else
-        effects_fail(agent, &action, err->text);
+    } else {
+        str_copy(agent->tell.refusal, sizeof agent->tell.refusal, err->text);
+        agent->tell.refused_us = clock_now().boot_us;
+        effects_fail(agent, &action, true, err->text);
+    }
     agent_turn(agent);
+}
+
+const char *hold_refusal(const Agent *agent)
+{
+    return clock_now().boot_us - agent->tell.refused_us < REFUSAL_TOLD_US ? agent->tell.refusal : "";
 }
 
 static void run(Agent *agent, NotifyAction action, const char *role)

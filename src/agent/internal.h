@@ -168,9 +168,9 @@ MemberNo agent_member_slot(const Agent *agent, int index);
 void effects_run(Agent *agent, const Effects *effects);
 /* Records that the worker has written are told to the core; what waited for them goes out. */
 void effects_done(Agent *agent);
-/* Begins an action now; or tells the core that it has failed. */
+/* Begins an action now; or tells the core that it has failed, refused: by a hook. */
 void effects_act(Agent *agent, const Action *action);
-void effects_fail(Agent *agent, const Action *action, const char *text);
+void effects_fail(Agent *agent, const Action *action, bool refused, const char *text);
 
 /* ---- inbox.c: what comes from other members and operators ---- */
 void inbox_on_message(void *arg, const char *from, const char *body, size_t len, uint32_t token);

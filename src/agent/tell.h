@@ -25,6 +25,8 @@ typedef struct Tell {
     bool restarts;      /* it was stopped to be started again */
     bool is_held;       /* an action waits for its before_ hooks */
     Action held;
+    char refusal[ACTION_TEXT_LEN]; /* what a hook said that refused last */
+    int64_t refused_us;            /* boot clock */
 } Tell;
 
 void tell_start(struct Agent *agent);
@@ -48,6 +50,8 @@ void tell_metrics(const struct Agent *agent, Buf *out);
  */
 bool hold_action(struct Agent *agent, const Action *action);
 void hold_drop(struct Agent *agent);
+/* What a hook said that refused within the last minute; "". */
+const char *hold_refusal(const struct Agent *agent);
 /* It has ended. */
 void hold_ended(struct Agent *agent, const ActionOutcome *outcome);
 /* The server's state has been looked at. */

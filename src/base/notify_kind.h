@@ -69,6 +69,7 @@ typedef enum NotifySyslogForm { NOTIFY_FORM_AUTO, NOTIFY_FORM_3164, NOTIFY_FORM_
     X(outside, WARNING, true, "the member that tells it is not in the cluster's document")                   \
     X(twin, CRITICAL, true, "two machines run under one name")                                               \
     X(files_differ, WARNING, true, "the members' configuration files differ")                                \
+    X(secret, WARNING, true, "a member has another secret, and its messages are refused")                    \
     X(fence_file, CRITICAL, true, "the extension reads another fence file than the agent writes")            \
     X(action_failed, WARNING, true, "the last action on the server failed")                                  \
     X(network, WARNING, true, "a member's own network check has failed")                                     \

@@ -68,6 +68,28 @@ static const char *reach_text(Reach result)
     return "cannot be asked: the name has no address";
 }
 
+/* No agent knows that verb: it says so, and so that it has our secret, and nothing is done. */
+static void check_secret(Check *check, const ConfigMember *member, OperatorTarget *target)
+{
+    static const char order[] = "{\"verb\":\"check\"}";
+    Buf body = {0};
+    int status = 0;
+    Err err = {0};
+
+    target->cluster = check->config->cluster.name;
+    target->member = member->name;
+    target->secret = check->config->secret;
+    target->secret_len = check->config->secret_len;
+    if (operator_post(target, PEER_COMMAND_PATH, order, strlen(order), &status, &body, &err))
+        check_line(check, CHECK_OK, member->name, NULL, "%s:%u is open, and has the same secret",
+                   member->host, member->agent_port);
+    else
+        check_line(check, err.code == ERR_REFUSED ? CHECK_FAIL : CHECK_WARN, member->name,
+                   "copy one configuration file and one secret to all members, and restart pgvigil",
+                   "no vote and no heartbeat from it: %s", err.text);
+    buf_done(&body);
+}
+
 /* An agent answers whoever has no signature with a refusal; one that hangs, or is stopped, with nothing. */
 static void check_agent(Check *check, const ConfigMember *member)
 {
@@ -84,8 +106,8 @@ static void check_agent(Check *check, const ConfigMember *member)
                                            : "start pgvigil there, or open the firewall for its agent_port",
                    "%s:%u %s; no vote and no heartbeat from it", member->host, member->agent_port,
                    reach_text(result));
-    else if (operator_get(&target, "/v1/peer", &status, &body, &err))
-        check_line(check, CHECK_OK, member->name, NULL, "%s:%u is open", member->host, member->agent_port);
+    else if (operator_get(&target, PEER_MESSAGE_PATH, &status, &body, &err))
+        check_secret(check, member, &target);
     else
         check_line(
             check, CHECK_WARN, member->name,

@@ -146,6 +146,31 @@ static int goes_on(const Order *order, int64_t id, const Err *last)
     return EXIT_GOES_ON;
 }
 
+/* The member that took the order may only know that the target has not made it. */
+static void print_problems(const Order *order, const char *target)
+{
+    int member = config_find_member(order->client->config, target);
+    static const ShowStyle plain;
+    json_t *explain = NULL, *problem;
+    Buf out = {0};
+    size_t i;
+    Err err = {0};
+
+    if (member < 0 || member == order->member ||
+        !client_get(order->client, member, "/v1/explain", &explain, &err))
+        return;
+    json_array_foreach(json_object_get(explain, "problems"), i, problem)
+    {
+        if (!json_is_string(problem))
+            continue;
+        buf_printf(&out, "pgvigil: %s says: ", target);
+        show_text(&out, &plain, TONE_PLAIN, json_string_value(problem));
+        buf_puts(&out, "\n");
+    }
+    show_print(&out, stderr);
+    json_decref(explain);
+}
+
 static int print_end(const Order *order, json_t *operation)
 {
     bool done = strcmp(field_text(operation, "state", ""), "done") == 0;
@@ -158,9 +183,11 @@ static int print_end(const Order *order, json_t *operation)
         field_print(operation, false);
     else if (done)
         printf("Done after %" PRId64 " ms: %s\n", took_ms, step);
-    else
+    else {
         fprintf(stderr, "pgvigil: %s failed after %" PRId64 " ms: %s\n", order_name(order->call), took_ms,
                 step);
+        print_problems(order, field_text(operation, "target", ""));
+    }
     return done ? EXIT_DONE : EXIT_NO;
 }
 

@@ -52,6 +52,7 @@ typedef struct CoreOptions {
 typedef struct ActionResult {
     uint32_t id;
     bool ok;
+    bool refused;     /* a hook refused it before it began */
     bool diverged;    /* INSPECT: there is WAL past the fork */
     bool was_primary; /* INSPECT: it ran as a primary last, by its control file */
     bool wal_missing; /* INSPECT, REWIND: it cannot be told, or done, because WAL is gone */

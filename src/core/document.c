@@ -332,6 +332,11 @@ static bool is_in_force(const Core *core)
     return have >= document_majority(doc);
 }
 
+static bool is_of(const Core *core, MemberNo no, const Uuid *uuid)
+{
+    return no == MEMBER_NONE || uuid_equal(&core->persist.doc.member[no].uuid, uuid);
+}
+
 static void tell_takeover(Core *core, Effects *out)
 {
     const DocEpoch *row = document_last(&core->persist.doc);
@@ -360,7 +365,10 @@ static void tell_takeover(Core *core, Effects *out)
         core_history(core, out, &history,
                      "ordered by an operator who accepted that what others hold is lost");
     } else if (core->forced) {
-        core_history(core, out, &history, "ordered by an operator");
+        core_history(core, out, &history, "ordered by pgvigil failover");
+    } else if (!uuid_is_zero(&core->xfer.leader) && !is_of(core, history.from, &core->xfer.leader)) {
+        core_history(core, out, &history, "who was to follow %s was not promoted, and handed over",
+                     names_member(core, history.from));
     } else if (!uuid_is_zero(&core->xfer.leader)) {
         core_history(core, out, &history, "the server of %s went down, its agent handed over",
                      names_member(core, history.from));

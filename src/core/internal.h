@@ -26,6 +26,8 @@
 #define VIEW_EVERY_US US_PER_SEC
 /* The wall clock ahead of the others by this much: a hypervisor may have stopped them. */
 #define CLOCK_JUMP_US (50 * US_PER_MS)
+/* Actions that fail in a row; then another member is to have the lease. */
+#define CORE_FAILING 3
 
 /* ---- core.c: adding effects ---- */
 Effect *core_effect(Effects *out, EffectKind kind);

@@ -398,19 +398,21 @@ static void confirm(Core *core, Effects *out)
 static void wait_for_successor(Core *core)
 {
     MemberNo target = core->plan.target;
+    const char *name = names_member(core, target);
     FactSet ready = FACT_BIT(LEADER_KNOWN) | FACT_BIT(PRIMARY_READY);
 
     if (core->role == ROLE_LEADER) {
-        plan_finish(core, OP_FAILED, "%s did not take over; %s is the primary again",
-                    names_member(core, target), core->options.name);
+        plan_finish(core, OP_FAILED, "%s did not take over; %s is the primary again", name,
+                    core->options.name);
     } else if ((rules_facts(core) & ready) == ready && core->persist.doc.primary != core->self) {
         bool expected = core->persist.doc.primary == target;
         plan_finish(core, expected ? OP_DONE : OP_FAILED, "%s is the primary",
                     names_member(core, core->persist.doc.primary));
     } else if (core_since(core, &core->plan.step_at) > RELEASE_LIMIT_US) {
-        plan_finish(core, OP_FAILED, "%s was not seen as a ready primary in time; see pgvigil status",
-                    names_member(core, target));
+        plan_finish(core, OP_FAILED, "%s was not seen as a ready primary in time; see pgvigil status", name);
     } else {
+        if (core->leader == target && core->peer[target].report.failures > 0)
+            plan_step(core, "the promotion of %s has failed: pgvigil explain --member %s", name, name);
         return;
     }
     core->plan = (Plan){0};
@@ -433,7 +435,6 @@ static void finish_order(Core *core)
 {
     bool stands = core->op.kind == COMMAND_FAILOVER || core->op.kind == COMMAND_RESOLVE;
     bool mine = stands && core->op.target == core->self;
-
     char votes[CORE_TEXT_LEN];
 
     if (core->role == ROLE_LEADER)
@@ -484,8 +485,7 @@ void plan_tick(Core *core, Effects *out)
             server_act(core, out, ACTION_CHECKPOINT);
         break;
     case STEP_STOP:
-        /* An immediate stop pushes aside whatever is under way, such as a checkpoint of a server that hangs.
-         */
+        /* An immediate stop pushes aside whatever is under way, as a checkpoint of a server that hangs. */
         if (core->plan.kind == PLAN_FAILOVER)
             server_act(core, out, ACTION_STOP_IMMEDIATE);
         else if (core->action.kind == ACTION_NONE)

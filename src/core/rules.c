@@ -344,7 +344,7 @@ static FactSet wish_facts(const Core *core)
     put(&facts, core->acted_us >= core->looked_us, FACT_STALE);
     put(&facts, core->plan.step != STEP_NONE && core->plan.step != STEP_RELEASE, FACT_SWITCHOVER);
     /* A start that fails again and again is no reason to stay, but while paused nobody else may go on. */
-    bool in_place = core->in_place && (core->failures < 3 || core->persist.doc.paused);
+    bool in_place = core->in_place && (core->failures < CORE_FAILING || core->persist.doc.paused);
     /* While paused a server that crashed stays down; one that pgvigil ended, nobody meant to. */
     bool ours = core->stopped && !core->crashed && core->persist.doc.paused;
     put(&facts, in_place || restart || ours, FACT_RESTART_IN_PLACE);
@@ -353,7 +353,7 @@ static FactSet wish_facts(const Core *core)
     put(&facts, core->want_rejoin, FACT_WANT_REJOIN);
     put(&facts, core->want_reload, FACT_WANT_RELOAD);
     put(&facts, core->cut_off, FACT_CUT_OFF);
-    put(&facts, core->failures >= 3, FACT_FAILING);
+    put(&facts, core->failures >= CORE_FAILING, FACT_FAILING);
     put(&facts, core->now.boot_us < core->backoff_until_us, FACT_BACKOFF);
     return facts;
 }

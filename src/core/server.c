@@ -125,6 +125,16 @@ void server_act(Core *core, Effects *out, ActionKind kind)
     effect->after_persist = after;
 }
 
+/*
+ * The member that a switchover is for has not begun, and the others are well: it is not asked again and again
+ * while there is no primary.
+ */
+static bool ends_switchover(const Core *core, const ActionResult *done)
+{
+    return done->refused && core->action.kind == ACTION_PROMOTE && !uuid_is_zero(&core->xfer.leader) &&
+           core->xfer.lsn != LSN_NONE;
+}
+
 static void after_failure(Core *core, Effects *out, const ActionResult *done)
 {
     bool copy = core->action.kind == ACTION_CLONE || core->action.kind == ACTION_REWIND;
@@ -137,7 +147,9 @@ static void after_failure(Core *core, Effects *out, const ActionResult *done)
         standbys_names_failed(core); /* nothing else has to wait for that */
         return;
     }
-    if (core->failures < UINT8_MAX)
+    if (ends_switchover(core, done) && core->failures < CORE_FAILING)
+        core->failures = CORE_FAILING;
+    else if (core->failures < UINT8_MAX)
         core->failures++;
     snprintf(core->failure, sizeof core->failure, "%s: %.170s", action_kind_name(core->action.kind),
              done->text);

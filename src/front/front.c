@@ -28,12 +28,13 @@ const FrontEnd front_table[] = {
      "synchronous_standby_names, all by the commands in pgClusterMonitor's config.ini. Answers GET /status and GET /heartbeat. Exit code "
      "2: the file is wrong, or the port is taken.",
      clustermon_options, clustermon_convert},
-    {"pglookout", lookout_run, "replication monitor, failover daemon and observer", "pglookout CONFIG.json",
+    {"pglookout", lookout_run, "replication monitor, failover daemon and observer",
+     "pglookout CONFIG.json | --version",
      "Watches the servers in remote_conns and, on a database node (own_db), runs failover_command when the primary is gone, more than "
      "half of the nodes' and observers' states are known and this node is the furthest. Without own_db it is an observer and acts on "
      "nothing. Answers GET /state.json and POST /check. With pgvigil_secret_file and three voters an agent runs behind it, and nobody is promoted without a majority and the lease. SIGHUP reads the file again. Exit code 2: the file is wrong, or the port is "
      "taken.",
-     no_options, lookout_convert},
+     lookout_options, lookout_convert},
     {"pglookout_current_master", lookout_current_run,
      "pglookout: the name of the primary, out of its state file", "pglookout_current_master CONFIG.json",
      "Prints the name of the primary. Exit code 255: the state file cannot be read, is older than 60 s or names none.",

@@ -228,6 +228,7 @@ static bool configure(Lookout *lookout, Err *err)
     lookout_config_free(lookout->config);
     lookout->config = config;
     log_open(config->log_level, LOG_FORMAT_PLAIN);
+    lookout_config_warn(config, &warnings);
     say(lookout, warnings.data);
     buf_done(&warnings);
     loop_timer_start(&lookout->check_timer, config->check_us, config->check_us);
@@ -316,18 +317,24 @@ static void stop(Lookout *lookout)
     lookout->syslog = NULL;
 }
 
+const ArgsOption lookout_options[] = {{"version", NULL, false, "print the version of pgvigil, and end"},
+                                      {NULL}};
+
 int lookout_run(int argc, char **argv)
 {
     static Lookout lookout;
-    static const ArgsOption none[] = {{NULL}};
     Args args;
     bool help = false;
     Err err = {0};
 
-    if (!args_parse(none, argc, argv, true, &args, &help, &err))
+    if (!args_parse(lookout_options, argc, argv, true, &args, &help, &err))
         return front_refuse("pglookout", &err);
     if (help)
         return front_show("pglookout");
+    if (args_value(&args, "version") != NULL) {
+        puts("pglookout of pgvigil " PGVIGIL_VERSION);
+        return EXIT_SUCCESS;
+    }
     if (args.rest == NULL) {
         err_set(&err, ERR_CONFIG, "it wants the path of its configuration: pglookout CONFIG.json");
         return front_refuse("pglookout", &err);

@@ -8,6 +8,7 @@
 #define PGVIGIL_FRONT_LOOKOUT_H
 
 #include "core/lookout.h"
+#include "front/args.h"
 #include "front/lookout_config.h"
 #include "front/lookout_follow.h"
 #include "front/lookout_lease.h"
@@ -72,7 +73,8 @@ struct Lookout {
     bool was_warning;
     bool looking, confirming; /* a look at all is under way; confirming: before failover_command */
     int64_t look_us;
-    bool busy; /* failover_command runs, or failover_sleep_time after it */
+    bool busy;    /* failover_command runs, or failover_sleep_time after it */
+    bool alerted; /* failover_has_happened is new, by the failover_command that runs */
     bool warning_command;
     LookoutFollow *follow;
     LookoutLease *lease;
@@ -85,6 +87,7 @@ struct Lookout {
 /* To standard error and, if it is on, to syslog. */
 void lookout_log(Lookout *lookout, LogLevel level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+extern const ArgsOption lookout_options[];
 int lookout_run(int argc, char **argv);
 
 /* ---- lookout_convert.c ---- */

@@ -35,6 +35,15 @@ static void has_happened(Lookout *lookout)
     lookout_act_count(lookout, "failover", NULL);
 }
 
+/* The program could not even be begun (exec.h): nothing has happened. */
+static bool was_not_run(const ExecResult *result)
+{
+    char last[300];
+
+    exec_last_line(result, last, sizeof last);
+    return result->status == 127 && strstr(last, ": cannot be run: ") != NULL;
+}
+
 static void on_failover_end(void *arg, const ExecResult *result)
 {
     Lookout *lookout = arg;
@@ -47,6 +56,8 @@ static void on_failover_end(void *arg, const ExecResult *result)
                 log_quote(how, text, sizeof text), (long long) result->duration_ms);
     if (ordered && result->status == 0)
         has_happened(lookout);
+    if (!ordered && lookout->alerted && was_not_run(result))
+        lookout_act_alert(lookout, "failover_has_happened", false);
     loop_timer_start(&lookout->sleep_timer, lookout->config->failover_sleep_us, 0);
 }
 
@@ -71,6 +82,7 @@ void lookout_act_failover(Lookout *lookout)
         return;
     }
     lookout->busy = true;
+    lookout->alerted = order == NULL && !alert_file_is_on(lookout->alerts, "failover_has_happened");
     if (order == NULL)
         has_happened(lookout);
 }

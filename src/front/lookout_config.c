@@ -356,18 +356,28 @@ static void warn(const LookoutConfig *config, const json_t *root, Buf *warnings)
         buf_puts(warnings, "failover_command is empty: this node will never be promoted\n");
 }
 
+/* Of a key that is there twice the last one counts, as with the old program; jansson's text names it. */
+static json_t *load(const char *text, size_t len, Buf *warnings, json_error_t *error)
+{
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, error);
+
+    if (root != NULL || json_error_code(error) != json_error_duplicate_key)
+        return root;
+    buf_printf(warnings, "line %d: %s: the last one counts\n", error->line, error->text);
+    return json_loadb(text, len, 0, error);
+}
+
 LookoutConfig *lookout_config_parse(const char *text, size_t len, Buf *ret_warnings, Err *err)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = load(text, len, ret_warnings, &error);
     LookoutConfig *config = calloc(1, sizeof *config);
     bool done = root != NULL && json_is_object(root);
 
     if (config == NULL)
         abort();
     if (!done && root == NULL)
-        err_set(err, ERR_CONFIG, "line %d: it is no JSON: %s", error.line,
-                json_error_code(&error) == json_error_duplicate_key ? "a key is there twice" : error.text);
+        err_set(err, ERR_CONFIG, "line %d: it is no JSON: %s", error.line, error.text);
     else if (!done)
         err_set(err, ERR_CONFIG, "it has to be one JSON object, { ... }");
     for (size_t i = 0; i < KEYS && done; i++)

@@ -94,6 +94,12 @@ LookoutConfig *lookout_config_parse(const char *text, size_t len, Buf *ret_warni
 /* The same from a file, which the error names. */
 LookoutConfig *lookout_config_load(const char *path, Buf *ret_warnings, Err *err);
 
+/*
+ * Appends a line for each thing that does nothing on this machine: programs and a socket that are not there,
+ * names of no server. Blocks on the disk.
+ */
+void lookout_config_warn(const LookoutConfig *config, Buf *ret_warnings);
+
 /* The name of the index-th key that the file may have, in the manual's order; NULL: there are no more. */
 const char *lookout_config_key(size_t index);
 

@@ -33,6 +33,7 @@
 #define STEADY_US    (10 * US_PER_SEC)
 #define END_US       (3 * US_PER_SEC)
 #define SETTLE_US    US_PER_SEC
+#define FORM_US      (2 * US_PER_SEC) /* a voter's own interval may be long, and the others have begun */
 #define OWN_PAUSE    "maintenance_mode_file of "
 #define VOTERS_LEAST 3
 
@@ -50,9 +51,10 @@ struct LookoutLease {
     char config[PATH_MAX], own[64];
     char mark[PATH_MAX + 16]; /* "--config=FILE" as one word: only agents that are run from here have it */
     LookoutVoterWatch *watch;
-    Exec *agent, *order; /* order: pause or resume */
-    LoopTimer timer;     /* until the agent is started again */
-    LoopTimer end_timer; /* until its end is not waited for any more */
+    Exec *agent, *order;  /* order: pause or resume */
+    LoopTimer timer;      /* until the agent is started again */
+    LoopTimer form_timer; /* while it is formed */
+    LoopTimer end_timer;  /* until its end is not waited for any more */
     int64_t started_us, again_us;
     int64_t settle_us, settled_us; /* how long, and until when, an order is on its way to all */
     bool ending;
@@ -61,6 +63,7 @@ struct LookoutLease {
 };
 
 static void start_agent(void *arg);
+static void on_forming(void *arg);
 
 LookoutLease *lookout_lease_new(Lookout *lookout)
 {
@@ -71,6 +74,7 @@ LookoutLease *lookout_lease_new(Lookout *lookout)
     lease->lookout = lookout;
     lease->watch = lookout_voters_new(lookout);
     loop_timer_init(&lease->timer, &lookout->loop, start_agent, lease);
+    loop_timer_init(&lease->form_timer, &lookout->loop, on_forming, lease);
     return lease;
 }
 
@@ -109,8 +113,9 @@ static void on_agent_end(void *arg, const ExecResult *result)
 static void start_agent(void *arg)
 {
     LookoutLease *lease = arg;
-    const char *const argv[] = {PROGRAM, "run", lease->mark, NULL};
+    const char *const argv[] = {"pgvigil", "run", lease->mark, NULL};
     ExecSpec spec = {.argv = argv,
+                     .program = PROGRAM,
                      .timeout_ms = AGENT_MS,
                      .on_line = on_agent_line,
                      .on_exit = on_agent_end,
@@ -279,12 +284,12 @@ bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
         if (first && was_on_before(lease))
             return err_set(ret_err, ERR_CONFIG,
                            "the lease was on, and cannot be now: %s (mend that; to go back for good, see "
-                           "\"With a lease\" in the manual)",
+                           "docs/replaces/pglookout.md)",
                            err.text);
         turn_off(lease, &err);
         return true;
     }
-    lookout_voters_set(lease->watch, lease->lookout->config, &voters, native->node.http_listen);
+    lookout_voters_set(lease->watch, lease->lookout->config, &voters, native);
     lease->settle_us = SETTLE_US + 2 * (int64_t) native->cluster.heartbeat_ms * US_PER_MS;
     config_free(native);
     if (lease->mode == MODE_ON) {
@@ -297,6 +302,7 @@ bool lookout_lease_configure(LookoutLease *lease, Err *ret_err)
     lease->was_on = was_on_before(lease);
     if (lease->was_on && is_idle(lease))
         engage(lease, "it was before");
+    loop_timer_start(&lease->form_timer, FORM_US, FORM_US);
     return true;
 }
 
@@ -395,6 +401,16 @@ void lookout_lease_check(LookoutLease *lease)
     }
 }
 
+static void on_forming(void *arg)
+{
+    LookoutLease *lease = arg;
+
+    if (lease->mode == MODE_FORMING)
+        lookout_lease_check(lease);
+    else
+        loop_timer_stop(&lease->form_timer);
+}
+
 void lookout_lease_add(const LookoutLease *lease, Buf *out, const char *key)
 {
     json_add_open(out, key, '{');
@@ -403,6 +419,8 @@ void lookout_lease_add(const LookoutLease *lease, Buf *out, const char *key)
     json_add_text(out, "cluster", lease->lookout->config->lease.cluster);
     json_add_text(out, "member", lease->mode != MODE_OFF ? lease->own : NULL);
     json_add_text(out, "voters", lease->mode != MODE_OFF ? lookout_voters_names(lease->watch) : NULL);
+    if (lease->mode == MODE_FORMING) /* and no longer than it is needed */
+        json_add_text(out, "secret", lookout_voters_fingerprint(lease->watch));
     if (lease->mode == MODE_ON) {
         const LookoutAgentView *view = lookout_voters_agent(lease->watch);
         json_add_bool(out, "maintenance", file_exists(lease->lookout->config->maintenance_mode_file));
@@ -445,6 +463,7 @@ void lookout_lease_stop(LookoutLease *lease)
 void lookout_lease_free(LookoutLease *lease)
 {
     loop_timer_done(&lease->timer);
+    loop_timer_done(&lease->form_timer);
     lookout_voters_free(lease->watch);
     free(lease);
 }

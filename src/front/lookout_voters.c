@@ -3,7 +3,9 @@
  */
 #include "front/lookout_voters.h"
 
+#include "config/config.h"
 #include "front/lookout.h"
+#include "net/auth.h"
 #include "net/local_address.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -14,7 +16,16 @@
 
 #define PATH_LEN 512
 
-typedef enum Word { WORD_NONE, WORD_SILENT, WORD_OLD, WORD_OTHER, WORD_OFF, WORD_FORMING, WORD_ON } Word;
+typedef enum Word {
+    WORD_NONE,
+    WORD_SILENT,
+    WORD_OLD,
+    WORD_OTHER,
+    WORD_OFF,
+    WORD_SECRET,
+    WORD_FORMING,
+    WORD_ON
+} Word;
 
 typedef struct Asked {
     LookoutVoterWatch *watch;
@@ -32,6 +43,7 @@ struct LookoutVoterWatch {
     Asked voter[LOOKOUT_NATIVE_VOTERS], agent;
     int count, round;
     char names[LOOKOUT_NATIVE_VOTERS * 64], old[LOOKOUT_NATIVE_VOTERS * 64], cluster[64];
+    char fingerprint[AUTH_HEX_LEN];
     LookoutAgentView view;
 };
 
@@ -58,13 +70,13 @@ static Asked *take(LookoutVoterWatch *watch, Asked *slot, const char *name, cons
 }
 
 void lookout_voters_set(LookoutVoterWatch *watch, const LookoutConfig *config, const LookoutVoters *voters,
-                        const char *agent_listen)
+                        const Config *native)
 {
     size_t len = 0;
 
     watch->round++;
     watch->count = 0;
-    watch->names[0] = '\0';
+    watch->names[0] = watch->fingerprint[0] = '\0';
     watch->view.known = false;
     if (config == NULL)
         return;
@@ -83,10 +95,14 @@ void lookout_voters_set(LookoutVoterWatch *watch, const LookoutConfig *config, c
         snprintf(asked->path, sizeof asked->path, "%.*s/pgvigil.json", folder,
                  observer != NULL ? observer->path : "");
     }
-    Asked *agent =
-        take(watch, &watch->agent, "agent", local_address_reached(agent_listen), config->lease.http_port);
+    Asked *agent = take(watch, &watch->agent, "agent", local_address_reached(native->node.http_listen),
+                        config->lease.http_port);
     agent->is_agent = true;
     str_copy(agent->path, sizeof agent->path, "/v1/cluster");
+    AuthKeys keys = {
+        .secret = native->secret, .secret_len = native->secret_len, .cluster = config->lease.cluster};
+    if (!auth_fingerprint(&keys, watch->names, watch->fingerprint))
+        watch->fingerprint[0] = '\0';
 }
 
 /* ---- answers ---- */
@@ -123,7 +139,8 @@ static void take_word(Asked *asked, const HttpAnswer *answer, const json_t *root
         snprintf(asked->said, sizeof asked->said, "it is %.40s of %.40s with the voters %.90s",
                  text_of(root, "member"), text_of(root, "cluster"), text_of(root, "voters"));
     } else {
-        asked->word = says(root, "lease", "on") ? WORD_ON : WORD_FORMING;
+        bool same = says(root, "secret", watch->fingerprint);
+        asked->word = says(root, "lease", "on") ? WORD_ON : same ? WORD_FORMING : WORD_SECRET;
         asked->maintenance = json_is_true(json_object_get(root, "maintenance"));
     }
 }
@@ -200,7 +217,8 @@ LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_
     static const char *const texts[] = {[WORD_SILENT] = "does not answer at its http_port",
                                         [WORD_OLD] = "runs the old program, which cannot vote",
                                         [WORD_OTHER] = "has another cluster or other voters",
-                                        [WORD_OFF] = "has its lease off"};
+                                        [WORD_OFF] = "has its lease off",
+                                        [WORD_SECRET] = "has another secret"};
     LookoutVotersWord word = LOOKOUT_VOTERS_READY;
     size_t len = 0;
 
@@ -223,6 +241,11 @@ LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_
 const char *lookout_voters_names(const LookoutVoterWatch *watch)
 {
     return watch->names;
+}
+
+const char *lookout_voters_fingerprint(const LookoutVoterWatch *watch)
+{
+    return watch->fingerprint;
 }
 
 const char *lookout_voters_old(LookoutVoterWatch *watch)

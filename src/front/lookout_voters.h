@@ -9,6 +9,7 @@
 
 #include "front/lookout_native.h"
 
+struct Config;
 struct Lookout;
 typedef struct LookoutVoterWatch LookoutVoterWatch;
 
@@ -27,10 +28,9 @@ typedef struct LookoutAgentView {
 
 LookoutVoterWatch *lookout_voters_new(struct Lookout *lookout);
 
-/* Of the configuration; agent_listen is the address that the agent's public listener has. config NULL: none.
- */
+/* Of the configuration; native is the agent's, which is not kept. config NULL: none. */
 void lookout_voters_set(LookoutVoterWatch *watch, const LookoutConfig *config, const LookoutVoters *voters,
-                        const char *agent_listen);
+                        const struct Config *native);
 
 /* Asks each that is not being asked, and the own agent as well if there is one. */
 void lookout_voters_ask(LookoutVoterWatch *watch, bool agent_too);
@@ -40,6 +40,9 @@ LookoutVotersWord lookout_voters_word(const LookoutVoterWatch *watch, char *ret_
 
 /* The names in their order, with commas between. */
 const char *lookout_voters_names(const LookoutVoterWatch *watch);
+
+/* What all voters have alike if their secrets are (auth_fingerprint); "": not known. */
+const char *lookout_voters_fingerprint(const LookoutVoterWatch *watch);
 
 /* The names of those that run the old program; NULL: none. Valid until the next call. */
 const char *lookout_voters_old(LookoutVoterWatch *watch);

@@ -133,6 +133,12 @@ bool auth_check_answer(const AuthKeys *keys, const char *request, int status, co
            same_mac(expected, mac);
 }
 
+bool auth_fingerprint(const AuthKeys *keys, const char *text, char ret_fingerprint[AUTH_HEX_LEN])
+{
+    Field fields[] = {field("pgvigil fingerprint 1"), field(keys->cluster), field(text)};
+    return make_mac(keys, fields, sizeof fields / sizeof *fields, ret_fingerprint);
+}
+
 Auth *auth_new(const AuthKeys *keys)
 {
     Auth *auth = calloc(1, sizeof *auth);

@@ -78,6 +78,13 @@ bool auth_sign_answer(const AuthKeys *keys, const char *request, int status, con
 bool auth_check_answer(const AuthKeys *keys, const char *request, int status, const char *nonce,
                        const char *body, size_t len, const char *mac);
 
+/*
+ * For telling whether two have the same secret, of the same cluster and about the same text, without telling
+ * the secret. It may be shown to anybody: who tries secrets against it has to find 16 bytes. False if
+ * libgnutls fails.
+ */
+bool auth_fingerprint(const AuthKeys *keys, const char *text, char ret_fingerprint[AUTH_HEX_LEN]);
+
 typedef enum AuthVerdict { AUTH_OK, AUTH_CHALLENGE, AUTH_REFUSED } AuthVerdict;
 
 typedef enum AuthReason {

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REFUSED_FRESH_US (60 * US_PER_SEC) /* whoever is refused tries again within that, an observer too */
+#define HEARD_US         (5 * US_PER_SEC)
+
 typedef struct Send {
     PeerNet *net;
     PeerTarget *target;
@@ -122,6 +125,28 @@ static void note_outcome(PeerTarget *target, const HttpAnswer *answer)
     target->failing = !answer->ok;
 }
 
+PeerTarget *peer_find(const PeerNet *net, const char *name)
+{
+    for (int i = 0; i < net->target_count; i++) {
+        if (strcmp(net->target[i]->name, name) == 0)
+            return net->target[i];
+    }
+    return NULL;
+}
+
+/*
+ * Whoever reaches the port can send rubbish in a member's name: as long as that member is heard, its secret
+ * is ours.
+ */
+bool peer_net_other_secret(const PeerNet *net, const char *name)
+{
+    const PeerTarget *target = peer_find(net, name);
+    int64_t now_us = clock_now().boot_us;
+
+    return target != NULL && target->refused_us > target->authentic_us &&
+           now_us - target->refused_us < REFUSED_FRESH_US && now_us - target->authentic_us > HEARD_US;
+}
+
 static bool is_authentic(const Send *send, const HttpAnswer *answer, const char *nonce)
 {
     char mac[AUTH_HEX_LEN];
@@ -131,11 +156,27 @@ static bool is_authentic(const Send *send, const HttpAnswer *answer, const char 
                              answer->len, mac);
 }
 
+/* A 204 or 503 without signature only means that nobody answered there. */
+static void note_refused(Send *send, const HttpAnswer *answer)
+{
+    bool secret = answer->status == 403 && strcmp(answer->body, auth_reason_name(AUTH_REASON_MAC)) == 0;
+    char quoted[64];
+
+    if (answer->status == 204 || answer->status == 503)
+        return;
+    if (secret)
+        send->target->refused_us = clock_now().boot_us;
+    log_limited(&send->net->answer_limit, LOG_LEVEL_WARN, "answer_refused", "member=%s status=%d said=%s%s",
+                send->target->name, answer->status,
+                log_quote(answer->len < 40 ? answer->body : "", quoted, sizeof quoted),
+                secret ? " cure=\"" PEER_SECRET_CURE "\"" : "");
+}
+
 static void on_http_answer(void *arg, const HttpAnswer *answer)
 {
     Send *send = arg;
     PeerNet *net = send->net;
-    char nonce[AUTH_NONCE_LEN] = "", quoted[64];
+    char nonce[AUTH_NONCE_LEN] = "";
 
     if (!net->ending)
         note_outcome(send->target, answer);
@@ -145,14 +186,11 @@ static void on_http_answer(void *arg, const HttpAnswer *answer)
     }
     (void) http_client_header(answer, AUTH_HEADER_NONCE, nonce, sizeof nonce);
     if (!is_authentic(send, answer, nonce)) {
-        /* A 204 or 503 without signature only means that nobody answered there. */
-        if (answer->status != 204 && answer->status != 503)
-            log_limited(&net->answer_limit, LOG_LEVEL_WARN, "answer_refused", "member=%s status=%d said=%s",
-                        send->target->name, answer->status,
-                        log_quote(answer->len < 40 ? answer->body : "", quoted, sizeof quoted));
+        note_refused(send, answer);
         finish(send, false, NULL, 0);
         return;
     }
+    send->target->authentic_us = clock_now().boot_us;
     if (answer->status == 401 && nonce[0] != '\0' && !send->challenged) {
         send->challenged = true;
         if (!transmit(send, nonce))
@@ -190,19 +228,10 @@ bool peer_send(PeerNet *net, int member, const char *body, size_t len, int timeo
     return true;
 }
 
-static PeerTarget *find_target(const PeerNet *net, const char *name)
-{
-    for (int i = 0; i < net->target_count; i++) {
-        if (strcmp(net->target[i]->name, name) == 0)
-            return net->target[i];
-    }
-    return NULL;
-}
-
 /* The target for a member: the one there is, or a new one. Its count of messages never starts again. */
 static PeerTarget *make_target(const PeerNet *net, const PeerMember *member)
 {
-    PeerTarget *target = find_target(net, member->name);
+    PeerTarget *target = peer_find(net, member->name);
     char *host = strdup(member->host);
     bool is_new = target == NULL;
 

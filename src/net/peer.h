@@ -91,6 +91,12 @@ void peer_reply(PeerNet *net, uint32_t token, int http_status, const char *body,
 /* Takes another list of members; sends under way go on. The list is copied. */
 bool peer_net_update_members(PeerNet *net, const PeerMember *members, int member_count, Err *err);
 
+/*
+ * True while what that member and this one send each other is refused for its MAC: the two have different
+ * secrets. False as soon as anything authentic came from it, and for a name that is in no list.
+ */
+bool peer_net_other_secret(const PeerNet *net, const char *name);
+
 /* The counters so far; valid until peer_net_stop. */
 const PeerCounters *peer_net_counters(const PeerNet *net);
 

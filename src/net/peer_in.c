@@ -5,6 +5,7 @@
  * nobody.
  */
 #include "net/peer_internal.h"
+#include "sys/clock.h"
 
 #include <string.h>
 
@@ -27,12 +28,17 @@ static Kind kind_of(const PeerNet *net, const char *path)
 static void count_refusal(PeerNet *net, const HttpRequest *request, AuthReason reason)
 {
     char peer[HTTP_PEER_LEN], quoted[AUTH_NAME_LEN];
+    const char *sender = http_request_header(request, AUTH_HEADER_SENDER);
+    PeerTarget *target = sender != NULL ? peer_find(net, sender) : NULL;
+    bool secret = reason == AUTH_REASON_MAC;
 
     net->counters.refused[reason]++;
+    if (secret && target != NULL)
+        target->refused_us = clock_now().boot_us;
     log_limited(&net->refused_limit[reason], LOG_LEVEL_WARN, "message_refused",
-                "reason=%s address=%s sender=%s", auth_reason_name(reason),
-                http_request_peer(request, peer, sizeof peer),
-                log_quote(http_request_header(request, AUTH_HEADER_SENDER), quoted, sizeof quoted));
+                "reason=%s address=%s sender=%s%s", auth_reason_name(reason),
+                http_request_peer(request, peer, sizeof peer), log_quote(sender, quoted, sizeof quoted),
+                secret ? " cure=\"" PEER_SECRET_CURE "\"" : "");
 }
 
 static void refuse(PeerNet *net, HttpRequest *request, AuthReason reason)
@@ -65,15 +71,6 @@ static void respond_signed(PeerNet *net, HttpRequest *request, int status, const
     http_respond(request, status, len > 0 ? "application/json" : NULL, body, len, headers);
 }
 
-static bool is_member(const PeerNet *net, const char *name)
-{
-    for (int i = 0; i < net->target_count; i++) {
-        if (strcmp(net->target[i]->name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* An authentic request: hands it on with a token for its answer. */
 static void deliver(PeerNet *net, HttpRequest *request, Kind kind, const char *sender)
 {
@@ -100,6 +97,7 @@ static void on_request(void *arg, HttpRequest *request)
     const char *path = http_request_path(request);
     Kind kind = kind_of(net, path);
     char nonce[AUTH_NONCE_LEN];
+    PeerTarget *member;
     AuthReason reason;
 
     if (kind == KIND_NONE) {
@@ -126,8 +124,11 @@ static void on_request(void *arg, HttpRequest *request)
         respond_signed(net, request, STATUS_UNAUTHORIZED, nonce, NULL, 0);
         break;
     case AUTH_OK:
+        member = peer_find(net, stamp.sender);
+        if (member != NULL)
+            member->authentic_us = clock_now().boot_us;
         /* An observer that bore a member's name could be taken for it. */
-        if (kind == KIND_COMMAND || is_member(net, stamp.sender) == (kind == KIND_MESSAGE))
+        if (kind == KIND_COMMAND || (member != NULL) == (kind == KIND_MESSAGE))
             deliver(net, request, kind, stamp.sender);
         else
             refuse(net, request, AUTH_REASON_SENDER);

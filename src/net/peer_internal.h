@@ -18,6 +18,8 @@ typedef struct PeerTarget {
     int under_way;
     bool listed;
     bool failing; /* the newest request was not answered */
+    int64_t refused_us,
+        authentic_us; /* boot clock: a MAC was wrong, one was right; last, in either direction */
     LogLimit failing_limit, answers_limit;
 } PeerTarget;
 
@@ -42,6 +44,11 @@ struct PeerNet {
     unsigned under_way; /* sends, to all */
     bool ending;
 };
+
+#define PEER_SECRET_CURE "[cluster] secret has to be the same on both: copy the file, and restart pgvigil"
+
+/* The target of that name, or NULL. */
+PeerTarget *peer_find(const PeerNet *net, const char *name);
 
 /* Starts listening. */
 bool peer_in_start(PeerNet *net, uv_loop_t *loop, const PeerNetOptions *options, Err *err);

@@ -150,6 +150,14 @@ static void add_alarms(Buf *out, const Cluster *cluster)
         watched_add_problem(&cluster->server[i], sample, &text);
         json_add_text(out, NULL, text.data);
     }
+    for (int i = 0; cluster->peers != NULL && i < cluster->config->member_count; i++) {
+        if (!peer_net_other_secret(cluster->peers, cluster->config->member[i].name))
+            continue;
+        text.len = 0;
+        buf_printf(&text, "%s has another secret, and refuses what is told to it: [cluster] secret in %s",
+                   cluster->config->member[i].name, cluster->file);
+        json_add_text(out, NULL, text.data);
+    }
     if (cluster->primary < 0 && cluster->config != NULL)
         json_add_text(out, NULL, "no primary has been seen yet");
     if (cluster->problem != NULL) {

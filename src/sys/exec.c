@@ -97,7 +97,7 @@ static void child_run(const ExecSpec *spec, char *const *envp, int null_fd, int 
     syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_MARK);
     if (chdir(cwd) != 0)
         child_fail(": cannot change to this directory: ", cwd);
-    execvpe(spec->argv[0], (char *const *) spec->argv, envp);
+    execvpe(spec->program != NULL ? spec->program : spec->argv[0], (char *const *) spec->argv, envp);
     child_fail(": cannot be run: ", spec->argv[0]);
     _exit(EXEC_NOT_RUN);
 }

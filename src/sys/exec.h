@@ -33,6 +33,7 @@ typedef struct ExecResult {
 
 typedef struct ExecSpec {
     const char *const *argv; /* ends with NULL; argv[0] without a slash is looked for in PATH */
+    const char *program;     /* the file that is run, if argv[0] is another name; or NULL */
     const char *const *env;  /* "NAME=value" added to our environment, ends with NULL; or NULL */
     const char *cwd;         /* or NULL: "/" */
     int64_t timeout_ms;      /* at least 1 */

@@ -41,6 +41,33 @@ def metric(text, name):
     return float(re.search(r"(?m)^%s(?:\{[^}]*\})? (\S+)$" % name, text).group(1))
 
 
+def test_another_secret_is_named(make_cluster):
+    cluster = make_cluster(3)
+    primary = cluster.wait_primary()
+    node, other = cluster.standbys()
+    path = node.folder + "/other-secret"
+    write_file(path, "another secret of length\n", 0o600)
+    give_to_user(path)
+    with open(node.config_path, encoding="utf-8") as file:
+        text = file.read()
+    write_file(node.config_path, text.replace("file:%s/secret" % cluster.root, "file:%s/other-secret" % node.seen))
+    cluster.restart_agent(node)
+    for here, there in ((primary, node), (other, node), (node, primary), (node, other)):
+        named = "%s has another secret than %s" % (there.name, here.name)
+        wait_for(lambda h=here, n=named: n in said(h, "status", "--member", h.name), 30, named)
+    assert re.search(r"answer_refused member=\S+ status=403 said=mac cure=", node.log_text())
+    assert "%s has another secret than %s" % (primary.name, node.name) in explained(node, node.name)
+    text_of_check = said(node, "check")
+    assert re.search(r"FAIL %s .*its secret is another than the one here" % primary.name, text_of_check), text_of_check
+    write_file(node.config_path, text)
+    cluster.restart_agent(node)
+    cluster.wait_whole(60)
+    for here in cluster.nodes:
+        assert "another secret" not in said(here, "status", "--member", here.name)
+    text_of_check = said(node, "check")
+    assert "%s:%u is open, and has the same secret" % (primary.address, 8009) in text_of_check, text_of_check
+
+
 def test_who_was_removed_is_told_so(make_cluster):
     cluster = make_cluster(3)
     primary = cluster.wait_primary()

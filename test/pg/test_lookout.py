@@ -314,6 +314,7 @@ def test_wrong_uses(servers):
         done = second.run([program] + (list(args) or [path]), check=False, timeout=MOMENT)
         assert done.returncode == 2 and part in done.stderr, done.stderr
 
+    assert second.run([program, "--version"], timeout=MOMENT).stdout.startswith("pglookout of pgvigil ")
     fails("/nowhere.json", "/nowhere.json")
     lookout.configure(http_port=70000)
     fails("http_port: it has to be a number from 1 to 65535")
@@ -469,6 +470,12 @@ def test_dead_primary(dead):
         lookout.wait_log("command_says line=\"promoting now\"")
         lookout.wait_rule("under_way")  # and for as long as failover_sleep_time
         assert lookout.log().count(" failover command=") == 1
+    # What cannot be run is told at the start, and is no failover.
+    with Lookout(third, remote_conns=conns(dead), **FAST, failover_sleep_time=3600, failover_command="/nix/promote") as lookout:
+        lookout.wait_log("problem=\"failover_command: there is no program /nix/promote")
+        lookout.wait_log("ERROR failover_command_ended")
+        wait_for(lambda: not os.path.exists(os.path.join(lookout.alerts, "failover_has_happened")), MOMENT, "the alert's end")
+        assert "alert name=failover_has_happened is=off" in lookout.log()
     nobody = {"o%d" % i: "http://10.77.0.1:%d" % (9 + i) for i in range(1)}
     # Two of three and nobody of one: exactly half of the states are known.
     with Lookout(third, remote_conns=conns(dead), observers=nobody, **FAST) as lookout:

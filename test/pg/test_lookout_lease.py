@@ -234,6 +234,27 @@ def test_ways_without_a_lease(three):
         lookout.wait_log("did you mean lease")
 
 
+def test_another_secret(three):
+    """One node with another secret: the old way stays, all say why, and with the right one the lease is on."""
+    third, long = three.nodes[2], {"replication_state_check_interval": 60, "warning_replication_time_lag": 20}
+    path = os.path.join(third.root, "other-secret")
+    base.write_file(path, "another secret of length\n", 0o600)
+    base.give_to_user(path)
+    with contextlib.ExitStack() as stack:
+        one, two = [stack.enter_context(Leased(three, node, **long)) for node in three.nodes[:2]]
+        other = stack.enter_context(Leased(three, third, pgvigil_secret_file=path, **long))
+        for lookout in (one, two):
+            lookout.wait_lease(lease="forming", reason="pg3 has another secret")
+        other.wait_lease(lease="forming", reason="pg2 has another secret; pg1 has another secret")
+        assert len(one.lease()["secret"]) == 64 and one.lease()["secret"] == two.lease()["secret"] != other.lease()["secret"]
+        other.reload(pgvigil_secret_file=os.path.join(three.root, "secret"))
+        for lookout in (one, two, other):  # long before the next check
+            lookout.wait_lease(lease="on")
+            assert "secret" not in lookout.lease()
+        agents = [p.args[0] for node in three.nodes for p in node.agents() if "run" in p.args]
+        assert set(agents) == {"pgvigil"}
+
+
 def test_an_observer_as_witness():
     """
     Two data nodes, and an observer that votes: the same observers on all nodes, itself included. With a secret that

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 
 import pytest
 
@@ -168,6 +169,23 @@ def test_switchover_and_deadline(cluster, hooks):
         hooks.wait(old, "on_role_change replica test")
         assert words(hooks.wait(third, "before_follow replica test"))["primary"] == target.name
         hooks.wait(third, "after_follow replica test")
+
+
+def test_a_refusal_ends_a_switchover(cluster, hooks):
+    """The target's hook does not end: somebody else is the primary seconds later, and the order says which hook it was."""
+    old, target = cluster.wait_primary(), cluster.standbys()[0]
+    with hooks.marked(target, "hang", "before_promote"), hooks.configured(timeout="1s", may_refuse="yes"):
+        begun = time.monotonic()
+        done = old.pgvigil("switchover", "--to", target.name, check=False, timeout=60)
+        new = cluster.wait_primary(30, unlike=old)
+        took = time.monotonic() - begun
+        assert new is not target and took < 12, (new, took)
+        assert done.returncode == 1 and "%s is the primary" % new.name in done.stderr, done.stderr
+        assert "the promotion of %s has failed" % target.name in done.stdout, done.stdout
+        assert "%s says: " % target.name in done.stderr, done.stderr
+        assert "hook hooks at before_promote: no end within its time" in done.stderr, done.stderr
+        assert "who was to follow %s was not promoted, and handed over" % old.name in new.pgvigil("history").stdout
+        cluster.wait_whole(60)
 
 
 def test_restart_and_reload(cluster, hooks):

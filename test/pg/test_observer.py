@@ -438,13 +438,16 @@ def test_files_come_change_break_and_go(cluster, observer):
     before = observer.log_text().count(changed)
     os.rename(secret, secret + ".away")
     observer.reload()
-    wait_for(lambda: "secret" in str(observer.look()["alarms"]), WAIT, "the alarm of the secret")
+    wait_for(lambda: "cannot be used" in str(observer.look()["alarms"]), WAIT, "the alarm of the file")
     assert observer.log_text().count(changed) == before
     os.rename(secret + ".away", secret)
     observer.reload()
-    wait_for(lambda: not observer.look()["alarms"], WAIT, "the secret to be there again")
-    done = observer.pgvigil("status")
-    assert "observes 1 cluster, 3 servers" in done.stdout and "3 of 3" in done.stdout
+    wait_for(lambda: "cannot be used" not in str(observer.look()["alarms"]), WAIT, "the secret to be there again")
+    # It is none of the members', and they refuse what is told with it.
+    wait_for(lambda: "pg1 has another secret, and refuses what is told to it" in str(observer.look()["alarms"]), WAIT,
+             "the alarm of another secret")
+    done = observer.pgvigil("status", check=False)
+    assert done.returncode == 1 and "observes 1 cluster, 3 servers" in done.stdout and "3 of 3" in done.stdout
 
 
 def test_a_failover_waits_for_who_sees_the_primary(make_cluster):

@@ -341,6 +341,24 @@ static void an_order_that_fails_ends(void **state)
     assert_false(core.action.asked);
 }
 
+/* Whom a switchover is for, and whose hook refuses, is not asked again and again; anybody else is. */
+static void a_refusal_ends_a_switchover(void **state)
+{
+    (void) state;
+
+    for (int planned = 0; planned < 2; planned++) {
+        Core core = fixture_core(B);
+        ActionResult done = {.id = 7, .refused = true, .text = "a hook refused: no"};
+        Event event = {.kind = EVENT_ACTION_DONE, .now = fixture_clock(5001), .done = &done};
+        core.looked_us = 1;
+        core.action = (Action){.id = 7, .kind = ACTION_PROMOTE};
+        core.xfer = (Release){.leader = {{1}}, .lsn = planned ? 5000 : LSN_NONE};
+        core_step(&core, &event, &fixture_out);
+        assert_int_equal(core.failures, planned ? 3 : 1);
+        assert_string_equal(core.failure, "promote: a hook refused: no");
+    }
+}
+
 /* Nothing could take it to a server that does not run, and the verb would wait for that member for ever. */
 static void reload_without_a_server(void **state)
 {
@@ -375,6 +393,7 @@ int main(void)
         cmocka_unit_test(stream_is_tried_again),
         cmocka_unit_test(own_timelines_are_not_stray),
         cmocka_unit_test(an_order_that_fails_ends),
+        cmocka_unit_test(a_refusal_ends_a_switchover),
         cmocka_unit_test(reload_without_a_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,34 @@ static void whole_file(void **state)
     buf_done(&warnings);
 }
 
+static void doubtful(void **state)
+{
+    Buf warnings = {0};
+    (void) state;
+
+    LookoutConfig *config = read_good(
+        "{\"remote_conns\": {\"a\": \"host=x\"}, \"own_db\": \"a\", \"http_port\": 1,\n\"http_port\": 2, "
+        "\"failover_command\": \"/nix/promote now\", \"pg_start_command\": \"no-such-program\", "
+        "\"pg_stop_command\": \"true\", \"over_warning_limit_command\": \"/tmp\", "
+        "\"never_promote_these_nodes\": [\"A\", \"a\"], \"failover_priorities\": {\"b\": 1}, "
+        "\"known_gone_nodes\": [\"z\"], \"syslog\": true, \"syslog_address\": \"/nix/log\"}",
+        &warnings);
+    assert_int_equal(config->http_port, 2);
+    assert_has(warnings.data, "line 2: duplicate object key near '\"http_port\"': the last one counts");
+    lookout_config_warn(config, &warnings);
+    assert_has(warnings.data, "failover_command: there is no program /nix/promote that");
+    assert_has(warnings.data, "over_warning_limit_command: there is no program /tmp that");
+    assert_has(warnings.data, "pg_start_command: there is no program no-such-program that");
+    assert_null(strstr(warnings.data, "pg_stop_command"));
+    assert_has(warnings.data, "never_promote_these_nodes: \"A\" is not in remote_conns");
+    assert_null(strstr(warnings.data, "\"a\" is not"));
+    assert_has(warnings.data, "failover_priorities: \"b\" is not in remote_conns");
+    assert_null(strstr(warnings.data, "\"z\""));
+    assert_has(warnings.data, "syslog_address: there is no /nix/log");
+    lookout_config_free(config);
+    buf_done(&warnings);
+}
+
 static void refused(void **state)
 {
     static const struct {
@@ -90,7 +118,7 @@ static void refused(void **state)
     } wrong[] = {
         {"[]", "one JSON object"},
         {"{\"a\": 1,\n", "line 2"},
-        {"{\"own_db\": \"a\", \"own_db\": \"b\"}", "twice"},
+        {"{\"own_db\": \"a\", \"own_db\": \"b\"}", "own_db: \"b\" is not in remote_conns"},
         {"{\"own_db\": \"x\"}", "\"x\" is not in remote_conns"},
         {"{\"http_port\": 0}", "http_port: it has to be a number from 1 to 65535"},
         {"{\"db_poll_interval\": \"soon\"}", "db_poll_interval"},
@@ -306,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(whole_file),
+        cmocka_unit_test(doubtful),
         cmocka_unit_test(refused),
         cmocka_unit_test(times),
         cmocka_unit_test(standby_and_primary),

@@ -257,6 +257,9 @@ static void wrong_secret(void **state)
     assert_int_equal(b.messages, 0);
     assert_int_equal(peer_net_counters(b.net)->refused[AUTH_REASON_MAC], 1);
     assert_int_equal(peer_net_counters(b.net)->received, 0);
+    assert_true(peer_net_other_secret(a.net, "b")); /* both know, each by its own end */
+    assert_true(peer_net_other_secret(b.net, "a"));
+    assert_false(peer_net_other_secret(b.net, "b"));
 }
 
 static void wrong_cluster(void **state)

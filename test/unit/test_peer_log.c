@@ -1,5 +1,6 @@
 /*
- * test_peer_log.c: a member that cannot be reached is said once, with the reason, and again when it answers.
+ * test_peer_log.c: a member that cannot be reached is said once, with the reason, and again when it answers;
+ * one that has another secret is said with the cure, and known as such until it is heard.
  */
 #include "folder.h"
 #include "net/peer.h"
@@ -36,15 +37,16 @@ static void on_answer(void *arg, bool ok, const char *body, size_t len)
     answered += ok;
 }
 
-static void start(int which, const char *name)
+static void start_with(int which, const char *name, const char *secret)
 {
     static int number[2] = {0, 1};
+    static uint64_t incarnation;
     PeerMember members[] = {{"a", "127.0.0.1", 1}, {"b", "127.0.0.1", 1}};
     PeerNetOptions options = {.cluster = "shop",
                               .self = name,
-                              .secret = (const unsigned char *) SECRET,
-                              .secret_len = strlen(SECRET),
-                              .inc = 7,
+                              .secret = (const unsigned char *) secret,
+                              .secret_len = strlen(secret),
+                              .inc = ++incarnation,
                               .listen = "127.0.0.1",
                               .members = members,
                               .member_count = 2,
@@ -54,6 +56,11 @@ static void start(int which, const char *name)
 
     nets[which] = peer_net_start(&loop, &options, NULL);
     assert_non_null(nets[which]);
+}
+
+static void start(int which, const char *name)
+{
+    start_with(which, name, SECRET);
 }
 
 static void send_and_wait(void)
@@ -107,9 +114,57 @@ static void said_once_and_when_it_is_over(void **state)
     assert_true(loop_end(&loop));
 }
 
+static void introduce(void)
+{
+    PeerMember members[] = {{"a", "127.0.0.1", peer_net_port(nets[0])},
+                            {"b", "127.0.0.1", peer_net_port(nets[1])}};
+
+    assert_true(peer_net_update_members(nets[0], members, 2, NULL));
+}
+
+static void another_secret(void **state)
+{
+    int standard_error = dup(STDERR_FILENO),
+        fd = open(folder_path("log"), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    int before = answered;
+
+    (void) state;
+    uv_loop_init(&loop);
+    start_with(0, "a", "another secret of length");
+    start(1, "b");
+    introduce();
+    dup2(fd, STDERR_FILENO);
+    send_and_wait();
+    dup2(standard_error, STDERR_FILENO);
+    assert_int_equal(count("message_refused reason=mac address=127.0.0.1"), 1);
+    assert_int_equal(count("answer_refused member=b status=403 said=mac"), 1);
+    assert_int_equal(count("cure=\"[cluster] secret has to be the same"), 2);
+    assert_true(peer_net_other_secret(nets[0], "b"));
+    assert_true(peer_net_other_secret(nets[1], "a"));
+    peer_net_stop(nets[0]);
+    start(0, "a");
+    introduce();
+    send_and_wait();
+    assert_int_equal(answered, before + 1);
+    assert_false(peer_net_other_secret(nets[1], "a"));
+    /* Rubbish in the name of a member that is heard says nothing about its secret. */
+    peer_net_stop(nets[0]);
+    start_with(0, "a", "another secret of length");
+    introduce();
+    send_and_wait();
+    assert_int_equal(peer_net_counters(nets[1])->refused[AUTH_REASON_MAC], 2);
+    assert_false(peer_net_other_secret(nets[1], "a"));
+    close(standard_error);
+    close(fd);
+    peer_net_stop(nets[0]);
+    peer_net_stop(nets[1]);
+    assert_true(loop_end(&loop));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(said_once_and_when_it_is_over)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(said_once_and_when_it_is_over),
+                                       cmocka_unit_test(another_secret)};
 
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
