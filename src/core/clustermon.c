@@ -46,7 +46,7 @@ typedef struct Row {
 /* clang-format off */
 static const Row ROWS[] = {
     {"under_way", BUSY, 0, CLUSTERMON_NONE,
-     "something is being done already"},
+     "something is being done already, or failed and waits to be tried again"},
     {"starting", UNPOLLED, 0, CLUSTERMON_NONE,
      "not every node has been asked yet"},
     {"status_unknown", LOCAL_UNKNOWN, 0, CLUSTERMON_NONE,
@@ -114,7 +114,7 @@ static const Row ROWS[] = {
     {"no_majority", 0, MAJORITY, CLUSTERMON_NONE,
      "of three or more nodes not more than half are seen"},
     {"no_position", 0, CANDIDATE, CLUSTERMON_NONE,
-     "no standby has a position"},
+     "no standby that streamed from the primary has a position"},
     {"not_furthest", 0, FURTHEST, CLUSTERMON_NONE,
      "another standby is to be promoted"},
     {"failover_look", 0, CONFIRMED, CLUSTERMON_LOOK_AGAIN,
@@ -154,7 +154,7 @@ static void count(const ClustermonFacts *facts, ClustermonVerdict *verdict)
             continue;
         }
         verdict->standbys++;
-        if (node->position != LSN_NONE &&
+        if (node->position != LSN_NONE && !node->strayed &&
             (verdict->furthest < 0 || is_further(node, &facts->node[verdict->furthest])))
             verdict->furthest = i;
     }

@@ -15,6 +15,7 @@ typedef struct ClustermonNode {
     bool refuses;   /* the newest was refused by a server that takes connections, as one that is full does */
     bool connected; /* the newest was answered; what follows is of the newest that was */
     bool in_recovery;
+    bool strayed; /* a standby that did not stream while there was one primary: it may have other WAL */
     Lsn position; /* a primary's end of WAL on disk; a standby's received, or else replayed; LSN_NONE: none */
     uint32_t timeline;          /* 0: unknown */
     uint64_t system_identifier; /* 0: unknown */

@@ -227,8 +227,8 @@ void resolve_tick(Core *core, Effects *out)
 
 /*
  * By the option, where there is anything to lose. And by default by a server that was a primary when the
- * document came to it, whenever that was: what it has may be years of somebody's, so it goes by itself only if
- * all of it was saved.
+ * document came to it, whenever that was: what it has may be years of somebody's, so it goes by itself only
+ * if all of it was saved.
  */
 bool resolve_asks(const Core *core)
 {

@@ -28,6 +28,7 @@
 
 const ArgsOption clustermon_options[] = {
     {"config", "FILE", false, "config.ini; else the one in the working directory"},
+    {"check", NULL, false, "only say whether the file is in order"},
     {NULL},
 };
 
@@ -175,6 +176,22 @@ static void stop(Clustermon *cm)
     }
 }
 
+static int check_file(const char *path)
+{
+    Buf warnings = {0};
+    Err err = {0};
+    ClustermonConfig *config = clustermon_config_load(path, &warnings, &err);
+
+    if (config == NULL) {
+        buf_done(&warnings);
+        return front_refuse(NAME, &err);
+    }
+    printf("%s%s is in order\n", warnings.data != NULL ? warnings.data : "", path);
+    buf_done(&warnings);
+    clustermon_config_free(config);
+    return EXIT_SUCCESS;
+}
+
 int clustermon_run(int argc, char **argv)
 {
     static Clustermon cm;
@@ -190,6 +207,8 @@ int clustermon_run(int argc, char **argv)
     if (uv_loop_init(&cm.loop) != 0)
         abort();
     cm.config_path = args_value(&args, "config") != NULL ? args_value(&args, "config") : "config.ini";
+    if (args_value(&args, "check") != NULL)
+        return check_file(cm.config_path);
     bool started = start(&cm, &err);
     int code = started ? EXIT_SUCCESS : front_refuse(NAME, &err);
     if (started) {

@@ -39,6 +39,7 @@ typedef struct ClustermonPeer {
     Conn *conn, *size_conn;
     bool asking;
     ClustermonNode node; /* for the policy */
+    int idle_looks;      /* in a row, with one primary, in which it answered and did not stream */
     uint32_t version;    /* as 150018 */
     uint32_t segment_size;
     int64_t answered_wall_us, server_wall_us;
@@ -98,6 +99,10 @@ struct Clustermon {
     /* what is being done */
     const char *doing; /* NULL: nothing; else what, for log and people */
     int64_t doing_us;
+    char failed[300];           /* of what was done last, "": it was done */
+    bool costly;                /* it removes and copies: a failure is not tried again at once */
+    int64_t again_us, pause_us; /* when it may be tried again, boot clock; how long was waited for that */
+    int64_t start_seen_us;      /* since when the server answers beside a start command */
     Exec *command;
     ClustermonCommand command_name;
     void (*on_command)(Clustermon *cm, bool ok, const char *text, const ExecResult *result);
@@ -149,6 +154,8 @@ void clustermon_command_run(Clustermon *cm, ClustermonCommand command, const cha
 void clustermon_command_ask(Clustermon *cm);
 /* Whether the server runs by what the status command has printed; result NULL: it could not be run. */
 ClustermonLocal clustermon_command_local(const Clustermon *cm, const ExecResult *result);
+/* A start command whose work is seen to be done is left to itself, and has ended well. */
+void clustermon_command_is_done(Clustermon *cm);
 /* Ends what is under way, in order or now; a start and a promotion go on. cm is ending. */
 void clustermon_command_stop(Clustermon *cm, bool now);
 
@@ -159,6 +166,8 @@ ClustermonSql *clustermon_sql_new(Clustermon *cm);
 Buf *clustermon_sql_add(ClustermonSql *sql, const char *text);
 /* A blank, and the value as a literal, whatever standard_conforming_strings is. */
 void clustermon_sql_literal(Buf *statement, const char *value);
+/* Makes a physical replication slot of that name, if it is not there. */
+void clustermon_sql_slot(Buf *statement, const char *name);
 /* Takes it over. on_end comes once, from the loop, unless cm ends before; failed NULL: all were done. */
 void clustermon_sql_run(ClustermonSql *sql, int64_t timeout_ms,
                         void (*on_end)(Clustermon *cm, const char *failed));

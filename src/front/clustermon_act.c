@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define WAIT_US       (500 * US_PER_MS)
+#define PAUSE_US      (30 * US_PER_SEC)
+#define PAUSE_MOST_US (10 * 60 * US_PER_SEC)
 #define RELOADS_SINCE 130000 /* primary_conninfo by a reload; before, the server has to be started anew */
 #define RELOAD        "SELECT pg_reload_conf()"
 
@@ -31,7 +33,15 @@ static void finish(Clustermon *cm, const char *failed)
     else
         log_line(LOG_LEVEL_WARN, "done", "doing=\"%s\" duration=%lldms", cm->doing, ms);
     cm->doing = NULL;
+    cm->start_seen_us = 0;
     loop_timer_stop(&cm->wait_timer);
+    str_copy(cm->failed, sizeof cm->failed, failed != NULL ? failed : "");
+    /* A copy that fails each time would fill the primary's disk with WAL. */
+    cm->pause_us = failed == NULL ? 0 : cm->pause_us == 0 ? PAUSE_US : 2 * cm->pause_us;
+    if (cm->pause_us > PAUSE_MOST_US)
+        cm->pause_us = PAUSE_MOST_US;
+    cm->again_us = failed != NULL && cm->costly ? clock_now().boot_us + cm->pause_us : 0;
+    cm->costly = false;
 }
 
 /* What failed is tried again with the next scan, and not before. */
@@ -100,13 +110,8 @@ static void settle(Clustermon *cm)
 
     if (cm->checkpoint_owed)
         clustermon_sql_add(sql, "CHECKPOINT");
-    if (cm->slot_owed) {
-        Buf *slot = clustermon_sql_add(sql, "SELECT pg_create_physical_replication_slot(");
-        clustermon_sql_literal(slot, cm->config->slot);
-        buf_puts(slot, ") WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name =");
-        clustermon_sql_literal(slot, cm->config->slot);
-        buf_puts(slot, ")");
-    }
+    if (cm->slot_owed)
+        clustermon_sql_slot(clustermon_sql_add(sql, ""), cm->config->slot);
     clustermon_sql_run(sql, CLUSTERMON_CHECKPOINT_MS, on_settled);
 }
 

@@ -26,6 +26,8 @@ static Exec *start(Clustermon *cm, ClustermonCommand command, const char *primar
                          .timeout_ms = timeout_ms,
                          /* A server that is started belongs to nobody's session but its own. */
                          .new_session = true,
+                         .die_with_parent =
+                             command == CLUSTERMON_CMD_STATUS || command == CLUSTERMON_CMD_NETWORK,
                          .on_exit = on_ended,
                          .arg = cm};
         exec = exec_start(&cm->loop, &spec, err);
@@ -41,10 +43,17 @@ static Exec *start(Clustermon *cm, ClustermonCommand command, const char *primar
 static void describe(const Clustermon *cm, const ExecResult *result, char *ret_text, size_t size)
 {
     char line[300], how[100];
+    Err err = {0};
 
     exec_last_line(result, line, sizeof line);
     exec_describe(result, how, sizeof how);
-    mask_text(&cm->mask, line[0] != '\0' ? line : how, ret_text, size);
+    if (result->status != 0 && !result->timed_out && line[0] != '\0')
+        exec_error(result, "it ended", &err); /* its last line with an error, behind which may be others */
+    mask_text(&cm->mask,
+              result->timed_out || line[0] == '\0' ? how
+              : err.code != ERR_NONE               ? err.text
+                                                   : line,
+              ret_text, size);
 }
 
 /* ---- one after the other ---- */
@@ -110,6 +119,18 @@ void clustermon_command_run(Clustermon *cm, ClustermonCommand command, const cha
         abort();
     *failure = (Failure){cm, on_end, err};
     loop_work(&cm->loop, nothing, on_failure, failure);
+}
+
+void clustermon_command_is_done(Clustermon *cm)
+{
+    void (*on_end)(Clustermon *, bool, const char *, const ExecResult *) = cm->on_command;
+
+    log_line(LOG_LEVEL_WARN, "command_left", "command=%s the server answers, and the command does not end",
+             clustermon_config_command_key(cm->command_name));
+    exec_detach(cm->command);
+    cm->command = NULL;
+    cm->on_command = NULL;
+    on_end(cm, true, "", NULL);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define AT(field)     offsetof(ClustermonConfig, field)
 #define CMD(index)    (AT(command) + (index) * sizeof(const char *))
@@ -184,7 +185,11 @@ static void warn_of_key(const Reading *reading, const ClustermonIniEntry *entry)
         if (strcmp(entry->section, keys[i].section) == 0)
             suggest_offer(&suggest, keys[i].name);
     const char *best = suggest_best(&suggest);
-    if (best != NULL)
+    if (strcmp(entry->section, "main") != 0 && strcmp(entry->section, "pgvigil") != 0)
+        buf_printf(reading->warnings,
+                   "line %d: [%.40s] is none of [cluster], [main] and [pgvigil]: %.100s does nothing\n",
+                   entry->line, entry->section, entry->key);
+    else if (best != NULL)
         buf_printf(reading->warnings, "line %d: unknown key [%.40s] %.100s: is %s meant?\n", entry->line,
                    entry->section, entry->key, best);
     else
@@ -252,6 +257,26 @@ static bool check_texts(const ClustermonConfig *config, Err *err)
     return true;
 }
 
+/* A line that was copied and not changed: its node would be seen twice. */
+static bool check_places(const ClustermonConfig *config, Err *err)
+{
+    ClustermonPlace a, b;
+    bool same = false;
+
+    for (int i = 0; i < config->servers && !same; i++)
+        for (int j = 0; j < i && !same; j++) {
+            same = clustermon_config_place(config->server[i].conninfo, &a) &&
+                   clustermon_config_place(config->server[j].conninfo, &b) && a.host[0] != '\0' &&
+                   strcmp(a.host, b.host) == 0 && a.port == b.port;
+            if (same)
+                err_set(err, ERR_CONFIG, "[cluster] %.60s is the same server as %.60s (host and port)",
+                        config->server[i].name, config->server[j].name);
+        }
+    explicit_bzero(&a, sizeof a);
+    explicit_bzero(&b, sizeof b);
+    return !same;
+}
+
 static bool check(ClustermonConfig *config, Err *err)
 {
     config->own = -1;
@@ -275,12 +300,39 @@ static bool check(ClustermonConfig *config, Err *err)
     /* Two nodes may be on one machine, each with a file that says nothing of this. */
     config->state_directory =
         arena_printf(&config->arena, "%s/%s", config->state_directory, config->server[config->own].name);
-    return check_texts(config, err) &&
+    return check_texts(config, err) && check_places(config, err) &&
            (config->state_directory != NULL || err_set(err, ERR_MEMORY, "memory ran out"));
+}
+
+/* Of words between per cent signs: what else stands there, as the format of a date, is the command's own. */
+static void warn_of_placeholders(const char *key, const char *line, Buf *warnings)
+{
+    static const char *const names[] = {"%pg_data_path%", CONNSTR, "%slot_name%"};
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+    for (const char *at = strchr(line, '%'); at != NULL; at = strchr(at + 1, '%')) {
+        size_t len = strspn(at + 1, letters), i = 0;
+        if (len < 3 || at[len + 1] != '%')
+            continue;
+        while (i < 3 && strncmp(at, names[i], strlen(names[i])) != 0)
+            i++;
+        if (i == 3)
+            buf_printf(
+                warnings,
+                "%s: %.*s is no placeholder: there are %%pg_data_path%%, %%master_connstr%%, %%slot_name%%\n",
+                key, (int) len + 2, at);
+        at += len + 1;
+    }
 }
 
 static void warn(const ClustermonConfig *config, Buf *warnings)
 {
+    for (int c = 0; c < CLUSTERMON_COMMANDS; c++)
+        warn_of_placeholders(clustermon_config_command_key((ClustermonCommand) c), config->command[c],
+                             warnings);
+    if (!file_exists(config->data_path))
+        buf_puts(warnings,
+                 "pg_data_path is not there: where a container has it elsewhere no WAL can be saved\n");
     if (config->command[CLUSTERMON_CMD_NETWORK][0] == '\0')
         buf_puts(warnings,
                  "cmd_get_network_status_string is not set: a node that is cut off does not notice\n");
@@ -309,6 +361,7 @@ ClustermonConfig *clustermon_config_load(const char *path, Buf *ret_warnings, Er
 {
     Buf text = {0};
     ClustermonConfig *config = NULL;
+    struct stat st;
 
     if (file_read(path, CLUSTERMON_CONFIG_FILE_MAX, &text, err)) {
         config = clustermon_config_parse(text.data != NULL ? text.data : "", text.len, ret_warnings, err);
@@ -317,6 +370,9 @@ ClustermonConfig *clustermon_config_load(const char *path, Buf *ret_warnings, Er
     }
     if (config == NULL && err->code == ERR_IO)
         err->code = ERR_CONFIG;
+    if (config != NULL && text.data != NULL && strstr(text.data, "password") != NULL &&
+        stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+        buf_puts(ret_warnings, "the file has passwords, and others can read it: chmod o= FILE\n");
     if (text.data != NULL)
         explicit_bzero(text.data, text.len);
     buf_done(&text);

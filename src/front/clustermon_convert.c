@@ -108,7 +108,16 @@ static void add_text(const ClustermonConfig *config, const ClustermonPlace *own,
     buf_printf(out, "# from pg_data_path\ndata_directory = %s\n", config->data_path);
     if (own->user[0] != '\0')
         buf_printf(out, "# from the user of the local line in [cluster]\nuser = %s\n", own->user);
+    if (own->passfile[0] != '\0')
+        buf_printf(out, "# from the local line in [cluster]\npassfile = %s\n", own->passfile);
     add_bin_directory(config, out);
+    if (strstr(config->command[CLUSTERMON_CMD_START], "-o ") != NULL)
+        buf_puts(
+            out,
+            "# cmd_start_db starts the server with options of its own (-o). pgvigil does not: BEFORE it takes over, write\n"
+            "# them into postgresql.conf, the port above all, or it comes up elsewhere at its next start.\n");
+    if (strstr(config->command[CLUSTERMON_CMD_START], "-l ") != NULL)
+        buf_puts(out, "# cmd_start_db names a log (-l):\n# server_log = FILE\n");
     add_network(config, out);
 }
 

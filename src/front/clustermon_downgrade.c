@@ -402,18 +402,40 @@ static void on_marked_to_copy(ClustermonDowngrade *downgrade)
 {
     Clustermon *cm = downgrade->cm;
 
+    cm->costly = true;
     if (cm->config->command[CLUSTERMON_CMD_REMOVE][0] == '\0')
         on_removed(cm, true, "", NULL);
     else
         clustermon_command_run(cm, CLUSTERMON_CMD_REMOVE, NULL, CLUSTERMON_FOLDERS_MS, on_removed);
 }
 
-static void on_primary_to_copy(void *arg, const ConnReply *reply)
+static void on_slot(void *arg, const ConnReply *reply)
 {
     ClustermonDowngrade *downgrade = arg;
 
-    if (is_still_primary(downgrade, reply))
+    if (reply->ok)
         run_files(downgrade, mark_copy, on_marked_to_copy);
+    else
+        end_by(downgrade, "slot on the primary", reply);
+}
+
+/* One that was promoted by hand has no slot, and the copy would fail when the old data is gone. */
+static void on_primary_to_copy(void *arg, const ConnReply *reply)
+{
+    ClustermonDowngrade *downgrade = arg;
+    Buf sql = {0};
+
+    if (!is_still_primary(downgrade, reply))
+        return;
+    if (downgrade->cm->config->slot[0] == '\0') {
+        run_files(downgrade, mark_copy, on_marked_to_copy);
+        return;
+    }
+    clustermon_sql_slot(&sql, downgrade->cm->config->slot);
+    if (sql.failed)
+        abort();
+    conn_query(clustermon_lock_conn(downgrade->lock), sql.data, CLUSTERMON_POLL_MS, on_slot, downgrade);
+    buf_done(&sql);
 }
 
 static void on_may_remove(ClustermonDowngrade *downgrade)
@@ -429,11 +451,9 @@ static bool may_remove(Files *files, Err *err)
 {
     uint64_t stamp;
 
-    if (!files->visible)
-        return true;
     if (!clustermon_files_is_quiet(files->directory, err))
         return false;
-    if (files->stamp == 0)
+    if (!files->visible || files->stamp == 0)
         return true;
     if (!clustermon_files_stamp(files->directory, &stamp, err))
         return false;

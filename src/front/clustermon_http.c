@@ -78,6 +78,7 @@ static void answer_heartbeat(const Clustermon *cm, HttpRequest *request)
                     cm->decided_us != 0 ? (clock_now().boot_us - cm->decided_us) / US_PER_MS : -1);
     json_add_text(&body, "alert", cm->told_alert[0] != '\0' ? cm->told_alert : NULL);
     json_add_text(&body, "doing", cm->doing);
+    json_add_text(&body, "failed", cm->failed[0] != '\0' ? cm->failed : NULL);
     json_add_close(&body, '}');
     answer(request, &body);
 }

@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LATE_US (60 * US_PER_SEC)
+#define LATE_US       (60 * US_PER_SEC)
+#define IDLE_LOOKS    3 /* a standby may connect anew at any time */
+#define START_SEEN_US (5 * US_PER_SEC)
 
 /* ---- the data directory ---- */
 
@@ -104,6 +106,13 @@ static void count(Clustermon *cm, int64_t now_us, int *ret_primary)
     keep_time(&cm->several_us, primaries > 1, now_us);
     if (primaries != 1)
         *ret_primary = -1;
+    for (int i = 0; i < cm->config->servers && primaries == 1; i++) {
+        ClustermonPeer *peer = cm->peer[i];
+        bool idle =
+            peer->node.connected && peer->node.in_recovery && strcmp(peer->receiver, "streaming") != 0;
+        peer->idle_looks = idle ? peer->idle_looks + 1 : 0;
+        peer->node.strayed = peer->idle_looks >= IDLE_LOOKS;
+    }
 }
 
 /* What others found out, or did, since the last look. */
@@ -153,7 +162,7 @@ static void decide(Clustermon *cm, bool confirmed, ClustermonVerdict *ret_verdic
                                                          : CLUSTERMON_FILES_PRIMARY,
                              .clone_owed = look->owed,
                              .network = cm->network,
-                             .busy = cm->doing != NULL,
+                             .busy = cm->doing != NULL || now_us < cm->again_us,
                              .had_primary = cm->had_primary,
                              .follows = primary >= 0 && is_followed(cm, primary),
                              .may_discard = (look->visible && !cm->unsaved) || config->discard_unsaved,
@@ -174,9 +183,11 @@ static void tell(Clustermon *cm, const ClustermonVerdict *verdict)
 {
     const ClustermonPeer *own = cm->peer[cm->config->own];
     bool idle = own->node.connected && own->node.in_recovery && strcmp(own->receiver, "streaming") != 0;
+    bool is_alone =
+        verdict->standbys == 0 || (own->node.connected && !own->node.in_recovery && own->streaming == 0);
     const char *alert = verdict->primaries > 1    ? "several_primaries"
                         : verdict->primaries == 0 ? "no_primary"
-                        : verdict->standbys == 0  ? "no_standby"
+                        : is_alone                ? "no_standby"
                         : idle                    ? "not_streaming"
                                                   : "";
 
@@ -234,6 +245,18 @@ static void carry_out(Clustermon *cm, const ClustermonVerdict *verdict)
         set_names(cm, names);
 }
 
+/* A start command may hang although the server runs: it is held up no longer than this. */
+static void see_start(Clustermon *cm)
+{
+    int64_t now_us = clock_now().boot_us;
+    bool seen = cm->command != NULL && cm->command_name == CLUSTERMON_CMD_START &&
+                cm->peer[cm->config->own]->node.connected;
+
+    keep_time(&cm->start_seen_us, seen, now_us);
+    if (seen && now_us - cm->start_seen_us >= START_SEEN_US)
+        clustermon_command_is_done(cm);
+}
+
 void clustermon_look_answered(Clustermon *cm)
 {
     ClustermonVerdict verdict;
@@ -245,6 +268,7 @@ void clustermon_look_answered(Clustermon *cm)
     cm->looking = cm->confirming = false;
     if (!looked)
         return;
+    see_start(cm);
     decide(cm, confirming, &verdict);
     tell(cm, &verdict);
     carry_out(cm, &verdict);

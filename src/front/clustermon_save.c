@@ -92,9 +92,11 @@ static void on_saved(void *arg, const ActionOutcome *outcome)
         end(save, failed);
         return;
     }
-    log_line(LOG_LEVEL_WARN, "saved", "bytes=%llu transactions=%u complete=%s place=%s",
-             (unsigned long long) outcome->bytes, (unsigned) outcome->transactions,
-             outcome->complete ? "yes" : "no", log_quote(outcome->text, text, sizeof text));
+    bool any = outcome->bytes > 0 || !outcome->complete;
+    log_line(any ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "saved",
+             "bytes=%llu transactions=%u complete=%s place=%s", (unsigned long long) outcome->bytes,
+             (unsigned) outcome->transactions, outcome->complete ? "yes" : "no",
+             log_quote(outcome->text, text, sizeof text));
     if (outcome->complete)
         end(save, NULL);
     else

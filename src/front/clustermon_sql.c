@@ -45,6 +45,15 @@ void clustermon_sql_literal(Buf *statement, const char *value)
     buf_puts(statement, "'");
 }
 
+void clustermon_sql_slot(Buf *statement, const char *name)
+{
+    buf_puts(statement, "SELECT pg_create_physical_replication_slot(");
+    clustermon_sql_literal(statement, name);
+    buf_puts(statement, ") WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name =");
+    clustermon_sql_literal(statement, name);
+    buf_puts(statement, ")");
+}
+
 void clustermon_sql_free(ClustermonSql *sql)
 {
     if (sql == NULL)

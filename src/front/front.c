@@ -23,7 +23,7 @@ const FrontEnd front_table[] = {
      "that ends is noticed at once. It stays in the foreground, logs to standard error, and ends with SIGTERM.",
      signalctl_options, signalctl_convert},
     {"pg_cluster_monitor", clustermon_run, "pgClusterMonitor: an agent on each node, by commands",
-     "pg_cluster_monitor [--config FILE]",
+     "pg_cluster_monitor [--config FILE] [--check]",
      "Starts the local server, promotes it when the primary is gone, makes it a standby again when there is another primary, and sets "
      "synchronous_standby_names, all by the commands in pgClusterMonitor's config.ini. Answers GET /status and GET /heartbeat. Exit code "
      "2: the file is wrong, or the port is taken.",

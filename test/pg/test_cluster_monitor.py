@@ -280,8 +280,7 @@ def test_two_primaries_rewind_impossible_and_the_copy_breaks_off(pair):
         broken.write()
         with broken as two:
             two.wait_log(" failed doing=\"downgrade to a standby\"")
-            two.wait_log("decision rule=clone ")
-            two.wait_log(" failed doing=\"copy the primary\"")
+            wait_for(lambda: json.loads(two.http("/heartbeat")[1])["failed"], MOMENT, "the failure in /heartbeat")
         # Whoever starts it now finds no whole data directory, and the next program knows that.
         base.write_file(go, "", 0o644)
         with broken as two:
@@ -436,6 +435,17 @@ def test_wrong_uses(pair):
     monitor.cluster["pg2"] = "host=x password=%s$x" % SECRET
     monitor.write()
     fails("put the password into a passfile")
+    monitor.cluster["pg2"] = "host=192.0.2.1 port=7 user=postgres"
+    monitor.cluster["pg3"] = "host=192.0.2.1 port=7 user=postgres"
+    monitor.write()
+    fails("[cluster] pg3 is the same server as pg2")
+    del monitor.cluster["pg3"]
+    monitor.keys["cmd_pg_rewind_command"] = "rewind %%slotname%%"
+    monitor.write()
+    done = subprocess.run(monitor.argv() + ["--check"], env=first.environment(), capture_output=True, text=True,
+                          timeout=MOMENT, check=False)
+    assert done.returncode == 0 and "is in order" in done.stdout, done
+    assert "cmd_pg_rewind_command: %slotname% is no placeholder" in done.stdout and "others can read it" not in done.stdout
 
 
 def test_convert(pair):

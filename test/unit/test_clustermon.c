@@ -225,6 +225,10 @@ static void test_failover(void **state)
     expect(&c, "failover_look", CLUSTERMON_LOOK_AGAIN);
     c.node[1].timeline = 2; /* a later timeline is further, wherever it ends */
     expect(&c, "not_furthest", CLUSTERMON_NONE);
+    c.node[1].strayed = true; /* but not the primary's */
+    expect(&c, "failover_look", CLUSTERMON_LOOK_AGAIN);
+    c.node[2].strayed = true;
+    expect(&c, "no_position", CLUSTERMON_NONE);
 
     lost(&c);
     c.facts.network = false;

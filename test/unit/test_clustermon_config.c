@@ -145,7 +145,8 @@ static void test_warnings(void **state)
     assert_non_null(config);
     assert_non_null(
         strstr(warnings.data, "line 11: unknown key [main] cmd_start_bd: is cmd_start_db meant?"));
-    assert_non_null(strstr(warnings.data, "unknown key [other] key: it does nothing"));
+    assert_non_null(
+        strstr(warnings.data, "[other] is none of [cluster], [main] and [pgvigil]: key does nothing"));
     assert_non_null(strstr(warnings.data, "cmd_get_network_status_string is not set"));
     buf_done(&warnings);
     clustermon_config_free(config);
