@@ -133,6 +133,12 @@ static void member_alarms(const Agent *agent, Alarms *alarms, MemberNo no, Membe
     if (report.pg.state == PG_PRIMARY &&
         (no == core->persist.doc.primary || api_seen_ms(core, no) < TWICE_SEEN_MS))
         *primaries = (MemberSet) (*primaries | 1u << no);
+    if (report.cut_off && no != core->self) /* the own one has the reason with it: api_own.c */
+        alarms_add(
+            alarms, NOTIFY_EVENT_network, no,
+            "the network check of %s has failed, it does not stand for election; pgvigil status there has the "
+            "reason",
+            name);
     server_alarms(agent, alarms, no, &report);
 }
 

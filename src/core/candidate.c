@@ -333,6 +333,8 @@ const char *candidate_unfit(const Core *core, MemberNo no)
         return "no_failover is set there";
     if (peer->report.disk_failed)
         return "it cannot write its state";
+    if (peer->report.cut_off)
+        return "its machine's network check has failed";
     if (peer->report.pg.state != PG_STANDBY || !peer->report.pg.responsive)
         return "its server does not run as a standby, or does not answer";
     if (peer->report.pg.disk_stuck)

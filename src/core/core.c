@@ -199,6 +199,7 @@ Report core_report(const Core *core)
         .no_load_balance = core->options.no_load_balance,
         .eligible = core_is_eligible(core),
         .disk_failed = core->disk_failed,
+        .cut_off = core->cut_off,
         .silent = election_silent(core),
         .rule = core->rule,
         .failures = core->failures,

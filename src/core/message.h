@@ -73,6 +73,7 @@ typedef struct Report {
     bool no_load_balance;   /* is no standby for load balancers */
     bool eligible;          /* could become primary now */
     bool disk_failed;       /* cannot write its state: votes no more */
+    bool cut_off;           /* its machine's network check has failed: it does not stand */
     bool silent;            /* it has restarted, and votes when what it promised before has run out */
     uint8_t rule;           /* the decision row in force, RuleId */
     uint64_t settings_hash; /* of all settings that should be the same everywhere, as its file has them; 0:

@@ -84,6 +84,7 @@ static const Field report_field[] = {
     {FIELD(BOOL, Report, no_load_balance)},
     {FIELD(BOOL, Report, eligible)},
     {FIELD(BOOL, Report, disk_failed)},
+    {FIELD(BOOL, Report, cut_off)},
     {FIELD(BOOL, Report, silent)},
     {FIELD(BIG, Report, settings_hash)},
     {FIELD_INT(Report, rule, FIELD_RANGE(0, UINT8_MAX))}, /* a newer member may have more rules */

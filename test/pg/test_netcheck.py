@@ -64,6 +64,9 @@ def test_a_standby_that_is_cut_off_does_not_take_over(checked):
         assert "network check" in first.pgvigil("explain", "--member", first.name, check=False).stdout
         wait_for(lambda: not next(m for m in s.old.view()["members"] if m["name"] == first.name)["eligible"], 20,
                  "the primary to know")
+        wait_for(lambda: "network check of %s has failed" % first in " ".join(s.old.view()["alarms"]), 20, "its alarm")
+        done = s.old.pgvigil("switchover", "--to", first.name, check=False)
+        assert done.returncode != 0 and "its machine's network check has failed" in done.stdout + done.stderr
         s.fault()
         s.old.kill_postmaster()
         assert s.wait_takeover() is other

@@ -106,6 +106,7 @@ static inline void sample_report(Report *ret)
     ret->no_load_balance = sample_bool();
     ret->eligible = sample_bool();
     ret->disk_failed = sample_bool();
+    ret->cut_off = sample_bool();
     ret->silent = sample_bool();
     ret->settings_hash = sample_u64();
     ret->rule = (RuleId) sample_to(255);

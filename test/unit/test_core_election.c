@@ -437,6 +437,7 @@ static void successors(void **state)
     WITH(core.peer[C].heard_at = fixture_clock(4000), "does not answer");
     WITH(core.peer[C].report.no_failover = true, "no_failover");
     WITH(core.peer[C].report.disk_failed = true, "cannot write");
+    WITH(core.peer[C].report.cut_off = true, "network check");
     WITH(core.peer[C].report.pg.state = PG_STOPPED, "does not run");
     WITH(core.peer[C].report.pg.streaming = false, "not streaming");
     WITH(core.peer[C].position.epoch = 1, "timeline");
