@@ -189,7 +189,10 @@ def two_primaries(pair, first_rows, second_rows):
 
 def test_status_names_and_start(pair):
     first, second = pair.nodes
-    with Monitor(first, pair.nodes) as one, Monitor(second, pair.nodes) as two:
+    hangs = Monitor(second, pair.nodes)
+    hangs.keys["cmd_start_db"] += "; sleep 1000"  # its work is done, and it does not end
+    hangs.write()
+    with Monitor(first, pair.nodes) as one, hangs as two:
         one.wait_rule("primary")
         two.wait_rule("standby")
         wait_for(lambda: names(first) == "*", MOMENT, "'*' while there is a standby")
@@ -451,10 +454,13 @@ def test_wrong_uses(pair):
 def test_convert(pair):
     first, second = pair.nodes
     monitor = Monitor(first, pair.nodes)
+    monitor.keys["cmd_start_db"] = monitor.keys["cmd_start_db"].replace(" start ", " start -o \\\"-p 5432\\\" ")
+    monitor.write()
     text = first.run([pair.root + "/bin/pgvigil", "config", "convert", "pg_cluster_monitor", monitor.path]).stdout
     assert "\npg1 = host=pg1 port=5432\n" in text and "\npg2 = host=%s port=5432\n" % second.address in text
     assert "\nsynchronous = on\n" in text and "\nresolve_after = 2s\n" in text and SECRET not in text
     assert "\nbin_directory = %s\n" % os.path.dirname(pg_bin("pg_ctl")) in text
+    assert "write\n# them into postgresql.conf, the port above all" in text
     # Complete but for what only people know: the address of this machine, and the secret.
     path = os.path.join(monitor.folder, "pgvigil.conf")
     text = text.replace("host=pg1", "host=" + first.address).replace("/etc/pgvigil/secret", pair.root + "/secret")
