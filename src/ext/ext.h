@@ -82,6 +82,13 @@ void confirm_init(void);
 /* Waits, then ERROR, while what this server recovered is not confirmed. */
 void confirm_wait(void);
 
+/* ---- hooks.c: the hooks on statements ---- */
+
+/* One module of a server has the fence: ERROR if another one took it before. module is a constant. */
+void hooks_claim(const char *module);
+
+void hooks_init(void);
+
 /* ---- shared.c: what the processes of the server share ---- */
 
 typedef enum Count { COUNT_WAITS, COUNT_REFUSALS, COUNT_CUTS, COUNTS } Count;

@@ -466,26 +466,3 @@ const char *conn_value(const PGresult *result, int column)
         return "";
     return PQgetvalue(result, 0, column);
 }
-
-bool conn_quote_value(const char *value, char *ret_text, size_t size)
-{
-    size_t n = 0;
-    bool quote = value[0] == '\0' || strpbrk(value, " \t\n'\\") != NULL;
-
-    if (size < 3 || strlen(value) * 2 + 3 > size) {
-        if (size > 0)
-            ret_text[0] = '\0';
-        return false;
-    }
-    if (quote)
-        ret_text[n++] = '\'';
-    for (const char *p = value; *p != '\0'; p++) {
-        if (*p == '\'' || *p == '\\')
-            ret_text[n++] = '\\';
-        ret_text[n++] = *p;
-    }
-    if (quote)
-        ret_text[n++] = '\'';
-    ret_text[n] = '\0';
-    return true;
-}

@@ -95,10 +95,4 @@ void conn_free(Conn *conn);
 /* A column of the first row; "" if it is NULL or not there. */
 const char *conn_value(const PGresult *result, int column);
 
-/*
- * Writes value as part of a libpq connection string (keyword=value): quoted where it has to be. False, and
- * *ret_text is empty, if it does not fit.
- */
-bool conn_quote_value(const char *value, char *ret_text, size_t size);
-
 #endif

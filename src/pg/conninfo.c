@@ -4,9 +4,8 @@
  */
 #include "pg/conninfo.h"
 
-#include "pg/conn.h"
-
 #include <ctype.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,13 +75,36 @@ bool conninfo_each(const char *conninfo, ConninfoFn *each, void *arg)
     return true;
 }
 
+/* As part of a connection string, quoted where it has to be; false: it does not fit. */
+static bool quote_value(const char *value, char *ret_text, size_t size)
+{
+    size_t n = 0;
+    bool quote = value[0] == '\0' || strpbrk(value, " \t\n'\\") != NULL;
+
+    if (size < 3 || strlen(value) * 2 + 3 > size) {
+        if (size > 0)
+            ret_text[0] = '\0';
+        return false;
+    }
+    if (quote)
+        ret_text[n++] = '\'';
+    for (const char *p = value; *p != '\0'; p++) {
+        if (*p == '\'' || *p == '\\')
+            ret_text[n++] = '\\';
+        ret_text[n++] = *p;
+    }
+    if (quote)
+        ret_text[n++] = '\'';
+    ret_text[n] = '\0';
+    return true;
+}
+
 bool conninfo_add(char *conninfo, size_t size, const char *keyword, const char *value)
 {
     char quoted[CONNINFO_LEN * 2];
     size_t len = strlen(conninfo);
 
-    if (!conn_quote_value(value, quoted, sizeof quoted) ||
-        len + 1 + strlen(keyword) + 1 + strlen(quoted) >= size)
+    if (!quote_value(value, quoted, sizeof quoted) || len + 1 + strlen(keyword) + 1 + strlen(quoted) >= size)
         return false;
     snprintf(conninfo + len, size - len, "%s%s=%s", len > 0 ? " " : "", keyword, quoted);
     return true;

@@ -19,7 +19,7 @@ from .base import Failure, as_user, build_path, pg_bin, run, wait_for, write_fil
 MAGIC, VERSION, NAMES_LEN = 0x70677666, 2, 512
 HEAD = struct.Struct("<IIIIqqIiiIIIq")
 SIZE = HEAD.size + NAMES_LEN
-SOURCES = ("check", "confirm", "gucs", "map", "module", "shared", "sqlfunc", "state", "worker")
+SOURCES = ("check", "confirm", "gucs", "hooks", "map", "module", "shared", "sqlfunc", "state", "worker")
 
 
 def headers():

@@ -1,0 +1,455 @@
+/*
+ * body.c: the core in the worker: events in, effects out.
+ *
+ * Records are written before anything that depends on them is sent, by this very process: a disk that takes
+ * longer for 4 KiB than the lease is long costs the lease, as it should.
+ */
+#include "keeper/body.h"
+
+#include <access/xlog.h>
+#include <miscadmin.h>
+
+#include "base/str.h"
+#include "store/store.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "wire/codec.h"
+
+#define LOOK_US      (200 * US_PER_MS)
+#define RECONCILE_US US_PER_SEC
+#define ACT_WAIT_MS  5
+#define FOREVER_US   (INT64_MAX / 4)
+/* With fewer a failover by itself could not be told from a cut between the two. */
+#define NODES_LEAST 3
+
+static struct {
+    KeeperNodes nodes;
+    Store *store;
+    Persist persist; /* as it was loaded */
+    bool found;
+    bool runs;  /* there is a core */
+    bool alone; /* it began the cluster */
+    Core core;
+    Effects effects;
+    Fence fence;
+    uint32_t persisted_seq;
+    bool persist_told, persist_ok;
+    bool waited; /* commits have waited for standbys */
+    bool stays_async;
+    Clock looked, reconciled;
+    uint32_t order;
+    LogLimit disk, message, refused;
+} body;
+
+const Core *body_core(void)
+{
+    return body.runs ? &body.core : NULL;
+}
+
+const KeeperNodes *body_known(void)
+{
+    return &body.nodes;
+}
+
+static CoreOptions options_now(void)
+{
+    body.stays_async = body.stays_async && !gucs_resync;
+    return options_make(&body.nodes, body.alone, body.stays_async);
+}
+
+/* ---- The fence ---- */
+
+static bool is_unmanaged(void)
+{
+    if (!body.runs)
+        return body.persist.doc.id.term == 0;
+    /* Nobody else can be elected before there is a document. */
+    return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
+}
+
+static void write_fence(const Fence *fence)
+{
+    Clock now = clock_now();
+
+    if (!fence_equal(fence, &body.fence)) {
+        body.fence = *fence;
+        fence_write(board_fence(), &body.fence);
+    }
+    fence_touch(board_fence(), &now);
+}
+
+static void set_fence(const Effects *effects)
+{
+    const Core *core = &body.core;
+    Fence fence = body.fence;
+
+    for (uint32_t i = 0; effects != NULL && i < effects->count; i++)
+        if (effects->effect[i].kind == EFFECT_FENCE) {
+            fence.until = effects->effect[i].fence_until;
+            fence.epoch = core->persist.doc.epoch;
+            fence.synchronous = effects->effect[i].fence_synchronous;
+            fence.generation = effects->effect[i].fence_names.generation;
+            syncset_names_write(&effects->effect[i].fence_names, &core->persist.doc, fence.names,
+                                sizeof fence.names);
+        }
+    if (is_unmanaged()) {
+        fence = (Fence){.until = {.raw_us = FOREVER_US, .boot_us = FOREVER_US}};
+    } else if (fence.until.boot_us == FOREVER_US || act_closed() != NULL || !body.runs || core->refused) {
+        fence.until = (Clock){0};
+    }
+    if (body.runs && fence.until.boot_us == 0)
+        fence.synchronous = core_waits_for_standbys(core);
+    write_fence(&fence);
+}
+
+/* What is no effect of the core's: there is none, or the server was closed. */
+static void refresh_fence(void)
+{
+    set_fence(NULL);
+}
+
+/* ---- Effects ---- */
+
+static void persist(uint32_t seq)
+{
+    Err err = {0};
+
+    body.persist_ok = store_save(body.store, &body.core.persist, &err);
+    body.persist_told = true;
+    if (body.persist_ok)
+        body.persisted_seq = seq;
+    else
+        log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
+}
+
+static void send_message(const Effect *effect)
+{
+    const Core *core = &body.core;
+    Buf text = {0};
+
+    if (effect->after_persist > body.persisted_seq)
+        return; /* what it would say is not on disk, and will not be */
+    codec_encode_msg(&effect->msg, &core->persist.doc, core->options.name, &text);
+    if (!text.failed && text.data != NULL && effect->token != 0)
+        board_answer(effect->token, text.data, text.len);
+    else if (!text.failed && text.data != NULL && effect->to != MEMBER_NONE)
+        link_send(nodes_find(&body.nodes, core->persist.doc.member[effect->to].name), text.data, text.len);
+    buf_done(&text);
+}
+
+static void tell_history(const Effect *effect)
+{
+    const Document *doc = &body.core.persist.doc;
+    const History *history = &effect->history;
+
+    log_line(LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"",
+             history_name(history->kind),
+             history->member != MEMBER_NONE ? doc->member[history->member].name : "-",
+             (unsigned) history->epoch, effect->text);
+}
+
+static void run_effect(const Effect *effect)
+{
+    switch (effect->kind) {
+    case EFFECT_PERSIST: persist(effect->persist_seq); break;
+    case EFFECT_SEND: send_message(effect); break;
+    case EFFECT_ACTION:
+        if (effect->after_persist <= body.persisted_seq)
+            act_start(&body.core, &effect->action, &body.nodes);
+        break;
+    case EFFECT_FENCE: break; /* set_fence */
+    case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
+    case EFFECT_ANSWER:
+        if (effect->answer == ANSWER_REFUSED)
+            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
+        break;
+    case EFFECT_HISTORY: tell_history(effect); break;
+    case EFFECT_LOG: log_line(effect->level, "core", "%s", effect->text); break;
+    case EFFECT_REFUSE: log_line(LOG_LEVEL_ERROR, "refused", "%s", effect->text); break;
+    }
+}
+
+static void step_once(Event *event)
+{
+    event->now = clock_now();
+    core_step(&body.core, event, &body.effects);
+    set_fence(&body.effects);
+    for (uint32_t i = 0; i < body.effects.count; i++)
+        run_effect(&body.effects.effect[i]);
+}
+
+/* What an action waits for and cannot be written has ended: the core would wait for ever. */
+static void step(Event *event)
+{
+    step_once(event);
+    while (body.persist_told) {
+        Event written = {
+            .kind = EVENT_PERSISTED, .persist_seq = body.core.persist_seq, .persist_ok = body.persist_ok};
+        body.persist_told = false;
+        step_once(&written);
+    }
+    if (body.core.action.kind != ACTION_NONE && !act_runs()) {
+        ActionResult lost = {.id = body.core.action.id};
+        Event done = {.kind = EVENT_ACTION_DONE, .done = &lost};
+        str_copy(lost.text, sizeof lost.text, "the state that it depends on could not be written");
+        step_once(&done);
+    }
+}
+
+/* ---- Messages ---- */
+
+static void take(const char *text, size_t len, uint32 token)
+{
+    static Msg msg;
+    static Document doc;
+    char name[MEMBER_NAME_LEN];
+    Err err = {0};
+
+    if (!codec_decode_msg(text, len, &msg, &doc, name, &err)) {
+        log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
+        return;
+    }
+    msg.from = document_find(&body.core.persist.doc, name);
+    bool stranger = msg.from == MEMBER_NONE;
+    if (stranger && token == 0)
+        return;
+    Event event = {.kind = EVENT_MESSAGE,
+                   .msg = &msg,
+                   .doc = msg.has_doc ? &doc : NULL,
+                   .reply_token = stranger && msg.kind != MSG_HELLO ? 0 : token};
+    step(&event);
+}
+
+/* A vote that waits for a freeze keeps its token; everything else is answered by now, if ever. */
+void body_message(const char *text, size_t len, uint32 token)
+{
+    if (body.runs)
+        take(text, len, token);
+    if (!body.runs || body.core.ballot.token != token || !body.core.ballot.pending) {
+        bool later = body.runs && body.core.fresh.token == token;
+        if (!later)
+            board_answer(token, "", 0);
+    }
+}
+
+void body_answer(const char *text, size_t len)
+{
+    if (body.runs)
+        take(text, len, 0);
+}
+
+/* ---- Beginning and end ---- */
+
+bool body_start(Err *err)
+{
+    char folder[MAXPGPATH];
+
+    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_name, &body.store, err) ||
+        !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
+        return false;
+    if (!body.found) {
+        memset(&body.persist, 0, sizeof body.persist);
+        body.persist.doc.primary = MEMBER_NONE;
+        if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
+            return err_set(err, ERR_IO, "there are no random numbers");
+        if (!store_save(body.store, &body.persist, err))
+            return false;
+    }
+    if (!fence_read(board_fence(), &body.fence))
+        body.fence = (Fence){0};
+    return true;
+}
+
+static bool begin_core(void)
+{
+    uint64_t inc, seed;
+    Clock now = clock_now();
+
+    if (!pg_strong_random(&inc, sizeof inc) || !pg_strong_random(&seed, sizeof seed))
+        return false;
+    CoreOptions options = options_now();
+    core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &body.fence.until);
+    body.persisted_seq = 0;
+    body.persist_told = false;
+    body.runs = body.core.self != MEMBER_NONE;
+    if (!body.runs)
+        log_line(LOG_LEVEL_ERROR, "not_a_node",
+                 "this node is registered, and the cluster's document does not name it");
+    else if (options.lease_ms != body.core.persist.doc.lease_ms && body.persist.doc.id.term != 0)
+        log_line(LOG_LEVEL_WARN, "keepalive_kept", "the cluster was made with %u ms, which stay in force",
+                 (unsigned) body.core.persist.doc.lease_ms);
+    return body.runs;
+}
+
+/* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
+static bool takes_part(void)
+{
+    bool primary = !RecoveryInProgress();
+
+    if (nodes_find(&body.nodes, gucs_node_name) < 0)
+        return false;
+    body.alone = body.persist.doc.id.term == 0 && primary && body.nodes.count < NODES_LEAST;
+    if (body.persist.doc.id.term == 0 && primary && !body.alone)
+        log_limited(
+            &body.refused, LOG_LEVEL_WARN, "state_lost",
+            "this server is registered and runs as a primary, but its state is gone: it stays closed until another node tells it more");
+    return body.persist.doc.id.term != 0 || body.alone || body.nodes.count >= NODES_LEAST;
+}
+
+void body_nodes(const KeeperNodes *nodes)
+{
+    bool changed = memcmp(nodes, &body.nodes, sizeof *nodes) != 0;
+
+    if (changed) {
+        body.nodes = *nodes;
+        link_update(nodes, gucs_lease_ms(), body_answer);
+        log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes->count);
+    }
+    bool unborn = body.runs && body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
+    if (body.runs && (nodes_find(nodes, gucs_node_name) < 0 || (unborn && changed && !body.alone))) {
+        body.persist = body.core.persist;
+        if (body.core.persist.doc.id.term == 0)
+            body.persist.doc = (Document){.primary = MEMBER_NONE};
+        body.runs = false;
+    }
+    if (!body.runs && takes_part())
+        (void) begin_core();
+    refresh_fence();
+}
+
+void body_reload(void)
+{
+    if (!body.runs)
+        return;
+    CoreOptions options = options_now();
+    Event event = {.kind = EVENT_OPTIONS, .options = &options};
+    step(&event);
+}
+
+void body_end(void)
+{
+    write_fence(&(Fence){0});
+    link_close_all();
+}
+
+/* ---- The table and the document ---- */
+
+static bool is_wanted(const char *name)
+{
+    bool few = body.nodes.count < NODES_LEAST;
+
+    return strcmp(name, gucs_node_name) == 0 || (!few && nodes_find(&body.nodes, name) >= 0);
+}
+
+static void order(CommandKind kind, const char *name)
+{
+    Command command = {
+        .kind = kind, .target = MEMBER_NONE, .member_kind = MEMBER_DATA, .token = ++body.order};
+    Event event = {.kind = EVENT_COMMAND, .command = &command};
+
+    str_copy(command.name, sizeof command.name, name);
+    command.target = document_find(&body.core.persist.doc, name);
+    step(&event);
+}
+
+/* One change at a time: who left the table leaves the document, then who came to it comes in. */
+static void reconcile(void)
+{
+    const Core *core = &body.core;
+    const Document *doc = &core->persist.doc;
+
+    if (core->role != ROLE_LEADER || !core->doc_in_force)
+        return;
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE && !doc->member[no].leaving &&
+            !is_wanted(doc->member[no].name)) {
+            order(COMMAND_MEMBER_REMOVE, doc->member[no].name);
+            return;
+        }
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
+            return;
+    for (int i = 0; i < body.nodes.count; i++)
+        if (is_wanted(body.nodes.node[i].name) &&
+            document_find(doc, body.nodes.node[i].name) == MEMBER_NONE) {
+            order(COMMAND_MEMBER_ADD, body.nodes.node[i].name);
+            return;
+        }
+}
+
+/* ---- The turn ---- */
+
+static void look(const Clock *now)
+{
+    Observation pg = look_server(&body.core, &body.nodes);
+    Event event = {.kind = EVENT_OBSERVED, .pg = &pg, .looked_us = now->boot_us, .progress = UINT8_MAX};
+
+    body.looked = *now;
+    step(&event);
+}
+
+/* resync = off: what became asynchronous stays so. */
+static void notice_async(void)
+{
+    const Document *doc = &body.core.persist.doc;
+    bool waits = doc->synchronous && doc->sync_needed > 0;
+
+    body.waited = body.waited || waits;
+    if (gucs_resync || body.stays_async || !body.waited || waits || body.core.role != ROLE_LEADER)
+        return;
+    body.stays_async = true;
+    log_line(LOG_LEVEL_WARN, "asynchronous",
+             "commits wait for no standby any more, and will not again: pg_keeper.resync is off");
+    body_reload();
+}
+
+static void act(void)
+{
+    ActionResult result;
+    ActionKind kind = body.core.action.kind;
+
+    if (!act_turn(&body.core, &result))
+        return;
+    if (kind == ACTION_PROMOTE && result.ok)
+        orders_promoted(&body.core, &body.nodes);
+    Event event = {.kind = EVENT_ACTION_DONE, .done = &result};
+    step(&event);
+}
+
+void body_turn(void)
+{
+    Clock now = clock_now();
+
+    if (body.runs) {
+        if (now.boot_us - body.looked.boot_us >= LOOK_US)
+            look(&now);
+        act();
+        if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
+            Event tick = {.kind = EVENT_TICK};
+            step(&tick);
+        }
+        if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
+            body.reconciled = now;
+            reconcile();
+            notice_async();
+        }
+    }
+    orders_look(body_core(), &body.nodes);
+    refresh_fence();
+    view_publish();
+}
+
+long body_wait_ms(void)
+{
+    Clock now = clock_now();
+
+    if (!body.runs)
+        return LOOK_US / US_PER_MS;
+    if (act_runs() && act_closed() == NULL)
+        return ACT_WAIT_MS;
+    int64 wait_us = core_wake_us(&body.core) - (now.boot_us - body.core.now.boot_us);
+    int64 look_us = LOOK_US - (now.boot_us - body.looked.boot_us);
+    if (look_us < wait_us)
+        wait_us = look_us;
+    return wait_us > 0 ? (long) (wait_us / US_PER_MS) + 1 : 0;
+}

@@ -1,0 +1,93 @@
+/*
+ * home.c: where term, vote and document are kept: DATA/pg_keeper/NODE.state, in the store's format.
+ *
+ * pg_basebackup and pg_rewind copy this folder like any other. So the file's inode stands beside it: in a
+ * copy it is another one, and then the state is thrown away, and the node has no vote until it is known
+ * again.
+ */
+#include "keeper/keeper.h"
+
+#include <miscadmin.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/file.h"
+#include "sys/log.h"
+
+#define FOLDER "pg_keeper"
+
+static void path_of(const char *ending, char *ret_path, size_t size)
+{
+    snprintf(ret_path, size, "%s/" FOLDER "/%s.%s", DataDir, gucs_node_name, ending);
+}
+
+static void text_of(const struct stat *st, char *ret_text, size_t size)
+{
+    snprintf(ret_text, size, "%llu", (unsigned long long) st->st_ino);
+}
+
+/* Names of other nodes: a copy of their data directory. */
+static void remove_others(const char *folder)
+{
+    size_t len = strlen(gucs_node_name);
+    DIR *dir = opendir(folder);
+    char path[MAXPGPATH * 2];
+
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        bool mine = strncmp(entry->d_name, gucs_node_name, len) == 0 && entry->d_name[len] == '.';
+        if (entry->d_name[0] == '.' || mine)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        log_line(LOG_LEVEL_INFO, "state_of_another", "file=%s it came with a copy, and is removed", path);
+        (void) unlink(path);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+bool home_prepare(char *ret_folder, size_t size, Err *err)
+{
+    char state[MAXPGPATH], mark[MAXPGPATH], text[32];
+    Buf content = {0};
+    struct stat st;
+
+    snprintf(ret_folder, size, "%s/" FOLDER, DataDir);
+    if (!dir_make(ret_folder, 0700, err))
+        return false;
+    remove_others(ret_folder);
+    path_of("state", state, sizeof state);
+    path_of("inode", mark, sizeof mark);
+    if (stat(state, &st) != 0)
+        return errno == ENOENT || err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
+    text_of(&st, text, sizeof text);
+    bool same = file_exists(mark) && file_read(mark, sizeof text, &content, NULL) && content.data != NULL &&
+                content.len == strlen(text) && memcmp(content.data, text, content.len) == 0;
+    buf_done(&content);
+    if (same)
+        return true;
+    log_line(LOG_LEVEL_WARN, "state_is_a_copy",
+             "file=%s it is removed: this node begins anew, without a vote", state);
+    if (unlink(state) != 0)
+        return err_set_errno(err, ERR_IO, errno, "%s cannot be removed", state);
+    (void) unlink(mark);
+    return true;
+}
+
+bool home_settle(Err *err)
+{
+    char state[MAXPGPATH], mark[MAXPGPATH], text[32];
+    struct stat st;
+
+    path_of("state", state, sizeof state);
+    path_of("inode", mark, sizeof mark);
+    if (stat(state, &st) != 0)
+        return err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
+    text_of(&st, text, sizeof text);
+    return file_write_atomic(mark, text, strlen(text), 0600, err);
+}

@@ -1,0 +1,171 @@
+/*
+ * keeper.h: the module pg_keeper: pgvigil's core inside a background worker of PostgreSQL, without an agent.
+ *
+ * The fence is the extension's own code (src/ext), which here reads its deadline from the server's shared
+ * memory. docs/design/keeper.md says who is who and how messages travel.
+ */
+#ifndef PGVIGIL_KEEPER_KEEPER_H
+#define PGVIGIL_KEEPER_KEEPER_H
+
+#include "ext/ext.h"
+
+#include "base/err.h"
+#include "base/types.h"
+
+/* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
+
+typedef enum KeeperPrefer { KEEPER_QUORUM = 0, KEEPER_PRIMARY } KeeperPrefer;
+
+extern char *gucs_node_name;
+extern char *gucs_database;
+extern char *gucs_after_command;
+extern char *gucs_rejoin_command;
+/* The primary_conninfo that a vote or a new primary took the place of: credentials come from it. */
+extern char *gucs_upstream;
+extern bool gucs_resync;
+
+/* keepalive_time times keepalive_count, in milliseconds: the lease. */
+uint32 gucs_lease_ms(void);
+
+/* ---- board.c: the shared memory between the worker and the backends ---- */
+
+/* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
+#define BOARD_TEXT_MAX  65536
+#define BOARD_STATE_LEN 200
+
+/* A node as the worker sees it, for node_info. */
+typedef struct BoardNode {
+    char name[MEMBER_NAME_LEN];
+    bool is_primary, is_next, is_sync;
+    char state[BOARD_STATE_LEN];
+} BoardNode;
+
+typedef struct BoardView {
+    uint32 count;
+    BoardNode node[MEMBER_MAX];
+} BoardView;
+
+void board_init(void);
+/* False: the module is not in shared_preload_libraries. */
+bool board_is_there(void);
+/* NULL before shared memory is there. */
+FenceFile *board_fence(void);
+
+/* The worker, at its start and its end. */
+void board_attach(void);
+void board_detach(void);
+/* Wakes the worker; reread: because the table of nodes was changed. */
+void board_wake(bool reread);
+bool board_take_reread(void);
+
+/*
+ * A backend: hands the text to the worker and waits for its answer, for one lease at the most. NULL: there is
+ * none. The text returned is palloc'ed. ERROR if the worker is not there or too many others wait.
+ */
+char *board_exchange(const char *text, size_t len);
+
+/* The worker: calls each for every message that came; the token names it for board_answer. */
+typedef void BoardMessage(const char *text, size_t len, uint32 token);
+void board_collect(BoardMessage *each);
+/* An answer of length 0: there is none. A token that nobody waits for any more is fine. */
+void board_answer(uint32 token, const char *text, size_t len);
+
+void board_publish(const BoardView *view);
+void board_view(BoardView *ret_view);
+
+/* A signal to the worker (SIGUSR1: look again, SIGUSR2: read the nodes again); false: it is not there. */
+bool board_worker_pid(int *ret_pid);
+
+/* ---- resolve.c: host names to addresses, by a worker of its own: it may block ---- */
+
+/*
+ * The address of a host, as the resolver last found it; false: not known yet, it is asked to. Addresses and
+ * folders of sockets are returned as they are, with an empty address for a folder.
+ */
+bool resolve_address(const char *host, char *ret_address, size_t size);
+
+void resolve_init(void);
+void resolve_startup(void); /* with AddinShmemInitLock held */
+Size resolve_size(void);
+
+/* ---- nodes.c: the table of nodes ---- */
+
+#define NODE_CONNINFO_LEN 1024
+#define NODE_HOST_LEN     256
+
+typedef struct KeeperNode {
+    int seqno;
+    char name[MEMBER_NAME_LEN];
+    char conninfo[NODE_CONNINFO_LEN];
+    char host[NODE_HOST_LEN]; /* hostaddr if there is one */
+    char port[8];
+} KeeperNode;
+
+typedef struct KeeperNodes {
+    int count;
+    KeeperNode node[MEMBER_MAX]; /* by seqno */
+} KeeperNodes;
+
+/* Reads the table of this server; false, with a reason, if that cannot be done now. Without the extension
+ * there are no nodes. */
+bool nodes_load(KeeperNodes *ret_nodes, Err *err);
+/* By name; -1: none. */
+int nodes_find(const KeeperNodes *nodes, const char *name);
+/* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
+bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
+
+/* ---- link.c: one connection to each other node ---- */
+
+typedef void LinkAnswer(const char *text, size_t len);
+
+/* Takes over a changed list; connections to nodes that are no more are closed. on_answer is called from
+ * link_turn. */
+void link_update(const KeeperNodes *nodes, uint32 lease_ms, LinkAnswer *on_answer);
+/* Queues a message; index into the list. What does not fit, or grows older than a lease, is dropped. */
+void link_send(int index, const char *text, size_t len);
+/* Whether the newest message to that node was answered. */
+bool link_is_up(int index);
+/* Goes on with all of them; never blocks. */
+void link_turn(void);
+/* The sockets to wait for: -1 or a socket, and what for (WL_SOCKET_READABLE, WL_SOCKET_WRITEABLE). */
+int link_socket(int index, uint32 *ret_events);
+/* Milliseconds until the earliest deadline, at most most_ms. */
+long link_wait_ms(long most_ms);
+void link_close_all(void);
+
+/* ---- command.c: the commands of the configuration, without waiting for them ---- */
+
+typedef struct KeeperCommand {
+    const char *option; /* for the log */
+    pid_t pid;          /* 0: does not run */
+    int64 until_us;     /* boot clock; 0: no limit */
+} KeeperCommand;
+
+/*
+ * Starts the text in a shell of its own session, with PG_KEEPER_NODE, PG_KEEPER_PRIMARY and
+ * PG_KEEPER_PRIMARY_CONNINFO in its environment, and nothing of it in the text. limit_ms 0: it may take as
+ * long as it wants, and outlives the server.
+ */
+void command_start(KeeperCommand *command, const char *text, const char *primary,
+                   const char *primary_conninfo, uint32 limit_ms);
+/* Looks whether it has ended. */
+void command_look(KeeperCommand *command);
+
+/* ---- home.c: the folder in the data directory that keeps the state ---- */
+
+/*
+ * Makes it, and throws away what came with a copy of another data directory: a state that two nodes have
+ * would be one vote for both.
+ */
+bool home_prepare(char *ret_folder, size_t size, Err *err);
+/* Notes that the state in it belongs to this very place; after the file is there. */
+bool home_settle(Err *err);
+
+/* ---- worker.c ---- */
+
+void worker_register(void);
+
+/* Where this very library was loaded from, for bgw_library_name. */
+void worker_library(char *ret_name, size_t size);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * look.c: the own server, seen from inside: all of it is in shared memory, or in the control file.
+ *
+ * No query is made, so that no lock and no exhausted connection can hold a look up.
+ */
+#include "keeper/body.h"
+
+#include <access/timeline.h>
+#include <access/xlog.h>
+#if PG_VERSION_NUM >= 150000
+#include <access/xlogrecovery.h>
+#endif
+#include <catalog/pg_control.h>
+#include <common/controldata_utils.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <replication/syncrep.h>
+#include <replication/walreceiver.h>
+#include <replication/walsender.h>
+#include <replication/walsender_private.h>
+#include <storage/proc.h>
+#include <storage/procarray.h>
+#include <storage/spin.h>
+#include <utils/guc.h>
+#include <utils/memutils.h>
+#if PG_VERSION_NUM >= 140000
+#include <utils/backend_status.h>
+#include <utils/wait_event.h>
+#endif
+
+#include "base/str.h"
+#include "pg/conninfo.h"
+
+static bool position_known; /* once it is, it stays so: it only rises */
+
+/* ---- Other processes ---- */
+
+static const PgBackendStatus *status_of(int i)
+{
+#if PG_VERSION_NUM >= 160000
+    return &pgstat_get_local_beentry_by_index(i)->backendStatus;
+#else
+    return &pgstat_fetch_stat_local_beentry(i)->backendStatus;
+#endif
+}
+
+static const PgBackendStatus *find_backend(int pid, BackendType type)
+{
+    int count = pgstat_fetch_stat_numbackends();
+
+    for (int i = 1; i <= count; i++) {
+        const PgBackendStatus *status = status_of(i);
+        if (status->st_procpid > 0 && (pid != 0 ? status->st_procpid == pid : status->st_backendType == type))
+            return status;
+    }
+    return NULL;
+}
+
+int look_startup_pid(void)
+{
+    pgstat_clear_snapshot();
+    const PgBackendStatus *status = find_backend(0, B_STARTUP);
+    return status != NULL ? status->st_procpid : 0;
+}
+
+static bool waits_for_wal(void)
+{
+    int pid = look_startup_pid();
+    PGPROC *proc = pid != 0 ? AuxiliaryPidGetProc(pid) : NULL;
+    uint32 event = proc != NULL ? *(volatile uint32 *) &proc->wait_event_info : 0;
+
+    return event == WAIT_EVENT_RECOVERY_WAL_STREAM || event == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL;
+}
+
+/* ---- A standby ---- */
+
+static bool is_streaming(void)
+{
+    SpinLockAcquire(&WalRcv->mutex);
+    bool streaming = WalRcv->walRcvState == WALRCV_STREAMING;
+    SpinLockRelease(&WalRcv->mutex);
+    return streaming;
+}
+
+bool look_position_is_known(void)
+{
+    position_known = position_known || is_streaming() || waits_for_wal();
+    return position_known;
+}
+
+Lsn look_position(uint32_t *ret_timeline)
+{
+    TimeLineID received_timeline = 0, replayed_timeline = 0;
+    XLogRecPtr received = GetWalRcvFlushRecPtr(NULL, &received_timeline);
+    XLogRecPtr replayed = GetXLogReplayRecPtr(&replayed_timeline);
+
+    *ret_timeline = received > replayed ? received_timeline : replayed_timeline;
+    return received > replayed ? received : replayed;
+}
+
+typedef struct Upstream {
+    char host[NODE_HOST_LEN], address[NODE_HOST_LEN], port[8], name[NAMEDATALEN];
+} Upstream;
+
+static void take_word(void *arg, const char *keyword, const char *value)
+{
+    Upstream *upstream = arg;
+
+    if (strcmp(keyword, "host") == 0)
+        str_copy(upstream->host, sizeof upstream->host, value);
+    else if (strcmp(keyword, "hostaddr") == 0)
+        str_copy(upstream->address, sizeof upstream->address, value);
+    else if (strcmp(keyword, "port") == 0)
+        str_copy(upstream->port, sizeof upstream->port, value);
+    else if (strcmp(keyword, "application_name") == 0)
+        str_copy(upstream->name, sizeof upstream->name, value);
+}
+
+static bool is_at(const KeeperNode *node, const Upstream *upstream)
+{
+    const char *port = upstream->port[0] != '\0' ? upstream->port : "5432";
+
+    return strcmp(node->port, port) == 0 &&
+           (strcmp(node->host, upstream->host) == 0 || strcmp(node->host, upstream->address) == 0);
+}
+
+static void fill_upstream(const Core *core, const KeeperNodes *nodes, Observation *pg)
+{
+    Upstream upstream = {0};
+
+    pg->upstream = MEMBER_NONE;
+    if (PrimaryConnInfo == NULL || PrimaryConnInfo[0] == '\0')
+        return;
+    (void) conninfo_each(PrimaryConnInfo, take_word, &upstream);
+    for (int i = 0; i < nodes->count && pg->upstream == MEMBER_NONE; i++)
+        if (is_at(&nodes->node[i], &upstream))
+            pg->upstream = document_find(&core->persist.doc, nodes->node[i].name);
+    const char *mark = strrchr(upstream.name, '_');
+    if (mark != NULL && mark[1] == 'e')
+        pg->upstream_epoch = (uint32_t) strtoul(mark + 2, NULL, 10);
+}
+
+/* ---- A primary ---- */
+
+/* Whom each walsender serves stands in its session's application_name: MEMBER_eEPOCH. */
+static void fill_confirmed(const Core *core, Observation *pg)
+{
+    const Document *doc = &core->persist.doc;
+    char name[NAMEDATALEN];
+
+    pgstat_clear_snapshot();
+    for (int i = 0; i < max_wal_senders; i++) {
+        WalSnd *sender = &WalSndCtl->walsnds[i];
+        SpinLockAcquire(&sender->mutex);
+        int pid = sender->pid;
+        bool streams = sender->state == WALSNDSTATE_STREAMING;
+        XLogRecPtr flushed = sender->flush;
+        SpinLockRelease(&sender->mutex);
+        const PgBackendStatus *status = pid != 0 && streams ? find_backend(pid, B_INVALID) : NULL;
+        if (status == NULL)
+            continue;
+        pg->standbys++;
+        for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+            if (doc->member[no].kind != MEMBER_DATA)
+                continue;
+            snprintf(name, sizeof name, "%s_e%u", doc->member[no].name, (unsigned) doc->epoch);
+            if (strcmp(status->st_appname, name) == 0 && flushed > pg->confirmed[no])
+                pg->confirmed[no] = flushed;
+        }
+    }
+}
+
+static void fill_primary(const Core *core, Observation *pg)
+{
+#if PG_VERSION_NUM >= 150000
+    pg->timeline = GetWALInsertionTimeLine();
+    pg->lsn = GetFlushRecPtr(NULL);
+#else
+    pg->lsn = GetFlushRecPtr();
+    pg->timeline = ThisTimeLineID;
+#endif
+    fill_confirmed(core, pg);
+}
+
+/* ---- Both ---- */
+
+/* Where a timeline left its parent does not change: it is read once. */
+static Lsn start_of(uint32_t timeline)
+{
+    static uint32_t known;
+    static Lsn start;
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "pg_keeper history", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(context);
+
+    if (timeline != known && timeline > 1) {
+        Lsn found = LSN_NONE;
+        List *history = readTimeLineHistory(timeline);
+        ListCell *cell;
+        foreach (cell, history) {
+            const TimeLineHistoryEntry *entry = lfirst(cell);
+            if (entry->tli == timeline)
+                found = entry->begin;
+        }
+        start = found;
+        known = found != LSN_NONE ? timeline : 0;
+    }
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context);
+    return timeline > 1 && timeline == known ? start : LSN_NONE;
+}
+
+static void fill_control(Observation *pg)
+{
+    bool crc_ok;
+    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+
+    if (crc_ok) {
+        pg->checkpoint_timeline = control->checkPointCopy.ThisTimeLineID;
+        pg->can_rewind = control->data_checksum_version != 0 || control->wal_log_hints;
+    }
+    pfree(control);
+}
+
+static Names names_here(const Core *core)
+{
+    Names names = {.kind = NAMES_FOREIGN};
+
+    if (gucs_generation != 0 && SyncRepStandbyNames[0] == '\0')
+        names.kind = NAMES_NONE;
+    else if (gucs_generation != 0)
+        names = syncset_names_read(SyncRepStandbyNames, &core->persist.doc);
+    names.generation = (uint32_t) gucs_generation;
+    return names;
+}
+
+Observation look_server(const Core *core, const KeeperNodes *nodes)
+{
+    bool recovers = RecoveryInProgress();
+    Observation pg = {
+        .state = recovers ? PG_STANDBY : PG_PRIMARY,
+        .responsive = true,
+        .fenced = true,
+        .upstream = MEMBER_NONE,
+        .replay_lag_ms = -1,
+        .server_version = PG_VERSION_NUM,
+        .system_identifier = GetSystemIdentifier(),
+        .names = names_here(core),
+    };
+
+    fill_control(&pg);
+    fill_upstream(core, nodes, &pg);
+    if (recovers) {
+        pg.lsn = look_position(&pg.timeline);
+        pg.replay_lsn = GetXLogReplayRecPtr(NULL);
+        pg.streaming = is_streaming();
+        if (!look_position_is_known())
+            pg.lsn = LSN_NONE;
+    } else {
+        fill_primary(core, &pg);
+    }
+    pg.timeline_start = start_of(pg.timeline);
+    pg.names_effective = gucs_generation != 0 && shared_generation() == (uint32_t) gucs_generation &&
+                         shared_names_defined() == (SyncRepStandbyNames[0] != '\0');
+    return pg;
+}
+
+/* ---- What is wanted ---- */
+
+/* "2 (a, b)", "ANY 2 (a, b)", "FIRST 2 (a, b)", "a, b" */
+static uint8_t needed_of(const char *names)
+{
+    char word[8] = "";
+    int number = 0, taken = 0;
+
+    if (sscanf(names, " %7[A-Za-z] %d (%n", word, &number, &taken) < 2 || taken == 0 ||
+        (pg_strcasecmp(word, "any") != 0 && pg_strcasecmp(word, "first") != 0)) {
+        taken = 0;
+        if (sscanf(names, " %d (%n", &number, &taken) < 1 || taken == 0)
+            number = 1;
+    }
+    return (uint8_t) (number < 1 ? 1 : number > MEMBER_MAX - 1 ? MEMBER_MAX - 1 : number);
+}
+
+void look_wanted_sync(SyncMode *ret_mode, uint8_t *ret_needed)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(context);
+    ConfigVariable *first = NULL, *last = NULL;
+    const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
+
+    if (ParseConfigFile(ConfigFileName, false, NULL, 0, 0, LOG, &first, &last))
+        for (const ConfigVariable *item = first; item != NULL; item = item->next)
+            if (!item->ignore && item->name != NULL &&
+                pg_strcasecmp(item->name, "synchronous_standby_names") == 0)
+                names = item->value;
+    *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
+    *ret_needed = names[0] != '\0' ? needed_of(names) : 1;
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context);
+}

@@ -1,0 +1,135 @@
+/*
+ * nodes.c: the table of nodes, as it is in this server: on a standby the primary's, by replication.
+ *
+ * It says who shall belong, and where to find him; who belongs is in the document.
+ */
+#include "keeper/keeper.h"
+
+#include <access/xact.h>
+#include <executor/spi.h>
+#include <miscadmin.h>
+#include <utils/builtins.h>
+#include <utils/memutils.h>
+#include <utils/snapmgr.h>
+
+#include <libpq-fe.h>
+
+#include "base/str.h"
+
+#define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
+#define THERE_QUERY "SELECT 1 WHERE pg_catalog.to_regclass('pgkeeper.node') IS NOT NULL"
+
+int nodes_find(const KeeperNodes *nodes, const char *name)
+{
+    for (int i = 0; i < nodes->count; i++)
+        if (strcmp(nodes->node[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
+{
+    bool is_host = strcmp(option->keyword, "host") == 0,
+         is_address = strcmp(option->keyword, "hostaddr") == 0;
+
+    if (option->val == NULL || option->val[0] == '\0')
+        return true;
+    if ((is_host || is_address || strcmp(option->keyword, "port") == 0) && strchr(option->val, ',') != NULL)
+        return err_set(err, ERR_CONFIG, "%s names several servers: a node is one", option->keyword);
+    if (strcmp(option->keyword, "service") == 0)
+        return err_set(err, ERR_CONFIG,
+                       "a service file may say something else on each node: give host and port");
+    bool fits = true;
+    if (is_address || (is_host && node->host[0] == '\0'))
+        fits = str_copy(node->host, sizeof node->host, option->val);
+    else if (strcmp(option->keyword, "port") == 0)
+        fits = str_copy(node->port, sizeof node->port, option->val);
+    return fits || err_set(err, ERR_CONFIG, "%s is too long", option->keyword);
+}
+
+bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err)
+{
+    char *why = NULL;
+    bool ok = true;
+
+    if (!str_copy(node->conninfo, sizeof node->conninfo, conninfo))
+        return err_set(err, ERR_CONFIG, "a connection string has at most %d bytes", NODE_CONNINFO_LEN - 1);
+    if (strpbrk(conninfo, "\r\n") != NULL)
+        return err_set(err, ERR_CONFIG, "a connection string has no line breaks");
+    node->host[0] = '\0';
+    str_copy(node->port, sizeof node->port, "5432");
+    PQconninfoOption *options = PQconninfoParse(conninfo, &why);
+    if (options == NULL)
+        err_set(err, ERR_CONFIG, "%.200s", why != NULL ? why : "not a connection string");
+    if (why != NULL)
+        PQfreemem(why);
+    if (options == NULL)
+        return false;
+    for (const PQconninfoOption *option = options; ok && option->keyword != NULL; option++)
+        ok = take(node, option, err);
+    PQconninfoFree(options);
+    if (ok && node->host[0] == '\0')
+        return err_set(err, ERR_CONFIG, "it has no host: the other nodes could not find this one");
+    return ok;
+}
+
+static void read_rows(KeeperNodes *nodes)
+{
+    for (uint64 i = 0; i < SPI_processed && nodes->count < MEMBER_MAX; i++) {
+        HeapTuple row = SPI_tuptable->vals[i];
+        KeeperNode *node = &nodes->node[nodes->count];
+        char *seqno = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
+        char *name = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
+        char *conninfo = SPI_getvalue(row, SPI_tuptable->tupdesc, 3);
+        Err err = {0};
+
+        if (seqno == NULL || name == NULL || conninfo == NULL ||
+            !str_copy(node->name, sizeof node->name, name))
+            continue;
+        node->seqno = atoi(seqno);
+        if (nodes_parse(conninfo, node, &err))
+            nodes->count++;
+        else
+            ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", name, err.text)));
+    }
+}
+
+static void query(KeeperNodes *nodes)
+{
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    if (SPI_execute(THERE_QUERY, true, 1) == SPI_OK_SELECT && SPI_processed == 1 &&
+        SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
+        read_rows(nodes);
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+}
+
+bool nodes_load(KeeperNodes *ret_nodes, Err *err)
+{
+    MemoryContext context = CurrentMemoryContext;
+    volatile bool ok = true;
+
+    memset(ret_nodes, 0, sizeof *ret_nodes);
+    PG_TRY();
+    {
+        query(ret_nodes);
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(context);
+        ErrorData *error = CopyErrorData();
+        HOLD_INTERRUPTS();
+        AbortCurrentTransaction();
+        FlushErrorState();
+        RESUME_INTERRUPTS();
+        ok = err_set(err, ERR_PG, "%.300s", error->message);
+        FreeErrorData(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    return ok;
+}

@@ -1,0 +1,46 @@
+/*
+ * options.c: what the core goes by, made from the settings and the table of nodes.
+ */
+#include "keeper/body.h"
+
+#include "base/str.h"
+
+static void take_sync(CoreOptions *options, bool stays_async)
+{
+    look_wanted_sync(&options->sync_mode, &options->sync_k);
+    if (stays_async)
+        options->sync_mode = SYNC_OFF;
+}
+
+CoreOptions options_make(const KeeperNodes *nodes, bool alone, bool stays_async)
+{
+    uint32_t lease_ms = gucs_lease_ms();
+    CoreOptions options = {
+        .kind = MEMBER_DATA,
+        .lease_ms = lease_ms,
+        .heartbeat_ms = lease_ms / 5,
+        .drift_ppm = 1000,
+        .margin_ms = 30,
+        .unresponsive_ms = INT32_MAX,
+        .brownout_ms = INT32_MAX, /* without its lease the server is closed, and goes on when it is back */
+        .start_limit_ms = INT32_MAX,
+        .stream_timeout_ms = INT32_MAX,
+        .maximum_lag = INT64_MAX,
+        .sync_timeout_ms = lease_ms,
+        .resolve_ask = true,
+        .resolve_after_ms = INT32_MAX,
+    };
+
+    take_sync(&options, stays_async);
+    str_copy(options.name, sizeof options.name, gucs_node_name);
+    for (int i = 0, slot = 0; i < nodes->count; i++) {
+        const char *name = nodes->node[i].name;
+        bool self = strcmp(name, gucs_node_name) == 0;
+        if (alone && !self)
+            continue;
+        str_copy(options.member[slot].name, sizeof options.member[slot].name, name);
+        options.member[slot].kind = MEMBER_DATA;
+        options.member[slot++].voter = alone && self;
+    }
+    return options;
+}

@@ -1,0 +1,53 @@
+/*
+ * orders.c: when the commands of the configuration are run.
+ */
+#include "keeper/body.h"
+
+#include "sys/clock.h"
+
+#define REJOIN_US (60 * US_PER_SEC)
+#define AFTER_MS  300000u
+
+static KeeperCommand after = {.option = "after_command"}, rejoin = {.option = "rejoin_command"};
+
+static const KeeperNode *primary_node(const Core *core, const KeeperNodes *nodes)
+{
+    const Document *doc = &core->persist.doc;
+    int index = doc->primary != MEMBER_NONE ? nodes_find(nodes, doc->member[doc->primary].name) : -1;
+
+    return index >= 0 ? &nodes->node[index] : NULL;
+}
+
+void orders_promoted(const Core *core, const KeeperNodes *nodes)
+{
+    const KeeperNode *node = primary_node(core, nodes);
+
+    command_start(&after, gucs_after_command, gucs_node_name, node != NULL ? node->conninfo : "", AFTER_MS);
+}
+
+/* Before the new primary has written a checkpoint pg_rewind finds nothing to do. */
+static bool can_rejoin(const Core *core)
+{
+    if (core->leader == MEMBER_NONE || core->leader == core->self ||
+        core->leader != core->persist.doc.primary)
+        return false;
+    const Observation *pg = &core->peer[core->leader].report.pg;
+    return pg->state == PG_PRIMARY && pg->checkpoint_timeline == pg->timeline;
+}
+
+void orders_look(const Core *core, const KeeperNodes *nodes)
+{
+    static Clock tried;
+    Clock now = clock_now();
+
+    command_look(&after);
+    command_look(&rejoin);
+    if (core == NULL || act_closed() == NULL || rejoin.pid != 0 || !can_rejoin(core) ||
+        (tried.boot_us != 0 && now.boot_us - tried.boot_us < REJOIN_US))
+        return;
+    const KeeperNode *node = primary_node(core, nodes);
+    if (node == NULL)
+        return;
+    tried = now;
+    command_start(&rejoin, gucs_rejoin_command, node->name, node->conninfo, 0);
+}

@@ -1,0 +1,177 @@
+/*
+ * resolve.c: host names to addresses, in a worker of its own, because getaddrinfo() may block for many
+ * seconds.
+ *
+ * The keeper writes down which names it wants and takes what is there; a name is looked up again now and
+ * then, and the last address stays when that fails.
+ */
+#include "keeper/keeper.h"
+
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <storage/latch.h>
+#include <storage/proc.h>
+#include <storage/shmem.h>
+#include <storage/spin.h>
+#if PG_VERSION_NUM >= 140000
+#include <utils/wait_event.h>
+#endif
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+#define NAMES       (2 * MEMBER_MAX)
+#define AGAIN_MS    10000
+#define ADDRESS_LEN 64
+
+typedef struct HostName {
+    char host[NODE_HOST_LEN];
+    char address[ADDRESS_LEN]; /* "": not known */
+} HostName;
+
+typedef struct Resolver {
+    slock_t mutex;
+    Latch *volatile worker;
+    int next; /* the place that a new name takes */
+    HostName name[NAMES];
+} Resolver;
+
+extern PGDLLEXPORT void pg_keeper_resolver_main(Datum arg);
+
+static Resolver *resolver;
+
+Size resolve_size(void)
+{
+    return sizeof(Resolver);
+}
+
+void resolve_startup(void)
+{
+    bool found;
+
+    resolver = ShmemInitStruct("pg_keeper names", sizeof(Resolver), &found);
+    if (found)
+        return;
+    memset(resolver, 0, sizeof *resolver);
+    SpinLockInit(&resolver->mutex);
+}
+
+/* ---- The keeper ---- */
+
+static bool is_address(const char *host)
+{
+    struct in6_addr address;
+
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+}
+
+bool resolve_address(const char *host, char *ret_address, size_t size)
+{
+    bool asked = false;
+
+    ret_address[0] = '\0';
+    if (host[0] == '/' || host[0] == '@' || host[0] == '\0')
+        return true;
+    if (is_address(host))
+        return str_copy(ret_address, size, host);
+    SpinLockAcquire(&resolver->mutex);
+    for (int i = 0; i < NAMES && !asked; i++) {
+        asked = strcmp(resolver->name[i].host, host) == 0;
+        if (asked)
+            str_copy(ret_address, size, resolver->name[i].address);
+    }
+    if (!asked) {
+        HostName *name = &resolver->name[resolver->next++ % NAMES];
+        str_copy(name->host, sizeof name->host, host);
+        name->address[0] = '\0';
+    }
+    SpinLockRelease(&resolver->mutex);
+    Latch *worker = resolver->worker;
+    if (!asked && worker != NULL)
+        SetLatch(worker);
+    return ret_address[0] != '\0';
+}
+
+/* ---- The resolver ---- */
+
+static bool look_up(const char *host, char *ret_address)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
+
+    if (getaddrinfo(host, NULL, &hints, &found) != 0 || found == NULL)
+        return false;
+    bool ok = getnameinfo(found->ai_addr, found->ai_addrlen, ret_address, ADDRESS_LEN, NULL, 0,
+                          NI_NUMERICHOST) == 0;
+    freeaddrinfo(found);
+    return ok;
+}
+
+static void look_up_all(void)
+{
+    for (int i = 0; i < NAMES && !ShutdownRequestPending; i++) {
+        char host[NODE_HOST_LEN], address[ADDRESS_LEN];
+        SpinLockAcquire(&resolver->mutex);
+        str_copy(host, sizeof host, resolver->name[i].host);
+        SpinLockRelease(&resolver->mutex);
+        if (host[0] == '\0' || !look_up(host, address))
+            continue;
+        SpinLockAcquire(&resolver->mutex);
+        if (strcmp(resolver->name[i].host, host) == 0)
+            str_copy(resolver->name[i].address, ADDRESS_LEN, address);
+        SpinLockRelease(&resolver->mutex);
+        board_wake(false);
+    }
+}
+
+/* A look-up may take long, and nothing here needs cleaning up but the latch, which nobody misses. */
+static void end_at_once(int number)
+{
+    (void) number;
+    resolver->worker = NULL;
+    _exit(1);
+}
+
+static void forget(int code, Datum arg)
+{
+    (void) code;
+    (void) arg;
+    resolver->worker = NULL;
+}
+
+void pg_keeper_resolver_main(Datum arg)
+{
+    (void) arg;
+    pqsignal(SIGTERM, end_at_once);
+    BackgroundWorkerUnblockSignals();
+    before_shmem_exit(forget, 0);
+    resolver->worker = MyLatch;
+    for (;;) {
+        look_up_all();
+        (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, AGAIN_MS,
+                         PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+    }
+}
+
+void resolve_init(void)
+{
+    BackgroundWorker worker = {
+        .bgw_flags = BGWORKER_SHMEM_ACCESS,
+        .bgw_start_time = BgWorkerStart_PostmasterStart,
+        .bgw_restart_time = 5,
+    };
+
+    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_keeper names");
+    snprintf(worker.bgw_type, sizeof worker.bgw_type, "pg_keeper names");
+    worker_library(worker.bgw_library_name, sizeof worker.bgw_library_name);
+    snprintf(worker.bgw_function_name, sizeof worker.bgw_function_name, "pg_keeper_resolver_main");
+    RegisterBackgroundWorker(&worker);
+}

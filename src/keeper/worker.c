@@ -1,0 +1,190 @@
+/*
+ * worker.c: the background worker: one loop that waits for everything at once, and blocks on nothing.
+ */
+#include "keeper/body.h"
+
+#include <access/xlog.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <storage/latch.h>
+#include <storage/proc.h>
+#include <utils/guc.h>
+#include <utils/memutils.h>
+#if PG_VERSION_NUM >= 140000
+#include <utils/wait_event.h>
+#endif
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#define NODES_EVERY_US US_PER_SEC
+#define WAIT_MOST_MS   1000L
+#define SOCKETS        MEMBER_MAX
+
+extern PGDLLEXPORT void pg_keeper_main(Datum arg);
+
+static volatile sig_atomic_t reread;
+
+/* As pg_keeper's processes told each other that the table has changed. */
+static void on_usr2(int number)
+{
+    int kept = errno;
+
+    (void) number;
+    reread = 1;
+    SetLatch(MyLatch);
+    errno = kept;
+}
+
+/*
+ * Orphaned sessions of a dead postmaster go on; they must not acknowledge. The same at an orderly end; after
+ * an error another worker goes on within the lease.
+ */
+static void close_and_exit(int code)
+{
+    body_end();
+    proc_exit(code);
+}
+
+static void leave(int code, Datum arg)
+{
+    (void) code;
+    (void) arg;
+    board_detach();
+}
+
+static uint32 wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+    static uint32 event;
+    if (event == 0)
+        event = WaitEventExtensionNew("PgKeeperMain");
+    return event;
+#else
+    return PG_WAIT_EXTENSION;
+#endif
+}
+
+static WaitEventSet *make_set(void)
+{
+#if PG_VERSION_NUM >= 170000
+    WaitEventSet *set = CreateWaitEventSet(NULL, SOCKETS + 2);
+#else
+    WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, SOCKETS + 2);
+#endif
+
+    AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+    AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
+    for (int i = 0; i < SOCKETS; i++) {
+        uint32 events;
+        int socket = link_socket(i, &events);
+        if (socket >= 0)
+            AddWaitEventToSet(set, events, socket, NULL, NULL);
+    }
+    return set;
+}
+
+static void rest(long ms)
+{
+    WaitEvent happened[SOCKETS + 2];
+    WaitEventSet *set = make_set();
+    int count = WaitEventSetWait(set, ms, happened, SOCKETS + 2, wait_event());
+
+    FreeWaitEventSet(set);
+    for (int i = 0; i < count; i++)
+        if (happened[i].events & WL_POSTMASTER_DEATH)
+            close_and_exit(1);
+    ResetLatch(MyLatch);
+    CHECK_FOR_INTERRUPTS();
+}
+
+static void read_nodes(void)
+{
+    static LogLimit limit;
+    static KeeperNodes nodes;
+    Err err = {0};
+
+    if (nodes_load(&nodes, &err))
+        body_nodes(&nodes);
+    else
+        log_limited(&limit, LOG_LEVEL_WARN, "nodes_unknown", "reason=\"%s\"", err.text);
+}
+
+static void run(void)
+{
+    int64 read_at_us = 0;
+
+    while (!ShutdownRequestPending) {
+        int64 now_us = clock_now().boot_us;
+        if (ConfigReloadPending) {
+            ConfigReloadPending = false;
+            ProcessConfigFile(PGC_SIGHUP);
+            body_reload();
+        }
+        if (board_take_reread() || reread || now_us - read_at_us >= NODES_EVERY_US) {
+            reread = 0;
+            read_at_us = now_us;
+            read_nodes();
+        }
+        board_collect(body_message);
+        link_turn();
+        body_turn();
+        link_turn(); /* what that has to say */
+        if (!ShutdownRequestPending && !ConfigReloadPending)
+            rest(link_wait_ms(Min(body_wait_ms(), WAIT_MOST_MS)));
+    }
+}
+
+void pg_keeper_main(Datum arg)
+{
+    Err err = {0};
+
+    (void) arg;
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    pqsignal(SIGUSR2, on_usr2);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnection(gucs_database, NULL, 0);
+    /* A lock on the table must not cost the lease. */
+    SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("application_name", "pg_keeper", PGC_USERSET, PGC_S_OVERRIDE);
+    before_shmem_exit(leave, 0);
+    board_attach();
+    if (!body_start(&err))
+        ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", err.text),
+                        errdetail("The fence is closed until the worker can work.")));
+    run();
+    close_and_exit(0);
+}
+
+void worker_library(char *ret_name, size_t size)
+{
+    Dl_info place;
+    bool known = dladdr((void *) (uintptr_t) worker_library, &place) != 0 && place.dli_fname[0] == '/' &&
+                 strlen(place.dli_fname) < size;
+
+    snprintf(ret_name, size, "%s", known ? place.dli_fname : "pg_keeper");
+}
+
+void worker_register(void)
+{
+    BackgroundWorker worker = {
+        .bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+        .bgw_start_time = BgWorkerStart_ConsistentState,
+        .bgw_restart_time = 1,
+    };
+
+    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_keeper");
+    snprintf(worker.bgw_type, sizeof worker.bgw_type, "pg_keeper");
+    worker_library(worker.bgw_library_name, sizeof worker.bgw_library_name);
+    snprintf(worker.bgw_function_name, sizeof worker.bgw_function_name, "pg_keeper_main");
+    RegisterBackgroundWorker(&worker);
+}

@@ -1,0 +1,127 @@
+"""A cluster of pg_keeper: servers with the module and nothing besides, in machines of namespaces."""
+
+import os
+import shutil
+
+import psycopg2
+
+from . import base
+from .base import Failure, build_path, pg_bin, run, wait_for, write_file
+from .cluster import Cluster
+
+SCRIPTS = ("pg_keeper--3.0.sql", "pg_keeper--2.0--3.0.sql")
+
+
+def library():
+    """The module that the build made; None: it made none."""
+    built = build_path("src", "keeper", "pg_keeper.so")
+    return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
+
+
+def install(node, made):
+    """Its files over the folder of PostgreSQL's own, on this machine only."""
+    share = os.path.join(run([pg_bin("pg_config"), "--sharedir"]).stdout.strip(), "extension")
+    copy = os.path.join(node.folder, "extension")
+    source = os.path.join(base.REPO, "src", "keeper")
+    shutil.copytree(share, copy)
+    with open(os.path.join(source, "pg_keeper.control"), encoding="ascii") as file:
+        write_file(copy + "/pg_keeper.control", file.read().replace("$libdir/pg_keeper", made), 0o644)
+    for script in SCRIPTS:
+        if os.path.exists(os.path.join(source, script)):
+            shutil.copy(os.path.join(source, script), copy)
+    node.machine.run(["mount", "--bind", copy, share])
+
+
+class KeeperCluster(Cluster):
+    """seconds: keepalive_time. options: more settings of pg_keeper, the same on all nodes. role: in conninfo."""
+
+    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", **kwargs):
+        self.role = role
+        super().__init__(nodes=nodes, agents=False, settings=settings, **kwargs)
+        made = os.path.join(self.root, "bin", "pg_keeper.so")
+        shutil.copy(library(), made)
+        os.chmod(made, 0o755)
+        self.settings = {"shared_preload_libraries": "'%s'" % made, "pg_keeper.keepalive_time": str(seconds),
+                         "pg_keeper.commit_wait": "'300ms'", **self.settings}
+        for node in self.nodes:
+            install(node, made)
+
+    def start(self):
+        """Servers that stream; nothing is registered."""
+        first = self.nodes[0]
+        first.initdb({**self.settings, "pg_keeper.node_name": "'pg1'"})
+        first.start_postgres()
+        for node in self.nodes[1:]:
+            self.copy(node, first)
+            node.start_postgres()
+        self.wait_streaming(30)
+        return self
+
+    def copy(self, node, source):
+        """pg_basebackup, and the one setting that differs."""
+        node.basebackup(source)
+        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+            file.write("pg_keeper.node_name = '%s'\n" % node.name)
+
+    def address(self, node):
+        return "host=%s port=%d user=%s dbname=template1" % (node.address, node.port, self.role)
+
+    def register(self, *nodes):
+        """In the documented order, on the primary."""
+        first = self.nodes[0]
+        first.sql("create extension if not exists pg_keeper")
+        for node in nodes or self.nodes:
+            first.sql("select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)))
+        return self
+
+    def form(self):
+        """Started, registered, and of one mind."""
+        self.start().register().wait_formed()
+        return self
+
+    @staticmethod
+    def info(node, local=False):
+        """node_info as {name: row}."""
+        rows = node.sql("select name, is_master, is_nextmaster, is_sync, state, seqno from pgkeeper.node_info", local)
+        keys = ("is_master", "is_nextmaster", "is_sync", "state", "seqno")
+        return {row[0]: dict(zip(keys, row[1:])) for row in rows}
+
+    def wait_formed(self, primary=None, but=(), timeout=40):
+        """Every node (but those) sees the same primary, and each other node as a standby that streams."""
+        told = {}
+        nodes = [n for n in self.nodes if n not in but]
+
+        def probe():
+            for node in nodes:
+                try:
+                    told[node.name] = info = self.info(node)
+                except psycopg2.Error as error:
+                    told[node.name] = error
+                    return None
+                masters = [name for name, row in info.items() if row["is_master"]]
+                told["masters"] = masters
+                if len(masters) != 1 or (primary and masters[0] != primary.name):
+                    return None
+                if any(info[n.name]["state"] != "standby, streaming" for n in nodes if n.name != masters[0]):
+                    return None
+                if info[masters[0]]["state"] != "primary":
+                    return None
+            return self[told["masters"][0]]
+
+        return wait_for(probe, timeout, lambda: "nodes of one mind: %r" % told)
+
+    def wait_writable(self, node, timeout=30):
+        def probe():
+            try:
+                node.sql("create table if not exists t(i int); insert into t values (1)")
+                return True
+            except psycopg2.Error:
+                return False
+        wait_for(probe, timeout, "%s to take a commit" % node)
+
+    @staticmethod
+    def pid_of(node, kind="pg_keeper"):
+        pids = [p for p in node.processes("postgres") if any(("postgres: %s" % kind) in a for a in p.args)]
+        if not pids:
+            raise Failure("%s has no process %s" % (node, kind))
+        return pids[0].pid
