@@ -131,7 +131,8 @@ static void refuse(Closed closed, int64 waited_us)
              ? errhint("Take synchronous_standby_names out of the configuration and reload; pgvigil "
                        "sets it by itself.")
              : errhint("The transaction is rolled back. Connect again: another server may be the "
-                       "primary; \"pgvigil status\" shows which.")));
+                       "primary; \"%s\" shows which.",
+                       gucs_teller)));
 }
 
 /* Maintenance by hand, with nobody else connected; and what PostgreSQL does by itself and tells nobody of. */

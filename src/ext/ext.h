@@ -32,6 +32,8 @@ extern char *gucs_fence_file;
 extern int gucs_wait_ms;
 extern int gucs_stop_after_ms;
 extern int gucs_generation;
+/* What shows which server is the primary, for hints. */
+extern const char gucs_teller[];
 
 void gucs_define(void);
 

@@ -9,6 +9,7 @@
 #define SETTING_RELOAD  PGC_SIGHUP
 #define SETTING_SESSION PGC_USERSET
 
+const char gucs_teller[] = "pgvigil status";
 static char *state_value;
 
 /* clang-format off */

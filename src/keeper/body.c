@@ -285,28 +285,54 @@ static bool begin_core(void)
 static bool takes_part(void)
 {
     bool primary = !RecoveryInProgress();
+    int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
 
-    if (nodes_find(&body.nodes, gucs_node_name) < 0)
+    if (self < 0 || body.nodes.node[self].gone)
         return false;
-    body.alone = body.persist.doc.id.term == 0 && primary && body.nodes.count < NODES_LEAST;
+    body.alone = body.persist.doc.id.term == 0 && primary && count < NODES_LEAST;
     if (body.persist.doc.id.term == 0 && primary && !body.alone)
         log_limited(
             &body.refused, LOG_LEVEL_WARN, "state_lost",
             "this server is registered and runs as a primary, but its state is gone: it stays closed until another node tells it more");
-    return body.persist.doc.id.term != 0 || body.alone || body.nodes.count >= NODES_LEAST;
+    return body.persist.doc.id.term != 0 || body.alone || count >= NODES_LEAST;
 }
 
-void body_nodes(const KeeperNodes *nodes)
+/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
+static void keep_members(KeeperNodes *nodes)
 {
-    bool changed = memcmp(nodes, &body.nodes, sizeof *nodes) != 0;
-
-    if (changed) {
-        body.nodes = *nodes;
-        link_update(nodes, gucs_lease_ms(), body_answer);
-        log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes->count);
+    for (int i = 0; body.runs && i < body.nodes.count && nodes->count < MEMBER_MAX; i++) {
+        const KeeperNode *node = &body.nodes.node[i];
+        bool member = document_find(&body.core.persist.doc, node->name) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->name) >= 0)
+            continue;
+        nodes->node[nodes->count] = *node;
+        nodes->node[nodes->count++].gone = true;
     }
-    bool unborn = body.runs && body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
-    if (body.runs && (nodes_find(nodes, gucs_node_name) < 0 || (unborn && changed && !body.alone))) {
+}
+
+/* It does not belong any more, or the table of before there was a document has changed. */
+static bool has_to_stop(bool changed)
+{
+    int self = nodes_find(&body.nodes, gucs_node_name);
+    bool unborn = body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
+
+    if (self < 0 || (body.nodes.node[self].gone && body.core.persist.outside))
+        return true;
+    return unborn && changed && !body.alone;
+}
+
+void body_nodes(const KeeperNodes *table)
+{
+    KeeperNodes nodes = *table;
+
+    keep_members(&nodes);
+    bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
+    if (changed) {
+        body.nodes = nodes;
+        link_update(&nodes, gucs_lease_ms(), body_answer);
+        log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes_registered(&nodes));
+    }
+    if (body.runs && has_to_stop(changed)) {
         body.persist = body.core.persist;
         if (body.core.persist.doc.id.term == 0)
             body.persist.doc = (Document){.primary = MEMBER_NONE};
@@ -334,11 +360,18 @@ void body_end(void)
 
 /* ---- The table and the document ---- */
 
+static bool is_registered(const char *name)
+{
+    int index = nodes_find(&body.nodes, name);
+
+    return index >= 0 && !body.nodes.node[index].gone;
+}
+
 static bool is_wanted(const char *name)
 {
-    bool few = body.nodes.count < NODES_LEAST;
+    bool few = nodes_registered(&body.nodes) < NODES_LEAST;
 
-    return strcmp(name, gucs_node_name) == 0 || (!few && nodes_find(&body.nodes, name) >= 0);
+    return strcmp(name, gucs_node_name) == 0 || (!few && is_registered(name));
 }
 
 static void order(CommandKind kind, const char *name)
@@ -352,20 +385,34 @@ static void order(CommandKind kind, const char *name)
     step(&event);
 }
 
+/* Who is not wanted any more; who left the table first, as long as there are others to agree. */
+static MemberNo unwanted(void)
+{
+    const Document *doc = &body.core.persist.doc;
+    MemberNo found = MEMBER_NONE;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
+        if (doc->member[no].kind == MEMBER_FREE || is_wanted(doc->member[no].name))
+            continue;
+        if (found == MEMBER_NONE || !is_registered(doc->member[no].name))
+            found = no;
+    }
+    return found;
+}
+
 /* One change at a time: who left the table leaves the document, then who came to it comes in. */
 static void reconcile(void)
 {
-    const Core *core = &body.core;
-    const Document *doc = &core->persist.doc;
+    const Document *doc = &body.core.persist.doc;
+    MemberNo leaves = unwanted();
 
-    if (core->role != ROLE_LEADER || !core->doc_in_force)
+    if (body.core.role != ROLE_LEADER || !body.core.doc_in_force)
         return;
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && !doc->member[no].leaving &&
-            !is_wanted(doc->member[no].name)) {
-            order(COMMAND_MEMBER_REMOVE, doc->member[no].name);
-            return;
-        }
+    if (leaves != MEMBER_NONE) {
+        if (!doc->member[leaves].leaving)
+            order(COMMAND_MEMBER_REMOVE, doc->member[leaves].name);
+        return;
+    }
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
         if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
             return;

@@ -18,6 +18,7 @@ char *gucs_upstream;
 bool gucs_resync = true;
 
 /* As ext.h has them. */
+const char gucs_teller[] = "SELECT * FROM pgkeeper.node_info";
 int gucs_wait_ms = 2000;
 int gucs_generation;
 

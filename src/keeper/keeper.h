@@ -99,16 +99,19 @@ typedef struct KeeperNode {
     char conninfo[NODE_CONNINFO_LEN];
     char host[NODE_HOST_LEN]; /* hostaddr if there is one */
     char port[8];
+    bool gone; /* not in the table any more, and still a member: it is talked to until it is none */
 } KeeperNode;
 
 typedef struct KeeperNodes {
     int count;
-    KeeperNode node[MEMBER_MAX]; /* by seqno */
+    KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
 } KeeperNodes;
 
 /* Reads the table of this server; false, with a reason, if that cannot be done now. Without the extension
  * there are no nodes. */
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
+/* How many are in the table. */
+int nodes_registered(const KeeperNodes *nodes);
 /* By name; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *name);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */

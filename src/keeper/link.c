@@ -11,6 +11,7 @@
 #include <utils/guc.h>
 
 #include <libpq-fe.h>
+#include <poll.h>
 
 #include "base/str.h"
 #include "sys/clock.h"
@@ -140,8 +141,19 @@ static void connect_to(Link *link)
     link->poll = PGRES_POLLING_WRITING;
 }
 
+/* PQconnectPoll() waits in place if it is called before that. */
+static bool is_ready(const Link *link)
+{
+    struct pollfd at = {.fd = PQsocket(link->conn),
+                        .events = link->poll == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+
+    return poll(&at, 1, 0) != 0;
+}
+
 static void go_on_connecting(Link *link)
 {
+    if (!is_ready(link))
+        return;
     link->poll = PQconnectPoll(link->conn);
     if (link->poll == PGRES_POLLING_FAILED)
         fail(link, "cannot connect");

@@ -27,6 +27,15 @@ int nodes_find(const KeeperNodes *nodes, const char *name)
     return -1;
 }
 
+int nodes_registered(const KeeperNodes *nodes)
+{
+    int count = 0;
+
+    for (int i = 0; i < nodes->count; i++)
+        count += !nodes->node[i].gone;
+    return count;
+}
+
 static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
 {
     bool is_host = strcmp(option->keyword, "host") == 0,

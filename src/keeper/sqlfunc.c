@@ -192,17 +192,20 @@ Datum pgkeeper_del_node_seqno(PG_FUNCTION_ARGS)
 
 /* ---- Polling and signals ---- */
 
+/* Until the socket is ready; false: it is too late. */
 static bool wait_socket(PGconn *conn, int event, int64 until_us)
 {
-    int64 left_us = until_us - clock_now().boot_us;
-
-    if (left_us <= 0)
-        return false;
-    (void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | event, PQsocket(conn),
-                             (long) (left_us / US_PER_MS) + 1, PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
-    CHECK_FOR_INTERRUPTS();
-    return true;
+    for (;;) {
+        int64 left_us = until_us - clock_now().boot_us;
+        if (left_us <= 0)
+            return false;
+        int happened = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | event,
+                                         PQsocket(conn), (long) (left_us / US_PER_MS) + 1, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if ((happened & event) != 0)
+            return true;
+    }
 }
 
 static bool poll_server(PGconn *conn, int64 until_us)

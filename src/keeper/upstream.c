@@ -107,13 +107,14 @@ static void compare_place(void *arg, const char *keyword, const char *value)
         place->port = strcmp(value, place->node->port) == 0;
 }
 
-/* Another server has no slot of that name: a standby that asks for it would never stream. */
-static bool is_at_base(const KeeperNode *node)
+/* Another server has no slot of that name, and a standby that asks for it would never stream. One that works
+ * stays: without its standby it would keep all WAL. */
+static bool slot_works(const KeeperNode *node)
 {
     Place place = {.node = node, .port = strcmp(node->port, "5432") == 0};
 
     (void) conninfo_each(base(), compare_place, &place);
-    return place.host && place.port;
+    return place.host && place.port && WalRcvStreaming();
 }
 
 static void take_place(void *arg, const char *keyword, const char *value)
@@ -146,7 +147,7 @@ bool upstream_write(const KeeperNode *node, uint32_t epoch, const UpstreamNames 
     put(&settings, "primary_conninfo", ret_conninfo);
     put(&settings, "pg_keeper.upstream", base());
     put(&settings, "recovery_target_timeline", "latest");
-    if (!is_at_base(node))
+    if (!slot_works(node))
         put(&settings, "primary_slot_name", "");
     put_names(&settings, names);
     return write_settings(&settings, err);

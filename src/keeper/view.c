@@ -51,9 +51,11 @@ static void other_state(const Core *core, MemberNo no, char *ret_text, size_t si
 
 static bool could_take_over(const Core *core, MemberNo no)
 {
+    const Report *report = &core->peer[no].report;
+
     if (no == core->self)
         return core_is_eligible(core);
-    return is_fresh(core, no) && core->peer[no].report.eligible;
+    return is_fresh(core, no) && report->eligible && report->pg.state == PG_STANDBY;
 }
 
 /* The synchronous ones first, then in the order of their registration. */
@@ -84,6 +86,9 @@ static void fill_node(const Core *core, BoardNode *node)
         own_state(core, node->state, sizeof node->state);
     else
         other_state(core, no, node->state, sizeof node->state);
+    size_t len = strlen(node->state);
+    if (!doc->member[no].voter)
+        snprintf(node->state + len, sizeof node->state - len, ", without a vote");
 }
 
 static void set_title(const KeeperNodes *nodes, const Core *core)
@@ -94,8 +99,10 @@ static void set_title(const KeeperNodes *nodes, const Core *core)
                        : RecoveryInProgress() ? "standby mode"
                                               : "master mode";
 
-    snprintf(title, sizeof title, "%s, %d node%s%s", mode, nodes->count, nodes->count == 1 ? "" : "s",
-             core == NULL && nodes->count > 0 ? ", without a vote" : "");
+    int count = nodes_registered(nodes);
+
+    snprintf(title, sizeof title, "%s, %d node%s%s", mode, count, count == 1 ? "" : "s",
+             core == NULL && count > 0 ? ", without a vote" : "");
     if (strcmp(title, shown) != 0)
         set_ps_display(title);
     str_copy(shown, sizeof shown, title);

@@ -60,8 +60,7 @@ class KeeperCluster(Cluster):
     def copy(self, node, source):
         """pg_basebackup, and the one setting that differs."""
         node.basebackup(source)
-        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
-            file.write("pg_keeper.node_name = '%s'\n" % node.name)
+        self.name_node(node)
 
     def address(self, node):
         return "host=%s port=%d user=%s dbname=template1" % (node.address, node.port, self.role)
@@ -119,9 +118,44 @@ class KeeperCluster(Cluster):
                 return False
         wait_for(probe, timeout, "%s to take a commit" % node)
 
+    def primary(self):
+        """The node whose own worker says that it is the primary."""
+        found = []
+        for node in self.nodes:
+            try:
+                row = self.info(node).get(node.name)
+            except psycopg2.Error:
+                continue
+            found += [node] if row and row["state"] == "primary" else []
+        if len(found) > 1:
+            raise Failure("two primaries: %r" % found)
+        return found[0] if found else None
+
+    def rejoin(self, node, primary):
+        """What an administrator does to a primary that has lost its place, whatever is left of it."""
+        node.thaw("postgres")
+        if node.postmaster():
+            node.pg_ctl("stop", "-m", "fast")
+        node.kill()
+        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        self.name_node(node)
+        node.start_postgres()
+
+    @staticmethod
+    def name_node(node):
+        """postgresql.conf is copied like any other file."""
+        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+            file.write("pg_keeper.node_name = '%s'\n" % node.name)
+
+    @staticmethod
+    def log_of(node):
+        with open(os.path.join(node.folder, "log", "postgresql.log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
     @staticmethod
     def pid_of(node, kind="pg_keeper"):
-        pids = [p for p in node.processes("postgres") if any(("postgres: %s" % kind) in a for a in p.args)]
+        title = "postgres: test: %s " % kind
+        pids = [p for p in node.processes("postgres") if any(a.startswith(title) and "names" not in a for a in p.args)]
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid

@@ -1,0 +1,270 @@
+"""pg_keeper: three servers with the module and nothing besides, under the faults that it is for."""
+
+import os
+import signal
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from harness.base import wait_for
+from harness.fence import refused
+from harness.keeper import KeeperCluster, library
+from harness.writer import Writer
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+CLOSED = ("57P03", "may not acknowledge")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster().start()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture
+def formed(cluster):
+    """All three, of one mind; what a test left broken fails the next one here."""
+    if not cluster.nodes[0].value("select to_regclass('pgkeeper.node') is not null"):
+        cluster.register()
+    cluster.wait_formed()
+    return cluster
+
+
+class Takeover:
+    """A writer runs, the primary is harmed, another one takes over; the writer's questions are asked at the end."""
+
+    def __init__(self, cluster):
+        self.cluster, self.old = cluster, cluster.wait_primary()
+        self.writer = Writer(cluster)
+
+    def __enter__(self):
+        self.writer.start()
+        self.writer.mark("fault")
+        return self
+
+    def wait(self):
+        new = self.cluster.wait_primary(40, unlike=self.old)
+        self.writer.wait_acks(20, server=new)
+        return new
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            new = self.cluster.wait_primary(40, unlike=self.old)
+            self.cluster.rejoin(self.old, new)
+            self.cluster.wait_formed(new)
+            self.writer.check("fault")
+        self.writer.destroy()
+
+
+# Registration, in the order of this file
+
+def test_registration_is_checked(cluster):
+    """On servers that stream and know nothing of each other; nothing of it stays, and commits go on."""
+    first, second = cluster.nodes[:2]
+    first.sql("create extension pg_keeper; create table before(i int)")
+    add = "select pgkeeper.add_node('%s', '%s')"
+    refused(lambda: first.sql(add % ("pg2", cluster.address(second))), "55000", "the first node has to be the primary", "pg1")
+    for name in ("", "Pg1", "pg 1", "pg1''; drop table before; --", "x" * 32, "pg1\n", "é"):
+        refused(lambda n=name: first.sql(add % (n, cluster.address(first))), "42602")
+    for conninfo in ("", "dbname=x", "host=a,b", "host", "host=a service=b", "host=a nonsense=1", "host=a\nport=1",
+                     "host=" + "a" * 2000):
+        refused(lambda c=conninfo: first.sql(add % ("pg1", c)), "22023")
+    wait_for(lambda: second.value("select to_regclass('pgkeeper.node') is not null"), 20, "the extension on the standby")
+    refused(lambda: second.sql(add % ("pg2", cluster.address(second))), "25006", "this server is a standby")
+    assert cluster.info(first) == {}
+    first.sql("insert into before values (1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        first.sql(add % ("pg1", cluster.address(first)) + "; " + add % ("pg1", cluster.address(first)))
+    refused(lambda: first.sql("select pgkeeper.indirect_kill('SIGKILL')"), "22023")
+
+
+def test_registration(cluster):
+    first = cluster.nodes[0]
+    cluster.register()
+    cluster.wait_formed(first)
+    info = cluster.info(cluster.nodes[2])
+    assert [row["seqno"] for row in info.values()] == [1, 2, 3]
+    assert [name for name, row in info.items() if row["is_nextmaster"]] == ["pg2"]
+    assert not any(row["is_sync"] for row in info.values())
+
+
+def test_titles(formed):
+    def titles():
+        return [" ".join(p.args) for n in formed.nodes for p in n.processes("postgres") if any("pg_keeper" in a for a in p.args)]
+    wait_for(lambda: sum("master mode, 3 nodes" in t for t in titles()) == 1, 20, titles)
+    wait_for(lambda: sum("standby mode, 3 nodes" in t for t in titles()) == 2, 20, titles)
+
+
+def test_polling_and_signals(formed):
+    standby = [n for n in formed.nodes if n is not formed.wait_primary()][0]
+    assert standby.value("select pgkeeper.indirect_polling('%s')" % formed.address(formed.nodes[0]))
+    assert not standby.value("select pgkeeper.indirect_polling('host=%s port=1')" % formed.nodes[0].address)
+    assert not standby.value("select pgkeeper.indirect_polling('host=no-such-name.invalid')")
+    assert standby.value("select pgkeeper.indirect_kill('SIGUSR1') and pgkeeper.indirect_kill('SIGUSR2')")
+    formed.wait_formed()
+
+
+def test_privileges(formed):
+    primary = formed.wait_primary()
+    primary.sql("create role nobody login; create role watcher login in role pg_monitor; create role talker login;"
+                "grant usage on schema pgkeeper to talker; grant execute on function pgkeeper.exchange(text) to talker")
+
+    def ask(user, text):
+        conn = primary.connect(user=user)
+        try:
+            with conn.cursor() as cursor:
+                cursor.execute(text)
+                return cursor.fetchall()
+        finally:
+            conn.close()
+
+    calls = ("add_node('x', 'host=x')", "del_node('pg2')", "del_node(2)", "indirect_polling('host=x')",
+             "indirect_kill('SIGUSR1')", "exchange('x')")
+    for call in calls:
+        refused(lambda c=call: ask("nobody", "select pgkeeper." + c), "42501")
+        if "exchange" not in call:
+            refused(lambda c=call: ask("talker", "select pgkeeper." + c), "42501")
+            refused(lambda c=call: ask("watcher", "select pgkeeper." + c), "42501")
+    for table in ("node", "node_info"):
+        refused(lambda t=table: ask("nobody", "select * from pgkeeper." + t), "42501")
+        refused(lambda t=table: ask("watcher", "select conninfo from pgkeeper." + t), "42501")
+    assert len(ask("watcher", "select name, is_master, state from pgkeeper.node_info")) == 3
+    refused(lambda: ask("watcher", "delete from pgkeeper.node"), "42501")
+    # A message is judged before anything is made of it.
+    for message in ("x", "{}", '{"name":"pg2"}', '{"name":"nobody","kind":"vote"}', "[" * 60000):
+        assert ask("talker", "select pgkeeper.exchange('%s')" % message) == [(None,)]
+    refused(lambda: ask("talker", "select pgkeeper.exchange('')"), "54000")
+    refused(lambda: ask("talker", "select pgkeeper.exchange(repeat('x', 70000))"), "54000")
+    formed.wait_formed(primary)
+
+
+def test_removed_and_added_again(formed):
+    primary = formed.wait_primary()
+    gone = [n for n in formed.nodes if n is not primary][-1]
+    refused(lambda: primary.sql("select pgkeeper.del_node('%s')" % primary.name), "55006", "is the primary")
+    assert not primary.value("select pgkeeper.del_node('no such node')")
+    assert not primary.value("select pgkeeper.del_node(99)")
+    seqno = formed.info(primary)[gone.name]["seqno"]
+    assert primary.value("select pgkeeper.del_node(%d)" % seqno)
+    # Of two nodes only the primary has a vote: none of them could tell a dead one from a cut.
+    wait_for(lambda: formed.log_of(primary).count("kind=member_remove") == 2, 20, "both standbys to lose their votes")
+    wait_for(lambda: gone.name not in formed.info(gone), 20, "the standby to hear of it")
+    wait_for(lambda: "without a vote" in formed.info(primary)[formed.others(primary, gone)[0].name]["state"], 20,
+             "the other standby to be shown without a vote")
+    formed.wait_writable(primary)
+    primary.sql("select pgkeeper.add_node('%s', '%s')" % (gone.name, formed.address(gone)))
+    formed.wait_formed(primary)
+
+
+# Faults
+
+def test_cut_between_primary_and_one_standby(formed):
+    """Nothing changes: the other standby hears the primary, and has promised."""
+    primary = formed.wait_primary()
+    standby, other = [n for n in formed.nodes if n is not primary]
+    with Writer(formed) as writer:
+        writer.mark("cut")
+        formed.cut(primary, standby)
+        wait_for(lambda: formed.info(standby)[primary.name]["state"] == "not heard" or
+                 formed.info(primary)[standby.name]["state"] == "not heard", 30, "the cut to be noticed")
+        writer.wait_acks(300)
+        assert formed.wait_primary() is primary
+        assert other.value("select pg_is_in_recovery()") and standby.value("select pg_is_in_recovery()")
+        formed.heal()
+        formed.wait_formed(primary)
+        assert writer.check()["marks"][-1]["gap_ms"] < 3000
+
+
+def test_postmaster_killed(formed):
+    with Takeover(formed) as story:
+        story.old.kill_postmaster()
+        new = story.wait()
+        assert "rule=promote" in formed.log_of(new)
+
+
+def test_cut_off(formed):
+    """The primary's commits stop before another node is promoted; when it is reached again it is closed, and says so."""
+    with Takeover(formed) as story:
+        old = story.old
+        acks, stop = [], threading.Event()
+
+        def commit():
+            conn = old.connect(local=True)
+            while not stop.is_set():
+                try:
+                    with conn.cursor() as cursor:
+                        cursor.execute("create table if not exists local(i int); insert into local values (1)")
+                    acks.append(time.monotonic())
+                except psycopg2.Error:
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=commit, daemon=True)
+        thread.start()
+        wait_for(lambda: len(acks) > 10, 20, "commits on the primary")
+        formed.isolate(old, clients=True)
+        new = formed.wait_primary(40, unlike=old)
+        seen = time.monotonic()
+        story.writer.wait_acks(20, server=new)
+        refused(lambda: old.sql("insert into local values (2)", local=True), *CLOSED)
+        assert acks[-1] < seen
+        assert formed.info(old, local=True)[old.name]["state"] == "closed: it has no lease"
+        formed.heal()
+        wait_for(lambda: new.name in formed.info(old)[old.name]["state"], 30, "the old primary to say who is the new one")
+        assert formed.info(old)[old.name]["state"].startswith("closed: ")
+        assert "it is closed" in formed.log_of(old)
+        refused(lambda: old.sql("insert into local values (3)"), *CLOSED)
+        stop.set()
+        thread.join(20)
+
+
+def test_worker_frozen(formed):
+    """The deadline is in shared memory: no backend needs the worker to see that it has passed."""
+    with Takeover(formed) as story:
+        pid = formed.pid_of(story.old)
+        os.kill(pid, signal.SIGSTOP)
+        story.wait()
+        refused(lambda: story.old.sql("create table frozen(i int)"), *CLOSED)
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: formed.info(story.old)[story.old.name]["state"].startswith("closed: pg"), 30, "it to notice")
+        refused(lambda: story.old.sql("create table frozen(i int)"), *CLOSED)
+
+
+def test_worker_killed(formed):
+    """PostgreSQL restarts all of itself then; whoever is the primary afterwards, there is one."""
+    old = formed.wait_primary()
+    with Writer(formed) as writer:
+        writer.mark("fault")
+        os.kill(formed.pid_of(old), signal.SIGKILL)
+        writer.wait_acks(100, timeout=60)
+        new = formed.wait_primary(40)
+        if new is not old:
+            formed.rejoin(old, new)
+        formed.wait_formed(new)
+        writer.check("fault")
+
+
+def test_comes_back_closed(formed):
+    """The old primary is started while another one is the primary: no commit, and reads work."""
+    with Takeover(formed) as story:
+        story.old.kill()
+        new = story.wait()
+        story.old.start_postgres()
+        wait_for(lambda: new.name in formed.info(story.old)[story.old.name]["state"], 30, "it to hear of the new one")
+        refused(lambda: story.old.sql("create table back(i int)"), *CLOSED)
+        assert story.old.value("select 1") == 1
+        assert formed.info(new)[story.old.name]["state"].startswith("closed: ")
+
+
+def test_standby_restarted(formed):
+    primary = formed.wait_primary()
+    standby = [n for n in formed.nodes if n is not primary][0]
+    with Writer(formed) as writer:
+        standby.pg_ctl("restart", "-l", standby.seen + "/log/postgresql.log")
+        formed.wait_formed(primary)
+        writer.check()
