@@ -345,11 +345,11 @@ void body_nodes(const KeeperNodes *table)
 
 void body_reload(void)
 {
-    if (!body.runs)
-        return;
     CoreOptions options = options_now();
     Event event = {.kind = EVENT_OPTIONS, .options = &options};
-    step(&event);
+
+    if (body.runs)
+        step(&event);
 }
 
 void body_end(void)
@@ -490,10 +490,8 @@ long body_wait_ms(void)
 {
     Clock now = clock_now();
 
-    if (!body.runs)
-        return LOOK_US / US_PER_MS;
-    if (act_runs() && act_closed() == NULL)
-        return ACT_WAIT_MS;
+    if (!body.runs || (act_runs() && act_closed() == NULL))
+        return body.runs ? ACT_WAIT_MS : LOOK_US / US_PER_MS;
     int64 wait_us = core_wake_us(&body.core) - (now.boot_us - body.core.now.boot_us);
     int64 look_us = LOOK_US - (now.boot_us - body.looked.boot_us);
     if (look_us < wait_us)

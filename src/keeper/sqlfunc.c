@@ -282,6 +282,19 @@ Datum pgkeeper_indirect_kill(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(board_worker_pid(&pid) && kill(pid, reread ? SIGUSR2 : SIGUSR1) == 0);
 }
 
+/* What a worker that does not run any more wrote last is not told as if it were so: the deadline tells. */
+static void correct(BoardView *view)
+{
+    Clock now = clock_now();
+    Fence fence = {0};
+
+    if (RecoveryInProgress() || (map_read(&fence, false) && fence_is_open(&fence, &now)))
+        return;
+    for (uint32 i = 0; i < view->count; i++)
+        if (strcmp(view->node[i].name, gucs_node_name) == 0 && strcmp(view->node[i].state, "primary") == 0)
+            snprintf(view->node[i].state, sizeof view->node[i].state, "closed: it has no lease");
+}
+
 /* node_states(): name, is_master, is_nextmaster, is_sync, state, as the worker here sees them. */
 Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
 {
@@ -294,6 +307,8 @@ Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
         MemoryContext before = MemoryContextSwitchTo(context->multi_call_memory_ctx);
         view = palloc0(sizeof *view);
         board_view(view);
+        if (board_is_there())
+            correct(view);
         context->user_fctx = view;
         if (get_call_result_type(fcinfo, NULL, &context->tuple_desc) != TYPEFUNC_COMPOSITE)
             ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),

@@ -58,8 +58,11 @@ class KeeperCluster(Cluster):
         return self
 
     def copy(self, node, source):
-        """pg_basebackup, and the one setting that differs."""
-        node.basebackup(source)
+        """pg_basebackup, and the one setting that differs. The last node has a slot, which the next primary lacks."""
+        if node is self.nodes[-1]:
+            node.basebackup(source)
+        else:
+            node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
         self.name_node(node)
 
     def address(self, node):
