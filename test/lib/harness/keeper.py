@@ -142,6 +142,8 @@ class KeeperCluster(Cluster):
         node.kill()
         node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
+        with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
+            file.write("primary_slot_name = ''\n")  # the source's
         node.start_postgres()
 
     @staticmethod
