@@ -68,14 +68,18 @@ static void reload(void)
     (void) kill(PostmasterPid, SIGHUP);
 }
 
-/* Names as the core has them, for postgresql.auto.conf. */
+/*
+ * Names as the core has them, for postgresql.auto.conf. What is taken away becomes empty: the user's own
+ * names in postgresql.conf say that standbys are to be waited for, but nobody bears them.
+ */
 static UpstreamNames names_of(const Core *core, const Action *action, char *text, size_t size)
 {
+    bool away = action->names.kind == NAMES_UNKNOWN;
+
     syncset_names_write(&action->names, &core->persist.doc, text, size);
     return (UpstreamNames){
-        .names = action->names.kind != NAMES_UNKNOWN ? text : NULL,
+        .names = away && action->kind != ACTION_SET_NAMES ? NULL : text,
         .generation = action->names.generation,
-        .away = action->names.kind == NAMES_UNKNOWN && action->kind == ACTION_SET_NAMES,
     };
 }
 

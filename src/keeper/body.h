@@ -72,7 +72,6 @@ const char *act_closed(void);
 typedef struct UpstreamNames {
     const char *names; /* NULL: left as they are */
     uint32_t generation;
-    bool away; /* taken away rather than set */
 } UpstreamNames;
 
 bool upstream_write_nobody(Err *err);

@@ -226,8 +226,11 @@ static Names names_here(const Core *core)
 {
     Names names = {.kind = NAMES_FOREIGN};
 
+    /* In an asynchronous cluster empty names are nobody's business. */
+    bool cares = core->persist.doc.synchronous || core->options.sync_mode != SYNC_OFF;
+
     if (gucs_generation != 0 && SyncRepStandbyNames[0] == '\0')
-        names.kind = NAMES_NONE;
+        names.kind = cares ? NAMES_NONE : NAMES_FOREIGN;
     else if (gucs_generation != 0)
         names = syncset_names_read(SyncRepStandbyNames, &core->persist.doc);
     names.generation = (uint32_t) gucs_generation;

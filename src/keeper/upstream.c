@@ -46,10 +46,10 @@ static bool write_settings(const Settings *settings, Err *err)
 
 static void put_names(Settings *settings, const UpstreamNames *names)
 {
-    if (names == NULL || (names->names == NULL && !names->away))
+    if (names == NULL || names->names == NULL)
         return;
     snprintf(settings->generation, sizeof settings->generation, "%u", (unsigned) names->generation);
-    put(settings, "synchronous_standby_names", names->away ? NULL : names->names);
+    put(settings, "synchronous_standby_names", names->names);
     put(settings, "pg_keeper.generation", settings->generation);
 }
 

@@ -1,0 +1,92 @@
+"""pg_keeper with synchronous replication: a failover loses nothing; to asynchronous and back."""
+
+import os
+
+import pytest
+
+from harness.base import wait_for, write_file
+from harness.keeper import KeeperCluster, library
+from harness.writer import Writer
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster(settings={"synchronous_standby_names": "'pg1, pg2, pg3'"}).form()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+def synchronous(cluster, primary):
+    return sorted(name for name, row in cluster.info(primary).items() if row["is_sync"])
+
+
+def wait_synchronous(cluster, primary, count=2):
+    """So many standbys are counted on, and the server itself waits for one of them."""
+    wait_for(lambda: len(synchronous(cluster, primary)) == count, 40, lambda: "%d synchronous standbys, not %r" % (
+        count, cluster.info(primary)))
+    wait_for(lambda: bool(primary.value("show synchronous_standby_names")) == (count > 0), 20, "the server to have the names")
+
+
+def admit_replication(node, admits):
+    """By pg_hba.conf: the standbys' workers are heard, and their walreceivers are not."""
+    path = os.path.join(node.data, "pg_hba.conf")
+    with open(path, encoding="ascii") as file:
+        lines = [line for line in file.read().splitlines(True) if "reject" not in line]
+    rejected = "host replication all 10.77.0.0/16 reject\n"
+    write_file(path, "".join(lines) if admits else rejected + "".join(lines))
+    node.sql("select pg_reload_conf()")
+    if not admits:
+        wait_for(lambda: node.value("select count(*) from pg_hba_file_rules where auth_method = 'reject'") == 1, 10, "the rule")
+        wait_for(lambda: node.value("select count(pg_terminate_backend(pid)) from pg_stat_replication") == 0, 10,
+                 "the walsenders to be gone")
+
+
+def test_failover_loses_nothing(cluster):
+    old = cluster.wait_formed()
+    wait_synchronous(cluster, old)
+    with Writer(cluster) as writer:
+        writer.mark("fault")
+        old.kill_postmaster()
+        new = cluster.wait_primary(40, unlike=old)
+        writer.wait_acks(20, server=new)
+        cluster.rejoin(old, new)
+        cluster.wait_formed(new)
+        writer.check("fault", lossless=True)
+    wait_synchronous(cluster, new)
+
+
+def test_to_asynchronous_and_back(cluster):
+    """Commits stall for a lease, then go on alone; and wait again when there are standbys."""
+    primary = cluster.wait_formed()
+    wait_synchronous(cluster, primary)
+    with Writer(cluster) as writer:
+        admit_replication(primary, False)
+        wait_synchronous(cluster, primary, 0)
+        writer.wait_acks(50, server=primary)
+        assert cluster.wait_primary() is primary
+        admit_replication(primary, True)
+        wait_synchronous(cluster, primary)
+        writer.wait_acks(50, server=primary)
+        writer.check()
+
+
+def test_stays_asynchronous(cluster):
+    """With pg_keeper.resync off what became asynchronous stays so, and another node may take over all the same."""
+    primary = cluster.wait_formed()
+    wait_synchronous(cluster, primary)
+    primary.sql("alter system set pg_keeper.resync = off")
+    primary.sql("select pg_reload_conf()")
+    admit_replication(primary, False)
+    wait_synchronous(cluster, primary, 0)
+    wait_for(lambda: "pg_keeper.resync is off" in cluster.log_of(primary), 20, "the log to say so")
+    admit_replication(primary, True)
+    cluster.wait_formed(primary)
+    assert synchronous(cluster, primary) == []
+    wait_for(lambda: any(row["is_nextmaster"] for row in cluster.info(primary).values()), 20, "somebody who could take over")
+    primary.sql("alter system reset pg_keeper.resync")
+    primary.sql("select pg_reload_conf()")
+    wait_synchronous(cluster, primary)
