@@ -22,6 +22,7 @@
 #include "sys/log.h"
 
 #define FILES_MOST 65536
+#define PREFIX     "PG_KEEPER_"
 
 static void close_files(void)
 {
@@ -54,7 +55,7 @@ static void become(const char *text, char **environment)
     _exit(127);
 }
 
-/* The server's own and the three, in one piece of memory. */
+/* The server's own, which may be a rejoin_command's, and the three of now. */
 static char **environment_with(char *const *added, size_t count)
 {
     extern char **environ;
@@ -64,7 +65,10 @@ static char **environment_with(char *const *added, size_t count)
         have++;
     char **all = palloc((have + count + 1) * sizeof *all);
     memcpy(all, added, count * sizeof *all);
-    memcpy(all + count, environ, (have + 1) * sizeof *all);
+    for (size_t i = 0; i < have; i++)
+        if (strncmp(environ[i], PREFIX, strlen(PREFIX)) != 0)
+            all[count++] = environ[i];
+    all[count] = NULL;
     return all;
 }
 
@@ -78,8 +82,8 @@ void command_start(KeeperCommand *command, const char *text, const char *primary
                  command->option);
         return;
     }
-    char *added[] = {psprintf("PG_KEEPER_NODE=%s", gucs_node_name), psprintf("PG_KEEPER_PRIMARY=%s", primary),
-                     psprintf("PG_KEEPER_PRIMARY_CONNINFO=%s", primary_conninfo)};
+    char *added[] = {psprintf(PREFIX "NODE=%s", gucs_node_name), psprintf(PREFIX "PRIMARY=%s", primary),
+                     psprintf(PREFIX "PRIMARY_CONNINFO=%s", primary_conninfo)};
     char **environment = environment_with(added, lengthof(added));
     pid_t pid = fork();
     if (pid == 0)

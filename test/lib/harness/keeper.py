@@ -9,7 +9,7 @@ from . import base
 from .base import Failure, build_path, pg_bin, run, wait_for, write_file
 from .cluster import Cluster
 
-SCRIPTS = ("pg_keeper--3.0.sql", "pg_keeper--2.0--3.0.sql")
+SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql", "pg_keeper--3.0.sql")
 
 
 def library():
@@ -27,8 +27,7 @@ def install(node, made):
     with open(os.path.join(source, "pg_keeper.control"), encoding="ascii") as file:
         write_file(copy + "/pg_keeper.control", file.read().replace("$libdir/pg_keeper", made), 0o644)
     for script in SCRIPTS:
-        if os.path.exists(os.path.join(source, script)):
-            shutil.copy(os.path.join(source, script), copy)
+        shutil.copy(os.path.join(source, script), copy)
     node.machine.run(["mount", "--bind", copy, share])
 
 

@@ -1,0 +1,123 @@
+"""pg_keeper's commands, its extension in dumps and upgrades, and how its worker ends."""
+
+import os
+import time
+
+import psycopg2
+import pytest
+
+from harness.base import pg_bin, wait_for, write_file
+from harness.keeper import KeeperCluster, library
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+REJOIN = """#!/bin/sh
+# What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
+data=%(data)s
+exec >> %(log)s 2>&1
+set -e
+%(bin)s/pg_ctl stop -D "$data" -m immediate -w
+%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
+echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
+%(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster()
+    for node in made.nodes:
+        write_file(node.folder + "/rejoin", REJOIN % dict(
+            data=node.seen + "/data", bin=os.path.dirname(pg_bin("pg_ctl")), log=node.seen + "/log/rejoin.log",
+            server_log=node.seen + "/log/postgresql.log"), 0o755)
+    seen = made.nodes[0].seen
+    made.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % seen
+    made.settings["pg_keeper.after_command"] = "'echo $PG_KEEPER_NODE $PG_KEEPER_PRIMARY > %s/log/after; sleep 60'" % seen
+    made.form()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+def test_after_and_rejoin_command(cluster):
+    """Nobody does anything by hand, for two takeovers; and nobody waits for an after_command that takes long."""
+    for _ in range(2):
+        old = cluster.wait_formed()
+        cluster.isolate(old)
+        new = cluster.wait_primary(40, unlike=old)
+        wait_for(lambda: os.path.exists(new.folder + "/log/after"), 20, "after_command to run")
+        with open(new.folder + "/log/after", encoding="ascii") as file:
+            assert file.read().split() == [new.name, new.name]
+        cluster.wait_writable(new)
+        cluster.heal()
+        cluster.wait_formed(new, timeout=60)
+        assert "command_started option=rejoin_command" in cluster.log_of(old)
+        assert new.value("select count(*) > 0 from t") and old.value("select pg_is_in_recovery()")
+
+
+def test_dump_restores(cluster):
+    """The nodes are of this cluster, not of its database: a copy elsewhere begins without any."""
+    primary = cluster.wait_formed()
+    primary.run([pg_bin("pg_dump"), "-h", primary.seen + "/sock", "-U", "postgres", "-Fc", "-f", primary.seen + "/dump",
+                 "postgres"])
+    primary.sql("create database copy")
+    primary.run([pg_bin("pg_restore"), "-h", primary.seen + "/sock", "-U", "postgres", "-d", "copy", "--exit-on-error",
+                 primary.seen + "/dump"])
+    conn = primary.connect(database="copy")
+    with conn.cursor() as cursor:
+        cursor.execute("select count(*), (select count(*) from t) > 0 from pgkeeper.node")
+        assert cursor.fetchone() == (0, True)
+    conn.close()
+    primary.sql("drop database copy")
+
+
+def test_upgrade_from_2_0(cluster):
+    """The table of 2.0 becomes the new one, with what was registered in it."""
+    primary = cluster.wait_formed()
+    primary.sql("create database old")
+    conn = primary.connect(database="old")
+    with conn.cursor() as cursor:
+        cursor.execute("create extension pg_keeper version '2.0'")
+        cursor.execute("insert into pgkeeper.node_info values (1, 'pg1', 'host=a', true, false, false), "
+                       "(2, 'pg2', 'host=b', false, true, true)")
+        cursor.execute("alter extension pg_keeper update")
+        cursor.execute("select seqno, name, conninfo from pgkeeper.node_info")
+        assert cursor.fetchall() == [(1, "pg1", "host=a"), (2, "pg2", "host=b")]
+        cursor.execute("select extversion from pg_extension where extname = 'pg_keeper'")
+        assert cursor.fetchone() == ("3.0",)
+        cursor.execute("select p.proname from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
+                       "where p.pronamespace = 'pgkeeper'::regnamespace and a.grantee = 0")
+        assert cursor.fetchall() == []
+    conn.close()
+    primary.sql("drop database old")
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_shutdown_at_once(cluster, mode):
+    """The worker holds no shutdown up; what follows is a failover, or the same primary again."""
+    cluster.wait_formed()
+    standby = [n for n in cluster.nodes if n is not cluster.wait_primary()][0]
+    begun = time.monotonic()
+    standby.pg_ctl("stop", "-m", mode)
+    assert time.monotonic() - begun < 10
+    standby.start_postgres()
+    cluster.wait_formed()
+
+
+def test_worker_without_its_disk(cluster):
+    """A folder that cannot be used: the worker says so, again and again, the server lives, and commits are refused."""
+    primary = cluster.wait_formed()
+    victim = [n for n in cluster.nodes if n is not primary][0]
+    victim.pg_ctl("stop", "-m", "fast")
+    path = os.path.join(victim.data, "pg_keeper")
+    os.rename(path, path + ".away")
+    write_file(path, "")
+    victim.start_postgres()
+    wait_for(lambda: "The fence is closed until the worker can work" in cluster.log_of(victim), 20, "the log to say so")
+    assert victim.value("select 1") == 1
+    with pytest.raises(psycopg2.Error):
+        victim.sql("select pgkeeper.exchange('x')")
+    os.unlink(path)
+    os.rename(path + ".away", path)
+    cluster.wait_formed(primary)
