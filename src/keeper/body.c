@@ -352,10 +352,9 @@ void body_reload(void)
         step(&event);
 }
 
-void body_end(void)
+void body_close(void)
 {
     write_fence(&(Fence){0});
-    link_close_all();
 }
 
 /* ---- The table and the document ---- */

@@ -25,8 +25,8 @@ void body_answer(const char *text, size_t len);
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
 long body_wait_ms(void);
-/* Closes the fence. */
-void body_end(void);
+/* Closes the fence, at once. */
+void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);

@@ -14,8 +14,6 @@
 
 /* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
 
-typedef enum KeeperPrefer { KEEPER_QUORUM = 0, KEEPER_PRIMARY } KeeperPrefer;
-
 extern char *gucs_node_name;
 extern char *gucs_database;
 extern char *gucs_after_command;

@@ -43,16 +43,6 @@ static void on_usr2(int number)
     errno = kept;
 }
 
-/*
- * Orphaned sessions of a dead postmaster go on; they must not acknowledge. The same at an orderly end; after
- * an error another worker goes on within the lease.
- */
-static void close_and_exit(int code)
-{
-    body_end();
-    proc_exit(code);
-}
-
 static void leave(int code, Datum arg)
 {
     (void) code;
@@ -99,8 +89,10 @@ static void rest(long ms)
 
     FreeWaitEventSet(set);
     for (int i = 0; i < count; i++)
-        if (happened[i].events & WL_POSTMASTER_DEATH)
-            close_and_exit(1);
+        if (happened[i].events & WL_POSTMASTER_DEATH) {
+            body_close(); /* orphaned sessions go on, and must not acknowledge */
+            proc_exit(1);
+        }
     ResetLatch(MyLatch);
     CHECK_FOR_INTERRUPTS();
 }
@@ -162,7 +154,10 @@ void pg_keeper_main(Datum arg)
         ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", err.text),
                         errdetail("The fence is closed until the worker can work.")));
     run();
-    close_and_exit(0);
+    link_close_all();
+    /* With 0 the postmaster would start no other, if it was not the server that is being stopped. What the
+     * fence allows it still allows: another worker goes on within the lease. */
+    proc_exit(1);
 }
 
 void worker_library(char *ret_name, size_t size)

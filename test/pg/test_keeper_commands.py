@@ -44,7 +44,7 @@ def test_after_and_rejoin_command(cluster):
     """Nobody does anything by hand, for two takeovers; and nobody waits for an after_command that takes long."""
     for _ in range(2):
         old = cluster.wait_formed()
-        cluster.isolate(old)
+        cluster.isolate(old, clients=True)
         new = cluster.wait_primary(40, unlike=old)
         wait_for(lambda: os.path.exists(new.folder + "/log/after"), 20, "after_command to run")
         with open(new.folder + "/log/after", encoding="ascii") as file:
@@ -103,6 +103,20 @@ def test_shutdown_at_once(cluster, mode):
     assert time.monotonic() - begun < 10
     standby.start_postgres()
     cluster.wait_formed()
+
+
+def test_worker_terminated(cluster):
+    """pg_terminate_backend() on it: the server does not restart, and another worker goes on."""
+    primary = cluster.wait_formed()
+    standby = [n for n in cluster.nodes if n is not primary][0]
+    postmaster = standby.postmaster().pid
+    for node in (standby, primary):
+        before = cluster.pid_of(node)
+        assert node.value("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pg_keeper'")
+        wait_for(lambda n=node, old=before: cluster.worker_runs(n) and cluster.pid_of(n) != old, 20, "another worker")
+        if node is standby:
+            assert standby.postmaster().pid == postmaster
+        cluster.wait_formed()  # at one second it takes longer than the lease: another primary is as good
 
 
 def test_worker_without_its_disk(cluster):

@@ -156,6 +156,12 @@ class KeeperCluster(Cluster):
         with open(os.path.join(node.folder, "log", "postgresql.log"), encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    def worker_runs(self, node):
+        try:
+            return bool(self.pid_of(node))
+        except Failure:
+            return False
+
     @staticmethod
     def pid_of(node, kind="pg_keeper"):
         title = "postgres: test: %s " % kind
