@@ -243,7 +243,11 @@ void board_collect(BoardMessage *each)
 {
     for (int i = 0; i < PLACES; i++) {
         Place *place = &board->place[i];
-        uint32 expected = PLACE_POSTED;
+        uint32 expected = PLACE_LEFT;
+        /* Nobody waits for an answer any more, and there may never be one. */
+        if (pg_atomic_compare_exchange_u32(&place->state, &expected, PLACE_FREE))
+            token_of[i] = 0;
+        expected = PLACE_POSTED;
         if (!pg_atomic_compare_exchange_u32(&place->state, &expected, PLACE_TAKEN))
             continue;
         token_of[i] = ++serial * PLACES + (uint32) i;

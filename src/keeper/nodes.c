@@ -69,7 +69,7 @@ bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err)
     str_copy(node->port, sizeof node->port, "5432");
     PQconninfoOption *options = PQconninfoParse(conninfo, &why);
     if (options == NULL)
-        err_set(err, ERR_CONFIG, "%.200s", why != NULL ? why : "not a connection string");
+        err_set(err, ERR_CONFIG, "%.*s", why != NULL ? (int) strcspn(why, "\n") : 0, why != NULL ? why : "");
     if (why != NULL)
         PQfreemem(why);
     if (options == NULL)

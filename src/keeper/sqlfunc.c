@@ -15,7 +15,9 @@
 #include <pgstat.h>
 #include <storage/latch.h>
 #include <utils/builtins.h>
+#if PG_VERSION_NUM >= 140000
 #include <utils/wait_event.h>
+#endif
 
 #include <libpq-fe.h>
 
@@ -147,10 +149,12 @@ Datum pgkeeper_add_node(PG_FUNCTION_ARGS)
                         errmsg("there are %d nodes, and no more are possible", MEMBER_MAX)));
     Oid types[] = {TEXTOID, TEXTOID};
     Datum values[] = {CStringGetTextDatum(name), CStringGetTextDatum(conninfo)};
-    change(
-        "INSERT INTO pgkeeper.node (seqno, name, conninfo) SELECT coalesce(pg_catalog.max(seqno), 0) + 1, $1, $2"
-        " FROM pgkeeper.node",
-        2, types, values);
+    if (change(
+            "INSERT INTO pgkeeper.node (seqno, name, conninfo) SELECT coalesce(pg_catalog.max(seqno), 0) + 1, $1, $2"
+            " FROM pgkeeper.node ON CONFLICT (name) DO NOTHING",
+            2, types, values) == 0)
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("node \"%s\" is registered already", name),
+                        errhint("SELECT pgkeeper.del_node('%s') first, if it is somewhere else now.", name)));
     PG_RETURN_BOOL(true);
 }
 

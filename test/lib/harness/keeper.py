@@ -32,7 +32,7 @@ def install(node, made):
 
 
 class KeeperCluster(Cluster):
-    """seconds: keepalive_time. options: more settings of pg_keeper, the same on all nodes. role: in conninfo."""
+    """seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that."""
 
     def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", **kwargs):
         self.role = role
@@ -71,6 +71,9 @@ class KeeperCluster(Cluster):
         """In the documented order, on the primary."""
         first = self.nodes[0]
         first.sql("create extension if not exists pg_keeper")
+        if self.role != "postgres":
+            first.sql("create role %s login; grant usage on schema pgkeeper to %s;"
+                      "grant execute on function pgkeeper.exchange(text) to %s" % ((self.role,) * 3))
         for node in nodes or self.nodes:
             first.sql("select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)))
         return self

@@ -1,0 +1,62 @@
+"""pg_keeper with two nodes: only the primary has a vote, and nothing happens by itself. Its functions in SQL, with the
+answers that are expected, in PostgreSQL's own manner (keeper.sql, keeper.out)."""
+
+import os
+
+import pytest
+
+from harness.base import pg_bin, wait_for, write_file
+from harness.keeper import KeeperCluster, library
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster(nodes=2).start()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+def test_regression(cluster):
+    """What is different is left beside the server's log."""
+    here = os.path.dirname(__file__)
+    first = cluster.nodes[0]
+    for name in ("keeper.sql", "keeper.out"):
+        with open(os.path.join(here, name), encoding="utf-8") as file:
+            write_file(os.path.join(first.folder, name), file.read(), 0o644)
+    first.run(["sh", "-c", "%s -X -q -a -h %s/sock -U postgres -d postgres < %s/keeper.sql > %s/log/keeper.out 2>&1" % (
+        pg_bin("psql"), first.seen, first.seen, first.seen)])
+    done = first.run(["diff", "-u", "%s/keeper.out" % first.seen, "%s/log/keeper.out" % first.seen], check=False)
+    if os.environ.get("KEEPER_UPDATE"):
+        with open(os.path.join(first.folder, "log", "keeper.out"), encoding="utf-8") as file:
+            write_file(os.path.join(here, "keeper.out"), file.read(), 0o644)
+    elif done.stdout:
+        pytest.fail(done.stdout, pytrace=False)
+
+
+def test_standby_is_not_missed(cluster):
+    """Without it the primary goes on, and takes commits."""
+    first, second = cluster.nodes
+    first.sql("create extension if not exists pg_keeper")
+    cluster.register()
+    wait_for(lambda: cluster.info(first)["pg1"]["state"] == "primary", 30, "the primary to lead")
+    wait_for(lambda: cluster.info(second).keys() == {"pg1", "pg2"}, 30, "the table on the standby")
+    second.pg_ctl("stop", "-m", "immediate")
+    for _ in range(30):  # three leases
+        cluster.wait_writable(first)
+    second.start_postgres()
+    cluster.wait_streaming(30, primary=first)
+
+
+def test_nobody_promotes_itself(cluster):
+    first, second = cluster.nodes
+    first.kill_postmaster()
+    wait_for(lambda: second.value("select count(*) from pg_stat_wal_receiver") == 0, 30, "the standby to lose its primary")
+    with pytest.raises(AssertionError):
+        wait_for(lambda: not second.value("select pg_is_in_recovery()"), 5, "a promotion that must not be")
+    first.kill()
+    first.start_postgres()
+    cluster.wait_writable(first)
