@@ -105,6 +105,20 @@ def test_shutdown_at_once(cluster, mode):
     cluster.wait_formed()
 
 
+def test_all_down_and_up(cluster):
+    """In whatever order they come back: one primary, and what was committed is there."""
+    primary = cluster.wait_formed()
+    cluster.wait_writable(primary)
+    rows = primary.value("select count(*) from t")
+    for node in cluster.nodes:
+        node.pg_ctl("stop", "-m", "immediate")
+    for node in sorted(cluster.nodes, key=lambda n: n is primary):
+        node.start_postgres()
+    new = cluster.wait_formed()
+    cluster.wait_writable(new)
+    assert new.value("select count(*) from t") >= rows
+
+
 def test_worker_terminated(cluster):
     """pg_terminate_backend() on it: the server does not restart, and another worker goes on."""
     primary = cluster.wait_formed()

@@ -42,8 +42,11 @@ class KeeperCluster(Cluster):
         os.chmod(made, 0o755)
         self.settings = {"shared_preload_libraries": "'%s'" % made, "pg_keeper.keepalive_time": str(seconds),
                          "pg_keeper.commit_wait": "'300ms'", **self.settings}
+        hosts = os.path.join(self.root, "hosts")
+        write_file(hosts, "127.0.0.1 localhost\n" + "".join("%s %s\n" % (n.address, n.name) for n in self.nodes), 0o644)
         for node in self.nodes:
             install(node, made)
+            node.machine.run(["mount", "--bind", hosts, "/etc/hosts"])
 
     def start(self):
         """Servers that stream; nothing is registered."""
@@ -65,7 +68,8 @@ class KeeperCluster(Cluster):
         self.name_node(node)
 
     def address(self, node):
-        return "host=%s port=%d user=%s dbname=template1" % (node.address, node.port, self.role)
+        """By name, while their primary_conninfo has an address at first."""
+        return "host=%s port=%d user=%s dbname=template1" % (node.name, node.port, self.role)
 
     def register(self, *nodes):
         """In the documented order, on the primary."""
