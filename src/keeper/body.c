@@ -137,17 +137,6 @@ static void send_message(const Effect *effect)
     buf_done(&text);
 }
 
-static void tell_history(const Effect *effect)
-{
-    const Document *doc = &body.core.persist.doc;
-    const History *history = &effect->history;
-
-    log_line(LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"",
-             history_name(history->kind),
-             history->member != MEMBER_NONE ? doc->member[history->member].name : "-",
-             (unsigned) history->epoch, effect->text);
-}
-
 static void run_effect(const Effect *effect)
 {
     switch (effect->kind) {
@@ -163,9 +152,9 @@ static void run_effect(const Effect *effect)
         if (effect->answer == ANSWER_REFUSED)
             log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
         break;
-    case EFFECT_HISTORY: tell_history(effect); break;
-    case EFFECT_LOG: log_line(effect->level, "core", "%s", effect->text); break;
-    case EFFECT_REFUSE: log_line(LOG_LEVEL_ERROR, "refused", "%s", effect->text); break;
+    case EFFECT_HISTORY: tell_history(&body.core, effect); break;
+    case EFFECT_LOG: tell_log(effect->level, "core", effect->text); break;
+    case EFFECT_REFUSE: tell_log(LOG_LEVEL_ERROR, "refused", effect->text); break;
     }
 }
 

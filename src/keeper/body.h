@@ -80,6 +80,11 @@ bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamName
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
 
+/* ---- tell.c: the core's words in the server's log ---- */
+
+void tell_log(LogLevel level, const char *event, const char *text);
+void tell_history(const Core *core, const Effect *effect);
+
 /* ---- view.c: what node_info and the process title show ---- */
 
 void view_publish(void);
