@@ -19,16 +19,15 @@
 #define RECONCILE_US US_PER_SEC
 #define ACT_WAIT_MS  5
 #define FOREVER_US   (INT64_MAX / 4)
-/* With fewer a failover by itself could not be told from a cut between the two. */
-#define NODES_LEAST 3
 
 static struct {
     KeeperNodes nodes;
     Store *store;
     Persist persist; /* as it was loaded */
     bool found;
-    bool runs;  /* there is a core */
-    bool alone; /* it began the cluster */
+    bool runs;    /* there is a core */
+    bool alone;   /* it begins the cluster, or began it */
+    bool outside; /* it was seen as a primary that is not registered */
     Core core;
     Effects effects;
     Fence fence;
@@ -270,19 +269,33 @@ static bool begin_core(void)
     return body.runs;
 }
 
+/*
+ * Without a state the cluster begins here, if this worker has seen the table without this node, or nobody
+ * could have been elected by it. A primary that is registered from the start on had a state, and lost it.
+ */
+static bool begins(int count)
+{
+    if (body.persist.doc.id.term != 0 || RecoveryInProgress())
+        return false;
+    if (body.outside || count < NODES_LEAST)
+        return true;
+    log_limited(
+        &body.refused, LOG_LEVEL_WARN, "state_lost",
+        "this server is registered and a primary, but its state is gone: it is closed until another node tells it more; "
+        "if there is no other, start it without pg_keeper and empty pgkeeper.node");
+    return false;
+}
+
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    bool primary = !RecoveryInProgress();
     int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
 
-    if (self < 0 || body.nodes.node[self].gone)
+    if (self < 0 || body.nodes.node[self].gone) {
+        body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress();
         return false;
-    body.alone = body.persist.doc.id.term == 0 && primary && count < NODES_LEAST;
-    if (body.persist.doc.id.term == 0 && primary && !body.alone)
-        log_limited(
-            &body.refused, LOG_LEVEL_WARN, "state_lost",
-            "this server is registered and runs as a primary, but its state is gone: it stays closed until another node tells it more");
+    }
+    body.alone = begins(count);
     return body.persist.doc.id.term != 0 || body.alone || count >= NODES_LEAST;
 }
 
@@ -348,20 +361,6 @@ void body_close(void)
 
 /* ---- The table and the document ---- */
 
-static bool is_registered(const char *name)
-{
-    int index = nodes_find(&body.nodes, name);
-
-    return index >= 0 && !body.nodes.node[index].gone;
-}
-
-static bool is_wanted(const char *name)
-{
-    bool few = nodes_registered(&body.nodes) < NODES_LEAST;
-
-    return strcmp(name, gucs_node_name) == 0 || (!few && is_registered(name));
-}
-
 static void order(CommandKind kind, const char *name)
 {
     Command command = {
@@ -373,43 +372,13 @@ static void order(CommandKind kind, const char *name)
     step(&event);
 }
 
-/* Who is not wanted any more; who left the table first, as long as there are others to agree. */
-static MemberNo unwanted(void)
-{
-    const Document *doc = &body.core.persist.doc;
-    MemberNo found = MEMBER_NONE;
-
-    for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-        if (doc->member[no].kind == MEMBER_FREE || is_wanted(doc->member[no].name))
-            continue;
-        if (found == MEMBER_NONE || !is_registered(doc->member[no].name))
-            found = no;
-    }
-    return found;
-}
-
-/* One change at a time: who left the table leaves the document, then who came to it comes in. */
 static void reconcile(void)
 {
-    const Document *doc = &body.core.persist.doc;
-    MemberNo leaves = unwanted();
+    CommandKind kind;
+    const char *name = reconcile_next(&body.core, &body.nodes, &kind);
 
-    if (body.core.role != ROLE_LEADER || !body.core.doc_in_force)
-        return;
-    if (leaves != MEMBER_NONE) {
-        if (!doc->member[leaves].leaving)
-            order(COMMAND_MEMBER_REMOVE, doc->member[leaves].name);
-        return;
-    }
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
-            return;
-    for (int i = 0; i < body.nodes.count; i++)
-        if (is_wanted(body.nodes.node[i].name) &&
-            document_find(doc, body.nodes.node[i].name) == MEMBER_NONE) {
-            order(COMMAND_MEMBER_ADD, body.nodes.node[i].name);
-            return;
-        }
+    if (name != NULL)
+        order(kind, name);
 }
 
 /* ---- The turn ---- */

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not bui
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(settings={"synchronous_standby_names": "'pg1, pg2, pg3'"}).form()
+    made = KeeperCluster(settings={"synchronous_standby_names": "'pg1, pg2, pg3'"})
     try:
+        made.start().register(together=True).wait_formed()
         yield made
     finally:
         made.destroy()

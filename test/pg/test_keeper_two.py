@@ -56,7 +56,7 @@ def test_nobody_promotes_itself(cluster):
     first.kill_postmaster()
     wait_for(lambda: second.value("select count(*) from pg_stat_wal_receiver") == 0, 30, "the standby to lose its primary")
     with pytest.raises(AssertionError):
-        wait_for(lambda: not second.value("select pg_is_in_recovery()"), 5, "a promotion that must not be")
+        wait_for(lambda: not second.value("select pg_is_in_recovery()"), 3, "a promotion that must not be")
     first.kill()
     first.start_postgres()
     cluster.wait_writable(first)

@@ -71,15 +71,16 @@ class KeeperCluster(Cluster):
         """By name, while their primary_conninfo has an address at first."""
         return "host=%s port=%d user=%s dbname=template1" % (node.name, node.port, self.role)
 
-    def register(self, *nodes):
-        """In the documented order, on the primary."""
+    def register(self, *nodes, together=False):
+        """In the documented order, on the primary; or all in one transaction."""
         first = self.nodes[0]
         first.sql("create extension if not exists pg_keeper")
         if self.role != "postgres":
             first.sql("create role %s login; grant usage on schema pgkeeper to %s;"
                       "grant execute on function pgkeeper.exchange(text) to %s" % ((self.role,) * 3))
-        for node in nodes or self.nodes:
-            first.sql("select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)))
+        calls = ["select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)) for node in nodes or self.nodes]
+        for text in ["; ".join(calls)] if together else calls:
+            first.sql(text)
         return self
 
     def form(self):
