@@ -105,6 +105,19 @@ def test_shutdown_at_once(cluster, mode):
     cluster.wait_formed()
 
 
+def test_copied_state(cluster):
+    """A state that was copied, as a backup does, is not taken for the node's own: the old primary is closed, and comes back."""
+    old = cluster.wait_formed()
+    old.pg_ctl("stop", "-m", "immediate")
+    path = old.seen + "/data/pg_keeper"
+    old.run(["sh", "-c", "cp -a %s %s.copy && rm -r %s && mv %s.copy %s" % ((path,) * 5)])
+    old.start_postgres()
+    wait_for(lambda: "state_is_a_copy" in cluster.log_of(old), 20, "the log to say so")
+    new = cluster.wait_primary(40, unlike=old)
+    cluster.wait_formed(new)
+    cluster.wait_writable(new)
+
+
 def test_all_down_and_up(cluster):
     """In whatever order they come back: one primary, and what was committed is there."""
     primary = cluster.wait_formed()
