@@ -346,7 +346,8 @@ def test_refused_promotion(cluster, hook_file):
             target.pgvigil("switchover", "--to", target.name, "--timeout", "3s", check=False)
             wait_for(lambda: "a hook refused: hook hook at before_promote: exit status 1" in target.log_text(), 30,
                      "the refusal")
-            assert not target.is_writable()
+            # It may be started anew, as a standby of who took over in its place.
+            wait_for(lambda: target.is_writable() is False, 30, "the target to be a standby")
             os.unlink(veto)
             cluster.wait_primary(60)
             cluster.wait_whole(60)
