@@ -8,6 +8,7 @@
 #include <access/xact.h>
 #include <executor/spi.h>
 #include <miscadmin.h>
+#include <storage/lmgr.h>
 #include <utils/builtins.h>
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
@@ -17,7 +18,19 @@
 #include "base/str.h"
 
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
-#define THERE_QUERY "SELECT 1 WHERE pg_catalog.to_regclass('pgkeeper.node') IS NOT NULL"
+/*
+ * The extension's own table, of a superuser: this worker is one, and whatever else bears that name could be a
+ * view with a function in it, made by anybody who may make a schema.
+ */
+#define TABLE_QUERY                                                                                          \
+    "SELECT c.oid FROM pg_catalog.pg_class c"                                                                \
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"                                              \
+    " JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"                 \
+    " AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'"                                            \
+    " AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass"                                     \
+    " JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND e.extname = 'pg_keeper'"                      \
+    " JOIN pg_catalog.pg_authid r ON r.oid = c.relowner AND r.rolsuper"                                      \
+    " WHERE n.nspname = 'pgkeeper' AND c.relname = 'node' AND c.relkind = 'r'"
 
 int nodes_find(const KeeperNodes *nodes, const char *name)
 {
@@ -103,15 +116,31 @@ static void read_rows(KeeperNodes *nodes)
     }
 }
 
+static Oid find_table(void)
+{
+    bool is_null = true;
+
+    if (SPI_execute(TABLE_QUERY, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+        return InvalidOid;
+    Datum oid = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    return is_null ? InvalidOid : DatumGetObjectId(oid);
+}
+
+/* Found, locked and found again: the name cannot come to mean another one before it is read. */
 static void query(KeeperNodes *nodes)
 {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
     PushActiveSnapshot(GetTransactionSnapshot());
     SPI_connect();
-    if (SPI_execute(THERE_QUERY, true, 1) == SPI_OK_SELECT && SPI_processed == 1 &&
-        SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
-        read_rows(nodes);
+    Oid table = find_table();
+    if (OidIsValid(table)) {
+        LockRelationOid(table, AccessShareLock);
+        PopActiveSnapshot();
+        PushActiveSnapshot(GetLatestSnapshot());
+        if (find_table() == table && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
+            read_rows(nodes);
+    }
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();

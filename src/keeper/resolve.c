@@ -1,6 +1,6 @@
 /*
- * resolve.c: host names to addresses, in a worker of its own, because getaddrinfo() may block for many
- * seconds.
+ * resolve.c: host names to addresses, in a worker of its own, and there by a thread of libc's, because
+ * getaddrinfo() may block for many seconds, and a server that is to stop must not wait for it.
  *
  * The keeper writes down which names it wants and takes what is there; a name is looked up again now and
  * then, and the last address stays when that fails.
@@ -24,12 +24,12 @@
 #include <netdb.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/str.h"
 
 #define NAMES       (2 * MEMBER_MAX)
 #define AGAIN_MS    10000
+#define LOOK_MS     50 /* between two looks whether a name was found */
 #define ADDRESS_LEN 64
 
 typedef struct HostName {
@@ -102,21 +102,41 @@ bool resolve_address(const char *host, char *ret_address, size_t size)
 
 /* ---- The resolver ---- */
 
+/* Ends the process in order when the server stops; the thread goes with it. */
+static void wait_a_little(int64 ms)
+{
+    (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) ms, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
+    if (ShutdownRequestPending)
+        proc_exit(1); /* and not 0: one that was ended alone is to come again */
+}
+
+/* What the thread reads and writes stays until it is done. */
 static bool look_up(const char *host, char *ret_address)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
+    static struct addrinfo hints;
+    static char name[NODE_HOST_LEN];
+    static struct gaicb request;
+    struct gaicb *list[] = {&request};
 
-    if (getaddrinfo(host, NULL, &hints, &found) != 0 || found == NULL)
+    hints = (struct addrinfo){.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    str_copy(name, sizeof name, host);
+    request = (struct gaicb){.ar_name = name, .ar_request = &hints};
+    if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0)
         return false;
-    bool ok = getnameinfo(found->ai_addr, found->ai_addrlen, ret_address, ADDRESS_LEN, NULL, 0,
-                          NI_NUMERICHOST) == 0;
-    freeaddrinfo(found);
+    while (gai_error(&request) == EAI_INPROGRESS)
+        wait_a_little(LOOK_MS);
+    if (gai_error(&request) != 0 || request.ar_result == NULL)
+        return false;
+    bool ok = getnameinfo(request.ar_result->ai_addr, request.ar_result->ai_addrlen, ret_address, ADDRESS_LEN,
+                          NULL, 0, NI_NUMERICHOST) == 0;
+    freeaddrinfo(request.ar_result);
     return ok;
 }
 
 static void look_up_all(void)
 {
-    for (int i = 0; i < NAMES && !ShutdownRequestPending; i++) {
+    for (int i = 0; i < NAMES; i++) {
         char host[NODE_HOST_LEN], address[ADDRESS_LEN];
         SpinLockAcquire(&resolver->mutex);
         str_copy(host, sizeof host, resolver->name[i].host);
@@ -131,14 +151,6 @@ static void look_up_all(void)
     }
 }
 
-/* A look-up may take long, and nothing here needs cleaning up but the latch, which nobody misses. */
-static void end_at_once(int number)
-{
-    (void) number;
-    resolver->worker = NULL;
-    _exit(1);
-}
-
 static void forget(int code, Datum arg)
 {
     (void) code;
@@ -149,15 +161,13 @@ static void forget(int code, Datum arg)
 void pg_keeper_resolver_main(Datum arg)
 {
     (void) arg;
-    pqsignal(SIGTERM, end_at_once);
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
     BackgroundWorkerUnblockSignals();
     before_shmem_exit(forget, 0);
     resolver->worker = MyLatch;
     for (;;) {
         look_up_all();
-        (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, AGAIN_MS,
-                         PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
+        wait_a_little(AGAIN_MS);
     }
 }
 

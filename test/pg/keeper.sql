@@ -3,7 +3,7 @@ CREATE EXTENSION pg_keeper;
 SELECT extversion FROM pg_extension WHERE extname = 'pg_keeper';
 \d pgkeeper.node_info
 SELECT p.oid::regprocedure, p.proacl IS NOT NULL AS restricted FROM pg_proc p
-    WHERE pronamespace = 'pgkeeper'::regnamespace ORDER BY 1::text;
+    WHERE pronamespace = 'pgkeeper'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- the primary is first
 SELECT pgkeeper.add_node('pg2', 'host=10.77.2.1');
 SELECT pgkeeper.add_node('PG1', 'host=10.77.1.1');

@@ -101,6 +101,8 @@ def test_shutdown_at_once(cluster, mode):
     begun = time.monotonic()
     standby.pg_ctl("stop", "-m", mode)
     assert time.monotonic() - begun < 10
+    said = cluster.log_of(standby).rsplit("received %s shutdown request" % mode, 1)[-1]
+    assert "abnormal" not in said and (mode == "immediate" or "database system is shut down" in said), said
     standby.start_postgres()
     cluster.wait_formed()
 

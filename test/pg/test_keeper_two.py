@@ -2,6 +2,7 @@
 answers that are expected, in PostgreSQL's own manner (keeper.sql, keeper.out)."""
 
 import os
+import time
 
 import pytest
 
@@ -18,6 +19,26 @@ def cluster():
         yield made
     finally:
         made.destroy()
+
+
+def test_an_impostor_of_the_table(cluster):
+    """The worker is a superuser: what is no table of the extension is not read, whatever its name is."""
+    first = cluster.nodes[0]
+    first.sql("create role mallory login; grant create on database postgres to mallory")
+    conn = first.connect(user="mallory")
+    with conn.cursor() as cursor:
+        cursor.execute("create schema pgkeeper")
+        cursor.execute("create table pgkeeper.calls (who text)")
+        cursor.execute("create function pgkeeper.f() returns int language plpgsql as $$ begin "
+                       "insert into pgkeeper.calls values (current_user); execute 'alter role mallory superuser'; "
+                       "return 1; exception when others then return 1; end $$")
+        cursor.execute("create view pgkeeper.node as select pgkeeper.f() as seqno, 'pg1'::text as name, 'host=x'::text "
+                       "as conninfo")
+    conn.close()
+    for _ in range(6):  # the table is read each second
+        time.sleep(0.5)
+        assert not first.value("select rolsuper from pg_roles where rolname = 'mallory'")
+    first.sql("drop schema pgkeeper cascade; drop owned by mallory; drop role mallory")
 
 
 def test_regression(cluster):
