@@ -53,7 +53,8 @@ const KeeperNodes *body_known(void)
 static CoreOptions options_now(void)
 {
     body.stays_async = body.stays_async && !gucs_resync;
-    return options_make(&body.nodes, body.alone, body.stays_async);
+    const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
+    return options_make(&body.nodes, doc, body.alone, body.stays_async);
 }
 
 /* ---- The fence ---- */

@@ -38,7 +38,7 @@ const KeeperNodes *body_known(void);
  * is a document: whoever joins waits for one, so that no two of them can make another cluster among
  * themselves.
  */
-CoreOptions options_make(const KeeperNodes *nodes, bool alone, bool stays_async);
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async);
 
 /* ---- reconcile.c: the table and the document ---- */
 
@@ -63,8 +63,11 @@ Lsn look_position(uint32_t *ret_timeline);
 int look_startup_pid(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
-/* What synchronous_standby_names of postgresql.conf asks for. */
-void look_wanted_sync(SyncMode *ret_mode, uint8_t *ret_needed);
+/*
+ * What synchronous_standby_names of postgresql.conf asks for. While that file cannot be read: what it did
+ * before, or what the document says.
+ */
+void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed);
 
 /* ---- act.c: what is done to it ---- */
 

@@ -285,7 +285,8 @@ static uint8_t needed_of(const char *names)
     return (uint8_t) (number < 1 ? 1 : number > MEMBER_MAX - 1 ? MEMBER_MAX - 1 : number);
 }
 
-void look_wanted_sync(SyncMode *ret_mode, uint8_t *ret_needed)
+/* false: the configuration cannot be read, and PostgreSQL keeps what it had, too. */
+static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
@@ -293,13 +294,31 @@ void look_wanted_sync(SyncMode *ret_mode, uint8_t *ret_needed)
     ConfigVariable *first = NULL, *last = NULL;
     const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
 
-    if (ParseConfigFile(ConfigFileName, false, NULL, 0, 0, LOG, &first, &last))
-        for (const ConfigVariable *item = first; item != NULL; item = item->next)
-            if (!item->ignore && item->name != NULL &&
-                pg_strcasecmp(item->name, "synchronous_standby_names") == 0)
-                names = item->value;
-    *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
-    *ret_needed = names[0] != '\0' ? needed_of(names) : 1;
+    bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, LOG, &first, &last);
+    for (const ConfigVariable *item = first; ok && item != NULL; item = item->next)
+        if (!item->ignore && item->name != NULL &&
+            pg_strcasecmp(item->name, "synchronous_standby_names") == 0)
+            names = item->value;
+    if (ok) {
+        *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
+        *ret_needed = names[0] != '\0' ? needed_of(names) : 1;
+    }
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
+    return ok;
+}
+
+void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed)
+{
+    static bool known;
+    static SyncMode mode;
+    static uint8_t needed;
+
+    known = read_wanted(&mode, &needed) || known;
+    if (!known) {
+        mode = doc->synchronous ? SYNC_ON : SYNC_OFF;
+        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : 1;
+    }
+    *ret_mode = mode;
+    *ret_needed = needed;
 }

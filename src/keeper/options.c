@@ -5,14 +5,14 @@
 
 #include "base/str.h"
 
-static void take_sync(CoreOptions *options, bool stays_async)
+static void take_sync(CoreOptions *options, const Document *doc, bool stays_async)
 {
-    look_wanted_sync(&options->sync_mode, &options->sync_k);
+    look_wanted_sync(doc, &options->sync_mode, &options->sync_k);
     if (stays_async)
         options->sync_mode = SYNC_OFF;
 }
 
-CoreOptions options_make(const KeeperNodes *nodes, bool alone, bool stays_async)
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async)
 {
     uint32_t lease_ms = gucs_lease_ms();
     CoreOptions options = {
@@ -31,7 +31,7 @@ CoreOptions options_make(const KeeperNodes *nodes, bool alone, bool stays_async)
         .resolve_after_ms = INT32_MAX,
     };
 
-    take_sync(&options, stays_async);
+    take_sync(&options, doc, stays_async);
     str_copy(options.name, sizeof options.name, gucs_node_name);
     for (int i = 0, slot = 0; i < nodes->count; i++) {
         const char *name = nodes->node[i].name;
