@@ -22,6 +22,7 @@
 #include "sys/clock.h"
 
 #define PLACES     (2 * MEMBER_MAX)
+#define PLACE_BITS 5 /* of a token: the place, from 1 on; so no token is 0, whatever the serial number */
 #define VIEW_TRIES 1000
 
 typedef enum PlaceState {
@@ -49,6 +50,8 @@ typedef struct Board {
     BoardView view;
     Place place[PLACES];
 } Board;
+
+_Static_assert(PLACES < 1 << PLACE_BITS, "a token has room for every place");
 
 static Board *board;
 static shmem_startup_hook_type next_startup;
@@ -250,19 +253,19 @@ void board_collect(BoardMessage *each)
         expected = PLACE_POSTED;
         if (!pg_atomic_compare_exchange_u32(&place->state, &expected, PLACE_TAKEN))
             continue;
-        token_of[i] = ++serial * PLACES + (uint32) i;
+        token_of[i] = ++serial << PLACE_BITS | (uint32) (i + 1);
         each(place->text, place->len, token_of[i]);
     }
 }
 
 void board_answer(uint32 token, const char *text, size_t len)
 {
-    int no = (int) (token % PLACES);
-    Place *place = &board->place[no];
+    int no = (int) (token & ((1u << PLACE_BITS) - 1)) - 1;
     uint32 expected = PLACE_TAKEN;
 
-    if (token == 0 || token_of[no] != token)
+    if (no < 0 || no >= PLACES || token_of[no] != token)
         return;
+    Place *place = &board->place[no];
     token_of[no] = 0;
     Latch *backend = place->backend;
     place->len = (uint32) (len <= BOARD_TEXT_MAX ? len : 0);
