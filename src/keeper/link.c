@@ -113,10 +113,14 @@ static void fail(Link *link, const char *what)
     hang_up(link);
 }
 
-/* The string itself first; what follows counts before it. */
+/*
+ * The string itself first; what follows counts before it. Without GSS encryption: PQconnectPoll() would wait
+ * for the KDC in place, and the lease with it.
+ */
 static void connect_to(Link *link)
 {
-    const char *keyword[KEYWORDS] = {"dbname", "dbname", "application_name", "options", "hostaddr", NULL};
+    const char *keyword[KEYWORDS] = {"dbname",   "dbname", "application_name", "options", "gssencmode",
+                                     "hostaddr", NULL};
     char address[64], options[160];
 
     if (!resolve_address(link->node.host, address, sizeof address)) {
@@ -128,9 +132,10 @@ static void connect_to(Link *link)
     snprintf(options, sizeof options,
              "-c statement_timeout=%lld -c search_path=pg_catalog -c default_transaction_read_only=on",
              (long long) (2 * lease_us / US_PER_MS));
-    const char *value[KEYWORDS] = {link->node.conninfo, gucs_database, "pg_keeper", options, address, NULL};
+    const char *value[KEYWORDS] = {link->node.conninfo, gucs_database, "pg_keeper", options,
+                                   "disable",           address,       NULL};
     if (address[0] == '\0')
-        keyword[4] = NULL;
+        keyword[5] = NULL;
     link->conn = PQconnectStartParams(keyword, value, 1);
     link->until_us = now_us() + lease_us;
     if (link->conn == NULL || PQstatus(link->conn) == CONNECTION_BAD) {
