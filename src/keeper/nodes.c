@@ -49,6 +49,20 @@ int nodes_registered(const KeeperNodes *nodes)
     return count;
 }
 
+/* What would make a node unreachable, or be overruled in silence; NULL: nothing. */
+static const char *refusal(const char *keyword, const char *value)
+{
+    if (strcmp(keyword, "service") == 0 || strcmp(keyword, "servicefile") == 0)
+        return "a service file may say something else on each node: give host and port";
+    if (strcmp(keyword, "target_session_attrs") == 0 && strcmp(value, "any") != 0)
+        return "target_session_attrs has to be any: a node is reached whatever it is at the time";
+    if (strcmp(keyword, "replication") == 0)
+        return "replication makes no session in which a node could be asked";
+    if (strcmp(keyword, "gssencmode") == 0 && strcmp(value, "require") == 0)
+        return "gssencmode=require is not possible: nodes talk to each other without GSS encryption";
+    return NULL;
+}
+
 static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
 {
     bool is_host = strcmp(option->keyword, "host") == 0,
@@ -58,9 +72,9 @@ static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
         return true;
     if ((is_host || is_address || strcmp(option->keyword, "port") == 0) && strchr(option->val, ',') != NULL)
         return err_set(err, ERR_CONFIG, "%s names several servers: a node is one", option->keyword);
-    if (strcmp(option->keyword, "service") == 0)
-        return err_set(err, ERR_CONFIG,
-                       "a service file may say something else on each node: give host and port");
+    const char *refused = refusal(option->keyword, option->val);
+    if (refused != NULL)
+        return err_set(err, ERR_CONFIG, "%s", refused);
     bool fits = true;
     if (is_address || (is_host && node->host[0] == '\0'))
         fits = str_copy(node->host, sizeof node->host, option->val);
