@@ -90,12 +90,20 @@ static void tell_worker(void)
     registered = due = true;
 }
 
-static uint64 change(const char *query, int count, Oid *types, Datum *values)
+/* One after the other: the first one is the primary, and there is one first. */
+static void lock_nodes(void)
 {
     SPI_connect();
-    /* One after the other: the first one is the primary, and there is one first. */
-    if (SPI_execute("LOCK TABLE pgkeeper.node IN SHARE ROW EXCLUSIVE MODE", false, 0) < 0 ||
-        SPI_execute_with_args(query, count, types, values, NULL, false, 0) < 0)
+    if (SPI_execute("LOCK TABLE pgkeeper.node IN SHARE ROW EXCLUSIVE MODE", false, 0) < 0)
+        ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the table of nodes could not be locked")));
+    SPI_finish();
+}
+
+static uint64 change(const char *query, int count, Oid *types, Datum *values)
+{
+    lock_nodes();
+    SPI_connect();
+    if (SPI_execute_with_args(query, count, types, values, NULL, false, 0) < 0)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the table of nodes could not be changed")));
     uint64 changed = SPI_processed;
     SPI_finish();
@@ -103,12 +111,14 @@ static uint64 change(const char *query, int count, Oid *types, Datum *values)
     return changed;
 }
 
+/* Locked first, and with a new snapshot (not "read only"): what others have committed meanwhile counts. */
 static int64 nodes_now(void)
 {
     bool null;
 
+    lock_nodes();
     SPI_connect();
-    if (SPI_execute("SELECT pg_catalog.count(*) FROM pgkeeper.node", true, 1) != SPI_OK_SELECT)
+    if (SPI_execute("SELECT pg_catalog.count(*) FROM pgkeeper.node", false, 1) != SPI_OK_SELECT)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the table of nodes could not be read")));
     int64 count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
     SPI_finish();
