@@ -316,8 +316,9 @@ void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_need
 
     known = read_wanted(&mode, &needed) || known;
     if (!known) {
-        mode = doc->synchronous ? SYNC_ON : SYNC_OFF;
-        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : 1;
+        const char *own = gucs_generation == 0 ? SyncRepStandbyNames : "";
+        mode = doc->synchronous || own[0] != '\0' ? SYNC_ON : SYNC_OFF;
+        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : needed_of(own);
     }
     *ret_mode = mode;
     *ret_needed = needed;

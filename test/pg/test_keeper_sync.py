@@ -1,6 +1,7 @@
 """pg_keeper with synchronous replication: a failover loses nothing; to asynchronous and back."""
 
 import os
+import time
 
 import pytest
 
@@ -73,6 +74,35 @@ def test_to_asynchronous_and_back(cluster):
         wait_synchronous(cluster, primary)
         writer.wait_acks(50, server=primary)
         writer.check()
+
+
+def test_typo_in_configuration(cluster):
+    """What PostgreSQL does not take from its files the worker does not take either; nor is an unreadable file an empty one."""
+    primary = cluster.wait_formed()
+    wait_synchronous(cluster, primary)
+    names = primary.value("show synchronous_standby_names")
+    path = os.path.join(primary.data, "postgresql.conf")
+    with open(path, encoding="ascii") as file:
+        good = file.read()
+    said = cluster.log_of(primary).count("sync_set synchronous=no")
+
+    def reload():
+        primary.sql("select pg_reload_conf()")
+        time.sleep(2)  # synchronous mode was off within milliseconds
+        assert primary.value("show synchronous_standby_names") == names
+        assert len(synchronous(cluster, primary)) == 2
+        assert cluster.log_of(primary).count("sync_set synchronous=no") == said
+
+    try:
+        write_file(path, good + "this is = = no configuration\n")
+        reload()
+        assert "syntax error in file" in cluster.log_of(primary)
+        os.rename(path, path + ".away")
+        reload()
+    finally:
+        write_file(path, good)
+    reload()
+    assert cluster.wait_formed() is primary
 
 
 def test_stays_asynchronous(cluster):
