@@ -1,5 +1,6 @@
 """pg_keeper: three servers with the module and nothing besides, under the faults that it is for."""
 
+import concurrent.futures
 import os
 import signal
 import threading
@@ -73,6 +74,7 @@ def test_registration_is_checked(cluster):
     for name in ("", "Pg1", "pg 1", "pg1''; drop table before; --", "x" * 32, "pg1\n", "é"):
         refused(lambda n=name: first.sql(add % (n, cluster.address(first))), "42602")
     for conninfo in ("", "dbname=x", "host=a,b", "host", "host=a service=b", "host=a nonsense=1", "host=a\nport=1",
+                     "host=a target_session_attrs=read-write", "host=a replication=database", "host=a gssencmode=require",
                      "host=" + "a" * 2000):
         refused(lambda c=conninfo: first.sql(add % ("pg1", c)), "22023")
     wait_for(lambda: second.value("select to_regclass('pgkeeper.node') is not null"), 20, "the extension on the standby")
@@ -84,8 +86,17 @@ def test_registration_is_checked(cluster):
 
 
 def test_registration(cluster):
+    """Two at once: whoever comes second waits, and counts what the first one has added."""
     first = cluster.nodes[0]
-    cluster.register()
+    conn = first.connect()
+    with conn.cursor() as cursor, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        cursor.execute("begin; select pgkeeper.add_node('pg1', '%s')" % cluster.address(first))
+        others = pool.submit(cluster.register, *cluster.nodes[1:])
+        waits = "select count(*) > 0 from pg_locks where relation = 'pgkeeper.node'::regclass and not granted"
+        wait_for(lambda: others.done() or first.value(waits), 20, "the second one to wait")
+        cursor.execute("commit")
+        others.result(20)
+    conn.close()
     cluster.wait_formed(first)
     info = cluster.info(cluster.nodes[2])
     assert [row["seqno"] for row in info.values()] == [1, 2, 3]
