@@ -222,7 +222,9 @@ void check_end(XLogRecPtr lsn)
      */
     if (closed == CLOSED_HOLD || closed == CLOSED_NAMES)
         closed = CLOSED_NOT;
-    if (closed == CLOSED_NOT && fence.epoch != pass.epoch)
+    /* Epoch 0 is open only with pg_keeper, before there is a cluster; who begins it is this very server. */
+    bool began = pass.epoch == 0 && fence.epoch == 1;
+    if (closed == CLOSED_NOT && fence.epoch != pass.epoch && !began)
         closed = CLOSED_EPOCH;
     if (closed == CLOSED_NOT && pass.synchronous && fence.synchronous && lsn != 0 && shared_confirmed() < lsn)
         closed = CLOSED_UNCONFIRMED;
