@@ -1,9 +1,10 @@
 /*
  * home.c: where term, vote and document are kept: DATA/pg_keeper/NODE.state, in the store's format.
  *
- * pg_basebackup and pg_rewind copy this folder like any other. So the file's inode stands beside it: in a
- * copy it is another one, and then the state is thrown away, and the node has no vote until it is known
- * again.
+ * pg_basebackup and pg_rewind copy this folder like any other. So the file's inode stands beside it, and when
+ * it was made, where the file system knows: a backup that is restored may get the very same inode. In a copy
+ * they are others, and then the state is thrown away, and the node has no vote until it is known again. Not
+ * the device: its number may be another one after a boot, on all nodes at once.
  */
 #include "keeper/keeper.h"
 
@@ -11,6 +12,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +22,26 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
-#define FOLDER "pg_keeper"
+#define FOLDER   "pg_keeper"
+#define MARK_LEN 64
 
 static void path_of(const char *ending, char *ret_path, size_t size)
 {
     snprintf(ret_path, size, "%s/" FOLDER "/%s.%s", DataDir, gucs_node_name, ending);
 }
 
-static void text_of(const struct stat *st, char *ret_text, size_t size)
+/* False: errno says why. */
+static bool text_of(const char *path, char *ret_text, size_t size)
 {
-    snprintf(ret_text, size, "%llu", (unsigned long long) st->st_ino);
+    struct statx st;
+
+    if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &st) != 0)
+        return false;
+    int len = snprintf(ret_text, size, "%llu", (unsigned long long) st.stx_ino);
+    if ((st.stx_mask & STATX_BTIME) != 0)
+        snprintf(ret_text + len, size - (size_t) len, " %lld.%09u", (long long) st.stx_btime.tv_sec,
+                 (unsigned) st.stx_btime.tv_nsec);
+    return true;
 }
 
 /* Names of other nodes: a copy of their data directory. */
@@ -53,9 +65,8 @@ static void remove_others(const char *folder)
 
 bool home_prepare(char *ret_folder, size_t size, Err *err)
 {
-    char state[MAXPGPATH], mark[MAXPGPATH], text[32];
+    char state[MAXPGPATH], mark[MAXPGPATH], text[MARK_LEN];
     Buf content = {0};
-    struct stat st;
 
     snprintf(ret_folder, size, "%s/" FOLDER, DataDir);
     if (!dir_make(ret_folder, 0700, err))
@@ -63,9 +74,8 @@ bool home_prepare(char *ret_folder, size_t size, Err *err)
     remove_others(ret_folder);
     path_of("state", state, sizeof state);
     path_of("inode", mark, sizeof mark);
-    if (stat(state, &st) != 0)
+    if (!text_of(state, text, sizeof text))
         return errno == ENOENT || err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
-    text_of(&st, text, sizeof text);
     bool same = file_exists(mark) && file_read(mark, sizeof text, &content, NULL) && content.data != NULL &&
                 content.len == strlen(text) && memcmp(content.data, text, content.len) == 0;
     buf_done(&content);
@@ -81,13 +91,11 @@ bool home_prepare(char *ret_folder, size_t size, Err *err)
 
 bool home_settle(Err *err)
 {
-    char state[MAXPGPATH], mark[MAXPGPATH], text[32];
-    struct stat st;
+    char state[MAXPGPATH], mark[MAXPGPATH], text[MARK_LEN];
 
     path_of("state", state, sizeof state);
     path_of("inode", mark, sizeof mark);
-    if (stat(state, &st) != 0)
+    if (!text_of(state, text, sizeof text))
         return err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
-    text_of(&st, text, sizeof text);
     return file_write_atomic(mark, text, strlen(text), 0600, err);
 }
