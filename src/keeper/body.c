@@ -25,9 +25,10 @@ static struct {
     Store *store;
     Persist persist; /* as it was loaded */
     bool found;
-    bool runs;    /* there is a core */
-    bool alone;   /* it begins the cluster, or began it */
-    bool outside; /* it was seen as a primary that is not registered */
+    bool runs;       /* there is a core */
+    bool table_read; /* as a primary, whatever was in it */
+    bool alone;      /* it begins the cluster, or began it */
+    bool outside;    /* it was seen as a primary that is not registered */
     Core core;
     Effects effects;
     Fence fence;
@@ -59,12 +60,30 @@ static CoreOptions options_now(void)
 
 /* ---- The fence ---- */
 
+/*
+ * A table that was never read may name this server. A standby is never unmanaged: once it is promoted by hand
+ * its table is read anew, by a worker that works.
+ */
 static bool is_unmanaged(void)
 {
+    if (!body.table_read)
+        return false;
     if (!body.runs)
         return body.persist.doc.id.term == 0;
     /* Nobody else can be elected before there is a document. */
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
+}
+
+/*
+ * Epoch 0 tells it from a lease. Where nodes can be registered it ends with a worker that hangs and does not
+ * see that they are.
+ */
+static Fence unmanaged_fence(void)
+{
+    Clock now = clock_now();
+    int64 long_us = body.nodes.there ? (int64) gucs_lease_ms() * US_PER_MS : FOREVER_US;
+
+    return (Fence){.until = {.raw_us = now.raw_us + long_us, .boot_us = now.boot_us + long_us}};
 }
 
 static void write_fence(const Fence *fence)
@@ -93,8 +112,8 @@ static void set_fence(const Effects *effects)
                                 sizeof fence.names);
         }
     if (is_unmanaged()) {
-        fence = (Fence){.until = {.raw_us = FOREVER_US, .boot_us = FOREVER_US}};
-    } else if (fence.until.boot_us == FOREVER_US || act_closed() != NULL || !body.runs || core->refused) {
+        fence = unmanaged_fence();
+    } else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused) {
         fence.until = (Clock){0};
     }
     if (body.runs && fence.until.boot_us == 0)
@@ -253,11 +272,13 @@ static bool begin_core(void)
 {
     uint64_t inc, seed;
     Clock now = clock_now();
+    /* What was open because nothing was managed is no lease that a core before this one had. */
+    Clock grace = body.fence.epoch != 0 ? body.fence.until : (Clock){0};
 
     if (!pg_strong_random(&inc, sizeof inc) || !pg_strong_random(&seed, sizeof seed))
         return false;
     CoreOptions options = options_now();
-    core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &body.fence.until);
+    core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &grace);
     body.persisted_seq = 0;
     body.persist_told = false;
     body.runs = body.core.self != MEMBER_NONE;
@@ -293,7 +314,9 @@ static bool takes_part(void)
     int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
 
     if (self < 0 || body.nodes.node[self].gone) {
-        body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress();
+        /* Its own row may be one of those that were left out. */
+        body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() &&
+                       (body.nodes.left_out == 0 || body.outside);
         return false;
     }
     body.alone = begins(count);
@@ -328,6 +351,7 @@ void body_nodes(const KeeperNodes *table)
 {
     KeeperNodes nodes = *table;
 
+    body.table_read = !RecoveryInProgress();
     keep_members(&nodes);
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
@@ -357,7 +381,8 @@ void body_reload(void)
 
 void body_close(void)
 {
-    write_fence(&(Fence){0});
+    body.fence = (Fence){0}; /* what is there may not be known yet */
+    fence_write(board_fence(), &body.fence);
 }
 
 /* ---- The table and the document ---- */

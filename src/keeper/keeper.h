@@ -101,6 +101,8 @@ typedef struct KeeperNode {
 } KeeperNode;
 
 typedef struct KeeperNodes {
+    bool there;   /* the table is */
+    int left_out; /* rows that say something else than a node */
     int count;
     KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
 } KeeperNodes;

@@ -120,13 +120,17 @@ static void read_rows(KeeperNodes *nodes)
         Err err = {0};
 
         if (seqno == NULL || name == NULL || conninfo == NULL ||
-            !str_copy(node->name, sizeof node->name, name))
+            !str_copy(node->name, sizeof node->name, name)) {
+            nodes->left_out++;
             continue;
+        }
         node->seqno = atoi(seqno);
-        if (nodes_parse(conninfo, node, &err))
+        if (nodes_parse(conninfo, node, &err)) {
             nodes->count++;
-        else
-            ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", name, err.text)));
+            continue;
+        }
+        nodes->left_out++;
+        ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", name, err.text)));
     }
 }
 
@@ -152,7 +156,11 @@ static void query(KeeperNodes *nodes)
         LockRelationOid(table, AccessShareLock);
         PopActiveSnapshot();
         PushActiveSnapshot(GetLatestSnapshot());
-        if (find_table() == table && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
+        Oid again = find_table();
+        if (OidIsValid(again) && again != table)
+            ereport(ERROR, (errmsg("the table of nodes was replaced while it was read")));
+        nodes->there = OidIsValid(again);
+        if (nodes->there && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
             read_rows(nodes);
     }
     SPI_finish();

@@ -150,9 +150,11 @@ void pg_keeper_main(Datum arg)
     SetConfigOption("application_name", "pg_keeper", PGC_USERSET, PGC_S_OVERRIDE);
     before_shmem_exit(leave, 0);
     board_attach();
-    if (!body_start(&err))
+    if (!body_start(&err)) {
+        body_close(); /* the worker before this one may have left it open */
         ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", err.text),
                         errdetail("The fence is closed until the worker can work.")));
+    }
     run();
     link_close_all();
     /* With 0 the postmaster would start no other, if it was not the server that is being stopped. What the

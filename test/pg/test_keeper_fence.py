@@ -1,0 +1,77 @@
+"""pg_keeper's fence where nothing is managed, or nobody can know: it opens for a primary that has read its table."""
+
+import os
+import signal
+
+import psycopg2
+import pytest
+
+from harness.base import wait_for, write_file
+from harness.fence import refused
+from harness.keeper import KeeperCluster, library
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+CLOSED = ("57P03", "may not acknowledge")
+
+
+@pytest.fixture
+def cluster():
+    made = KeeperCluster(settings={"max_prepared_transactions": "5"})
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+def closes(node):
+    def probe():
+        try:
+            node.sql("insert into t values (1)")
+            return False
+        except psycopg2.Error as error:
+            return error.pgcode == CLOSED[0]
+    wait_for(probe, 20, "%s to be closed" % node)
+
+
+def test_unmanaged(cluster):
+    """Without a node it takes commits; not without a worker that can start, nor for ever beside one that hangs."""
+    first, _, third = cluster.start().nodes
+    cluster.wait_writable(first)
+    path = os.path.join(first.data, "pg_keeper")
+    os.rename(path, path + ".away")
+    write_file(path, "")
+    assert first.value("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pg_keeper'")
+    wait_for(lambda: "The fence is closed until the worker can work" in cluster.log_of(first), 20, "the log to say so")
+    refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
+    os.unlink(path)
+    os.rename(path + ".away", path)
+    cluster.wait_writable(first)
+
+    cluster.register(*cluster.nodes[:2])
+    wait_for(lambda: "pg2" in cluster.info(third), 30, "the table on the standby that is not in it")
+    pid = cluster.pid_of(third)
+    os.kill(pid, signal.SIGSTOP)
+    assert third.value("select pg_promote()")
+    refused(lambda: third.sql("insert into t values (1)"), *CLOSED)
+    os.kill(pid, signal.SIGCONT)
+    cluster.wait_writable(third)  # by the table that it has read since
+    os.kill(pid, signal.SIGSTOP)
+    closes(third)
+    os.kill(pid, signal.SIGCONT)
+    cluster.wait_writable(third)
+
+
+def test_state_gone_and_table_locked(cluster):
+    """Whether this node is registered nobody knows as long as the lock is held, here by a prepared transaction."""
+    first, *others = cluster.form().nodes
+    cluster.wait_writable(first)
+    first.sql("begin; lock table pgkeeper.node in access exclusive mode; prepare transaction 'lock'")
+    for node in (*others, first):
+        node.pg_ctl("stop", "-m", "immediate")
+    path = os.path.join(first.data, "pg_keeper")
+    os.rename(path, path + ".away")
+    first.start_postgres()
+    wait_for(lambda: "nodes_unknown" in cluster.log_of(first), 20, "the table not to be read")
+    for _ in range(5):
+        refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
