@@ -15,6 +15,8 @@ def test_restart_in_place_that_takes_too_long_fails_over(make_cluster):
             file.write("shared_preload_libraries = 'not_there'\n")
         s.old.kill_postmaster()
         s.wait_takeover(60)
+        # Not within a rewind, which puts the member's own configuration back as it was before.
+        wait_for(lambda: "kind=start_standby ok=no" in s.old.log_text(), 60, "a start as a standby that fails")
         _without_last_line(s.old.data + "/postgresql.conf", "not_there")
         s.finish(bound=90, gap_ms=40000)
 
