@@ -93,13 +93,18 @@ static void ask_primary(ClustermonDowngrade *downgrade, ConnFn *on_answer)
                downgrade);
 }
 
+/* False: the downgrade has ended, and is gone. */
 static bool is_still_primary(ClustermonDowngrade *downgrade, const ConnReply *reply)
 {
-    if (!reply->ok)
+    if (!reply->ok) {
         end_by(downgrade, "the primary", reply);
-    else if (conn_value(reply->result, 0)[0] != 't')
+        return false;
+    }
+    if (conn_value(reply->result, 0)[0] != 't') {
         end(downgrade, "the other server is no primary any more: nothing was discarded");
-    return downgrade->cm->downgrade == downgrade && reply->ok && conn_value(reply->result, 0)[0] == 't';
+        return false;
+    }
+    return true;
 }
 
 /* Before anything is stopped: who may not order it would find that out too late. */
