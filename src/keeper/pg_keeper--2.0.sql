@@ -1,4 +1,4 @@
--- The table and functions of pg_keeper 2.0, as a place to come from: nobody needs to begin with it.
+-- The table and functions of pg_keeper 2.0. CREATE EXTENSION begins here and goes on to the present version at once.
 \echo Use "CREATE EXTENSION pg_keeper" to load this file. \quit
 
 CREATE SCHEMA pgkeeper;

@@ -9,7 +9,7 @@ from . import base
 from .base import Failure, build_path, pg_bin, run, wait_for, write_file
 from .cluster import Cluster
 
-SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql", "pg_keeper--3.0.sql")
+SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 
 
 def library():
