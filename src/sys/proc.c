@@ -286,46 +286,48 @@ size_t proc_signal_at(const ProcPlace *place, int signal_number)
     return place->inode != 0 ? signal_all(&where, signal_number) : 0;
 }
 
-static bool has_argument(pid_t pid, const char *argument)
+/* within: the text may be a part of the argument. */
+static bool has_argument(pid_t pid, const char *text, bool within)
 {
-    char text[16384];
-    ssize_t len = read_entry(pid, "cmdline", text, sizeof text);
+    char line[16384];
+    ssize_t len = read_entry(pid, "cmdline", line, sizeof line);
 
-    for (ssize_t at = 0; at < len; at += (ssize_t) strlen(text + at) + 1)
-        if (strcmp(text + at, argument) == 0)
+    for (ssize_t at = 0; at < len; at += (ssize_t) strlen(line + at) + 1)
+        if (within ? strstr(line + at, text) != NULL : strcmp(line + at, text) == 0)
             return true;
     return false;
 }
 
+static bool is_program(pid_t pid, const char *program)
+{
+    char name[NAME_MAX + 1];
+
+    return proc_program(pid, name, sizeof name) && strcmp(name, program) == 0;
+}
+
 bool proc_runs_for(const char *program, const char *text)
 {
-    char name[NAME_MAX + 1], line[16384];
     bool found = false;
     pid_t pid;
 
     DIR *proc = opendir("/proc");
-    while (proc != NULL && !found && (pid = next_process(proc)) > 0) {
-        if (!proc_program(pid, name, sizeof name) || strcmp(name, program) != 0 || !proc_is_alive(pid))
-            continue;
-        ssize_t len = read_entry(pid, "cmdline", line, sizeof line);
-        for (ssize_t at = 0; at < len && !found; at += (ssize_t) strlen(line + at) + 1)
-            found = strstr(line + at, text) != NULL;
-    }
-    if (proc != NULL)
-        closedir(proc);
+    if (proc == NULL)
+        return false;
+    while (!found && (pid = next_process(proc)) > 0)
+        found = is_program(pid, program) && has_argument(pid, text, true) && proc_is_alive(pid);
+    closedir(proc);
     return found;
 }
 
 /* Of our user and with our file system: the same path elsewhere is another directory. */
 static bool is_program_with(pid_t pid, const char *program, const char *argument)
 {
-    char name[NAME_MAX + 1], path[64];
+    char path[64];
     struct stat theirs;
 
     snprintf(path, sizeof path, "/proc/%ld", (long) pid);
     return shares_files(pid) && stat(path, &theirs) == 0 && theirs.st_uid == geteuid() &&
-           proc_program(pid, name, sizeof name) && strcmp(name, program) == 0 &&
-           has_argument(pid, argument) && proc_is_alive(pid);
+           is_program(pid, program) && has_argument(pid, argument, false) && proc_is_alive(pid);
 }
 
 size_t proc_signal_program(const char *program, const char *argument, int signal_number)
