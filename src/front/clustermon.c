@@ -52,24 +52,14 @@ static void on_tell(void *arg)
                  (long long) ((clock_now().boot_us - cm->doing_us) / US_PER_SEC));
 }
 
-typedef struct Secret {
-    char **text;
-} Secret;
-
-static void take_password(void *arg, const char *keyword, const char *value)
-{
-    Secret *secret = arg;
-
-    if (strcmp(keyword, "password") == 0 && *secret->text == NULL)
-        *secret->text = strdup(value);
-}
-
 static void mask_passwords(Clustermon *cm)
 {
     for (int i = 0; i < cm->config->servers; i++) {
-        Secret secret = {&cm->secrets[i]};
-        conninfo_each(cm->config->server[i].conninfo, take_password, &secret);
+        ClustermonPlace place;
+        clustermon_config_place(cm->config->server[i].conninfo, &place);
+        cm->secrets[i] = strdup(place.password);
         mask_add(&cm->mask, cm->secrets[i]);
+        explicit_bzero(&place, sizeof place);
     }
 }
 

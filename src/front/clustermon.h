@@ -130,6 +130,9 @@ bool clustermon_http_start(Clustermon *cm, Err *err);
 void clustermon_poll_new(Clustermon *cm);
 /* Asks that node now, unless it is being asked; clustermon_look_answered comes with its answer. */
 void clustermon_poll_ask(ClustermonPeer *peer);
+/* It answers, as a standby; and its receiver streamed in its newest answer. */
+bool clustermon_poll_is_standby(const ClustermonPeer *peer);
+bool clustermon_poll_streams(const ClustermonPeer *peer);
 void clustermon_poll_done(Clustermon *cm);
 
 /* ---- clustermon_look.c: one look at everything, and the decision ---- */

@@ -86,11 +86,6 @@ typedef struct Failure {
     Err err;
 } Failure;
 
-static void nothing(void *arg)
-{
-    (void) arg;
-}
-
 static void on_failure(void *arg)
 {
     Failure *failure = arg;
@@ -118,7 +113,7 @@ void clustermon_command_run(Clustermon *cm, ClustermonCommand command, const cha
     if (failure == NULL)
         abort();
     *failure = (Failure){cm, on_end, err};
-    loop_work(&cm->loop, nothing, on_failure, failure);
+    loop_work(&cm->loop, NULL, on_failure, failure);
 }
 
 void clustermon_command_is_done(Clustermon *cm)

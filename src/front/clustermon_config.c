@@ -5,12 +5,12 @@
 #include "front/clustermon_config.h"
 
 #include "config/suggest.h"
+#include "config/value.h"
 #include "front/clustermon_ini.h"
 #include "pg/conninfo.h"
 #include "pg/dsn.h"
 #include "sys/file.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +64,25 @@ static const Key keys[] = {
 
 #define KEYS (sizeof keys / sizeof keys[0])
 
+typedef enum Placeholder {
+    PLACEHOLDER_DATA,
+    PLACEHOLDER_PRIMARY,
+    PLACEHOLDER_SLOT,
+    PLACEHOLDERS
+} Placeholder;
+
+static const char *const placeholders[PLACEHOLDERS] = {"%pg_data_path%", CONNSTR, "%slot_name%"};
+
+/* Which one begins there; PLACEHOLDERS: none. */
+static Placeholder placeholder_at(const char *text)
+{
+    Placeholder i = PLACEHOLDER_DATA;
+
+    while (i < PLACEHOLDERS && strncmp(text, placeholders[i], strlen(placeholders[i])) != 0)
+        i++;
+    return i;
+}
+
 typedef struct Reading {
     ClustermonConfig *config;
     bool seen[KEYS];
@@ -92,43 +111,19 @@ const char *clustermon_config_key(size_t index)
 
 static bool to_number(const char *text, int64_t least, int64_t most, int64_t *ret, Err *err)
 {
-    char *end;
-
-    errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (errno == 0 && end != text && *end == '\0' && number >= least && number <= most) {
-        *ret = number;
-        return true;
-    }
-    return err_set(err, ERR_CONFIG, "\"%.40s\" is no whole number from %lld to %lld", text, (long long) least,
+    return value_parse_number(text, least, most, ret, NULL) ||
+           err_set(err, ERR_CONFIG, "\"%.40s\" is no whole number from %lld to %lld", text, (long long) least,
                    (long long) most);
-}
-
-static bool to_flag(const char *text, bool *ret, Err *err)
-{
-    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcasecmp(text, words[i]) == 0) {
-            *ret = i % 2 == 1;
-            return true;
-        }
-    return err_set(err, ERR_CONFIG, "\"%.40s\" is neither yes nor no", text);
 }
 
 static bool to_level(const char *text, LogLevel *ret, Err *err)
 {
-    static const char *const words[] = {[LOG_LEVEL_DEBUG] = "debug",
-                                        [LOG_LEVEL_INFO] = "info",
-                                        [LOG_LEVEL_WARN] = "warn",
-                                        [LOG_LEVEL_ERROR] = "error"};
+    int level;
 
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcasecmp(text, words[i]) == 0) {
-            *ret = (LogLevel) i;
-            return true;
-        }
-    return err_set(err, ERR_CONFIG, "\"%.40s\" is none of debug, info, warn, error", text);
+    if (!value_parse_choice(text, "debug|info|warn|error", &level, NULL))
+        return err_set(err, ERR_CONFIG, "\"%.40s\" is none of debug, info, warn, error", text);
+    *ret = (LogLevel) level;
+    return true;
 }
 
 static bool set_value(const Key *key, const char *text, ClustermonConfig *config, Err *err)
@@ -148,7 +143,7 @@ static bool set_value(const Key *key, const char *text, ClustermonConfig *config
         *number *= US_PER_SEC;
         break;
     case NUMBER: ok = to_number(text, key->least, key->most, number, err); break;
-    case FLAG: ok = to_flag(text, at, err); break;
+    case FLAG: ok = value_parse_bool(text, at, err); break;
     case LEVEL: ok = to_level(text, at, err); break;
     }
     return ok || err_context(err, "[%s] %s", key->section, key->name);
@@ -237,10 +232,12 @@ static bool check_texts(const ClustermonConfig *config, Err *err)
 {
     for (int c = 0; c < CLUSTERMON_COMMANDS; c++) {
         const char *line = config->command[c], *key = clustermon_config_command_key((ClustermonCommand) c);
-        if (strstr(line, "%pg_data_path%") != NULL && strpbrk(config->data_path, SHELL_SPECIAL) != NULL)
+        if (strstr(line, placeholders[PLACEHOLDER_DATA]) != NULL &&
+            strpbrk(config->data_path, SHELL_SPECIAL) != NULL)
             return err_set(err, ERR_CONFIG, "[main] pg_data_path has a character that the shell of %s reads",
                            key);
-        if (strstr(line, "%slot_name%") != NULL && strpbrk(config->slot, SHELL_SPECIAL) != NULL)
+        if (strstr(line, placeholders[PLACEHOLDER_SLOT]) != NULL &&
+            strpbrk(config->slot, SHELL_SPECIAL) != NULL)
             return err_set(err, ERR_CONFIG,
                            "[main] replication_slot_name has a character that the shell of %s reads", key);
         for (int i = 0; i < config->servers && strstr(line, CONNSTR) != NULL; i++) {
@@ -307,16 +304,13 @@ static bool check(ClustermonConfig *config, Err *err)
 /* Of words between per cent signs: what else stands there, as the format of a date, is the command's own. */
 static void warn_of_placeholders(const char *key, const char *line, Buf *warnings)
 {
-    static const char *const names[] = {"%pg_data_path%", CONNSTR, "%slot_name%"};
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
 
     for (const char *at = strchr(line, '%'); at != NULL; at = strchr(at + 1, '%')) {
-        size_t len = strspn(at + 1, letters), i = 0;
+        size_t len = strspn(at + 1, letters);
         if (len < 3 || at[len + 1] != '%')
             continue;
-        while (i < 3 && strncmp(at, names[i], strlen(names[i])) != 0)
-            i++;
-        if (i == 3)
+        if (placeholder_at(at) == PLACEHOLDERS)
             buf_printf(
                 warnings,
                 "%s: %.*s is no placeholder: there are %%pg_data_path%%, %%master_connstr%%, %%slot_name%%\n",
@@ -382,19 +376,15 @@ ClustermonConfig *clustermon_config_load(const char *path, Buf *ret_warnings, Er
 bool clustermon_config_line(const ClustermonConfig *config, ClustermonCommand command, const char *primary,
                             Buf *ret_line)
 {
-    const struct {
-        const char *name, *value;
-    } values[] = {{"%pg_data_path%", config->data_path},
-                  {CONNSTR, primary != NULL ? primary : ""},
-                  {"%slot_name%", config->slot}};
+    const char *const values[PLACEHOLDERS] = {[PLACEHOLDER_DATA] = config->data_path,
+                                              [PLACEHOLDER_PRIMARY] = primary != NULL ? primary : "",
+                                              [PLACEHOLDER_SLOT] = config->slot};
 
     for (const char *at = config->command[command]; *at != '\0';) {
-        size_t i = 0;
-        while (i < 3 && strncmp(at, values[i].name, strlen(values[i].name)) != 0)
-            i++;
-        if (i < 3) {
-            buf_puts(ret_line, values[i].value);
-            at += strlen(values[i].name);
+        Placeholder placeholder = placeholder_at(at);
+        if (placeholder < PLACEHOLDERS) {
+            buf_puts(ret_line, values[placeholder]);
+            at += strlen(placeholders[placeholder]);
         } else {
             buf_add(ret_line, at++, 1);
         }

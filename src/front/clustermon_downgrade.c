@@ -38,7 +38,7 @@ struct ClustermonDowngrade {
     Files *files;   /* a worker is at them */
     bool visible;   /* the data directory can be read from here */
     uint64_t stamp; /* of pg_control when it was looked at for saving; 0: nothing has to be as it was */
-    bool no_rewind, cloning;
+    bool cloning;
 };
 
 static void begin_stop(ClustermonDowngrade *downgrade);
@@ -256,7 +256,7 @@ static bool streams(const Clustermon *cm)
 {
     const ClustermonPeer *own = cm->peer[cm->config->own];
 
-    return own->node.connected && own->node.in_recovery && strcmp(own->receiver, "streaming") == 0;
+    return clustermon_poll_is_standby(own) && clustermon_poll_streams(own);
 }
 
 static void on_streams(Clustermon *cm, bool there)
@@ -342,13 +342,13 @@ static void on_saved(Clustermon *cm, const ClustermonSaved *saved)
     char failed[300];
 
     cm->unsaved = saved->unsaved;
-    downgrade->no_rewind = saved->no_rewind || own->timeline == primary->timeline;
+    bool no_rewind = saved->no_rewind || own->timeline == primary->timeline;
     str_copy(failed, sizeof failed, saved->failed != NULL ? saved->failed : "");
     clustermon_save_free(downgrade->save);
     downgrade->save = NULL;
     if (failed[0] != '\0')
         end(downgrade, failed);
-    else if (downgrade->no_rewind || cm->config->command[CLUSTERMON_CMD_REWIND][0] == '\0')
+    else if (no_rewind || cm->config->command[CLUSTERMON_CMD_REWIND][0] == '\0')
         begin_clone(downgrade);
     else
         ask_primary(downgrade, on_primary_to_rewind);

@@ -3,6 +3,7 @@
  */
 #include "front/clustermon.h"
 
+#include "front/front.h"
 #include "sys/clock.h"
 #include "wire/json.h"
 
@@ -45,15 +46,6 @@ static void add_node(const ClustermonPeer *peer, Buf *out)
     json_add_close(out, '}');
 }
 
-static void answer(HttpRequest *request, Buf *body)
-{
-    if (body->failed)
-        http_respond(request, 503, "text/plain", "memory ran out\n", 15, NULL);
-    else
-        http_respond(request, 200, "application/json", body->data, body->len, NULL);
-    buf_done(body);
-}
-
 static void answer_status(const Clustermon *cm, HttpRequest *request)
 {
     Buf body = {0};
@@ -62,7 +54,7 @@ static void answer_status(const Clustermon *cm, HttpRequest *request)
     for (int i = 0; i < cm->config->servers; i++)
         add_node(cm->peer[i], &body);
     json_add_close(&body, '}');
-    answer(request, &body);
+    front_answer_json(request, &body);
 }
 
 /* rule and doing tell more than that the program lives. */
@@ -80,7 +72,7 @@ static void answer_heartbeat(const Clustermon *cm, HttpRequest *request)
     json_add_text(&body, "doing", cm->doing);
     json_add_text(&body, "failed", cm->failed[0] != '\0' ? cm->failed : NULL);
     json_add_close(&body, '}');
-    answer(request, &body);
+    front_answer_json(request, &body);
 }
 
 static void on_request(void *arg, HttpRequest *request)

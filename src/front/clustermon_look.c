@@ -108,8 +108,7 @@ static void count(Clustermon *cm, int64_t now_us, int *ret_primary)
         *ret_primary = -1;
     for (int i = 0; i < cm->config->servers && primaries == 1; i++) {
         ClustermonPeer *peer = cm->peer[i];
-        bool idle =
-            peer->node.connected && peer->node.in_recovery && strcmp(peer->receiver, "streaming") != 0;
+        bool idle = clustermon_poll_is_standby(peer) && !clustermon_poll_streams(peer);
         peer->idle_looks = idle ? peer->idle_looks + 1 : 0;
         peer->node.strayed = peer->idle_looks >= IDLE_LOOKS;
     }
@@ -182,7 +181,7 @@ static void decide(Clustermon *cm, bool confirmed, ClustermonVerdict *ret_verdic
 static void tell(Clustermon *cm, const ClustermonVerdict *verdict)
 {
     const ClustermonPeer *own = cm->peer[cm->config->own];
-    bool idle = own->node.connected && own->node.in_recovery && strcmp(own->receiver, "streaming") != 0;
+    bool idle = clustermon_poll_is_standby(own) && !clustermon_poll_streams(own);
     bool is_alone =
         verdict->standbys == 0 || (own->node.connected && !own->node.in_recovery && own->streaming == 0);
     const char *alert = verdict->primaries > 1    ? "several_primaries"

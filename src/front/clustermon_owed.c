@@ -84,13 +84,8 @@ static void forget(void *arg)
         log_line(LOG_LEVEL_ERROR, "mark_stays", "reason=\"%s\"", err.text);
 }
 
-static void on_forgotten(void *arg)
-{
-    (void) arg;
-}
-
 void clustermon_owed_forget(Clustermon *cm)
 {
     log_line(LOG_LEVEL_INFO, "whole_again", "somebody has made the data directory whole: no copy is owed");
-    loop_work(&cm->loop, forget, on_forgotten, (void *) cm->config->state_directory);
+    loop_work(&cm->loop, forget, NULL, (void *) cm->config->state_directory);
 }

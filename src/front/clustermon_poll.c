@@ -223,6 +223,16 @@ void clustermon_poll_ask(ClustermonPeer *peer)
     conn_connect(peer->conn, &target, CLUSTERMON_POLL_MS, on_connected, peer);
 }
 
+bool clustermon_poll_is_standby(const ClustermonPeer *peer)
+{
+    return peer->node.connected && peer->node.in_recovery;
+}
+
+bool clustermon_poll_streams(const ClustermonPeer *peer)
+{
+    return strcmp(peer->receiver, "streaming") == 0;
+}
+
 void clustermon_poll_new(Clustermon *cm)
 {
     Err err = {0};

@@ -34,11 +34,6 @@ struct ClustermonSave {
     char failed[300];
 };
 
-static void nothing(void *arg)
-{
-    (void) arg;
-}
-
 static bool let_go(ClustermonSave *save)
 {
     save->working--;
@@ -63,7 +58,7 @@ static void end(ClustermonSave *save, const char *failed)
     str_copy(save->failed, sizeof save->failed, failed != NULL ? failed : "");
     save->saved.failed = failed != NULL ? save->failed : NULL;
     save->working++;
-    loop_work(&save->cm->loop, nothing, on_ended, save);
+    loop_work(&save->cm->loop, NULL, on_ended, save);
 }
 
 /* It will be no other way the next time; [pgvigil] discard_unsaved is people's word that it need not be. */

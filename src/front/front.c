@@ -87,3 +87,12 @@ int front_refuse(const char *name, const Err *err)
     fprintf(stderr, "%s: %s\n", name, err->text);
     return 2;
 }
+
+void front_answer_json(HttpRequest *request, Buf *body)
+{
+    if (body->failed)
+        http_respond(request, 503, "text/plain", "memory ran out\n", 15, NULL);
+    else
+        http_respond(request, 200, "application/json", body->data, body->len, NULL);
+    buf_done(body);
+}

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "front/args.h"
+#include "net/http.h"
 
 #include <stdio.h>
 
@@ -44,5 +45,8 @@ int front_show(const char *name);
 
 /* Says on standard error why it was called wrongly. Returns 2, the exit code, as pgvigil's own. */
 int front_refuse(const char *name, const Err *err);
+
+/* Answers with that JSON, and is done with it. */
+void front_answer_json(HttpRequest *request, Buf *body);
 
 #endif

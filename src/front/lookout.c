@@ -45,15 +45,6 @@ void lookout_log(Lookout *lookout, LogLevel level, const char *event, const char
 
 /* ---- HTTP ---- */
 
-static void answer_json(HttpRequest *request, Buf *body)
-{
-    if (body->failed)
-        http_respond(request, 503, "text/plain", "memory ran out\n", 15, NULL);
-    else
-        http_respond(request, 200, "application/json", body->data, body->len, NULL);
-    buf_done(body);
-}
-
 static void answer_state(Lookout *lookout, HttpRequest *request)
 {
     Buf body = {0};
@@ -62,7 +53,7 @@ static void answer_state(Lookout *lookout, HttpRequest *request)
     for (int i = 0; i < lookout->node_count; i++)
         lookout_state_add(&body, lookout->node[i]->name, &lookout->node[i]->seen);
     json_add_close(&body, '}');
-    answer_json(request, &body);
+    front_answer_json(request, &body);
 }
 
 /* How the lease behind this front end is, for the other voters and for people. */
@@ -71,7 +62,7 @@ static void answer_lease(Lookout *lookout, HttpRequest *request)
     Buf body = {0};
 
     lookout_lease_add(lookout->lease, &body, NULL);
-    answer_json(request, &body);
+    front_answer_json(request, &body);
 }
 
 static void answer_check(Lookout *lookout, HttpRequest *request)

@@ -77,7 +77,8 @@ void loop_timer_done(LoopTimer *timer)
 static void on_work(uv_work_t *uv)
 {
     Work *work = (Work *) uv;
-    work->work(work->arg);
+    if (work->work != NULL)
+        work->work(work->arg);
 }
 
 static void on_work_done(uv_work_t *uv, int status)

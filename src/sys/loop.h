@@ -37,8 +37,8 @@ bool loop_timer_is_running(const LoopTimer *timer);
 void loop_timer_done(LoopTimer *timer);
 
 /*
- * Runs work(arg) in the thread pool and then done(arg) on the loop's thread. done may be NULL. work must have
- * a bound of its own: nothing can end it.
+ * Runs work(arg) in the thread pool and then done(arg) on the loop's thread. Both may be NULL: without work
+ * done comes later, out of nobody's callback. work must have a bound of its own: nothing can end it.
  */
 void loop_work(uv_loop_t *loop, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
