@@ -2,21 +2,23 @@
 
 import json
 import os
-import signal
 import subprocess
 
 import pytest
 
 from harness import Cluster, base, wait_for
 from harness.base import pg_bin
+from harness.program import Program
 
 PORT = 9889
 MOMENT = 60  # seconds; everything here usually takes less than ten
 SECRET = "Geheim1"
 
 
-class Monitor:
-    """The program on a node, from its config.ini; ends with the `with` block."""
+class Monitor(Program):
+    """The program on a node, from its config.ini."""
+
+    moment = MOMENT
 
     def __init__(self, node, nodes, rewind=True, own=None, **keys):
         self.node = node
@@ -63,7 +65,6 @@ class Monitor:
         self.ours = []  # lines of [pgvigil]
         self.set_network("up")
         self.write()
-        self.process = None
 
     def write(self):
         lines = ["# hand-made", "[cluster]"] + ["%s = %s" % item for item in self.cluster.items()] + ["", "[main]"]
@@ -78,49 +79,11 @@ class Monitor:
         return self.node.machine.argv([self.program, "--config", self.path])
 
     def start(self):
-        self.started = getattr(self, "started", 0) + 1
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.argv(), env=self.node.environment(), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, cwd=self.folder)
-        base.register(self)
+        self.spawn(self.argv(), "ab", cwd=self.folder)
 
-    def __enter__(self):
-        self.start()
-        try:
-            self.wait_log(" started ", self.started)
-        except BaseException:
-            self.destroy()
-            raise
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind is not None:
-            print("---- %s\n%s" % (self.folder, self.log()[-8000:]))
-        self.destroy()
+    def __exit__(self, kind, *rest):
+        super().__exit__(kind, *rest)
         assert SECRET not in self.log()
-        if kind is None:
-            assert self.process.returncode == 0, self.log()[-6000:]
-
-    def pid(self):
-        found = [p.pid for p in self.node.processes() if p.args and p.args[0] == self.program]
-        return found[0] if found else None
-
-    def destroy(self):
-        base.unregister(self)
-        if self.process.poll() is None and self.pid() is not None:
-            os.kill(self.pid(), signal.SIGTERM)
-        self.process.wait(MOMENT)
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8") as file:
-            return file.read()
-
-    def wait_log(self, text, count=1):
-        wait_for(lambda: self.log().count(text) >= count, MOMENT, lambda: "%r in the log:\n%s" % (text, self.log()))
-
-    def wait_rule(self, name):
-        wait_for(lambda: self.log().rsplit("decision rule=", 1)[-1].startswith(name + " "), MOMENT,
-                 lambda: "rule %s; log:\n%s" % (name, self.log()))
 
     def http(self, path):
         return self.node.http(path, port=PORT, timeout=MOMENT)

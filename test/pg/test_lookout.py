@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 
@@ -14,13 +13,14 @@ import pytest
 
 from harness import Cluster, base, wait_for
 from harness.base import pg_bin
+from harness.program import Program
 
 PORT = 15000
 MOMENT = 40  # seconds; everything here usually takes less than three
 BODIES = os.path.join(base.REPO, "test", "data", "lookout")
 
 
-class Lookout:
+class Lookout(Program):
     """The program on a node, or in the hub as an observer; ends with the `with` block."""
 
     def __init__(self, node, hub=None, **keys):
@@ -45,7 +45,6 @@ class Lookout:
             if not os.path.lexists(os.path.join(node.root, "bin", name)):
                 os.symlink("pgvigil", os.path.join(node.root, "bin", name))
         self.configure(**keys)
-        self.process = None
 
     def configure(self, **keys):
         self.keys.update(keys)
@@ -53,54 +52,10 @@ class Lookout:
 
     def start(self):
         argv = [self.program, self.config_path]
-        argv = self.node.argv(argv) if self.hub is None else self.hub.network_argv(base.as_user(argv))
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(argv, env=self.node.environment(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log)
-        base.register(self)
-
-    def __enter__(self):
-        self.start()
-        try:
-            self.wait_log(" started ")
-        except BaseException:
-            self.destroy()
-            raise
-        return self
-
-    def __exit__(self, kind, *_):
-        if kind is not None:
-            print("---- %s\n%s" % (self.folder, self.log()[-6000:]))
-        self.destroy()
-        if kind is None:  # a sanitizer's report at the end is another code
-            assert self.process.returncode == 0, self.log()[-6000:]
+        self.spawn(self.node.argv(argv) if self.hub is None else self.hub.network_argv(base.as_user(argv)))
 
     def pid(self):
-        if self.hub is not None:
-            return self.process.pid
-        found = [p.pid for p in self.node.processes() if p.args and p.args[0] == self.program]
-        return found[0] if found else None
-
-    def send(self, number):
-        os.kill(wait_for(self.pid, MOMENT, "the process"), number)
-
-    def destroy(self):
-        base.unregister(self)
-        if self.process.poll() is None and self.pid() is not None:
-            self.send(signal.SIGTERM)
-        self.process.wait(MOMENT)
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8") as file:
-            return file.read()
-
-    def wait_log(self, text, count=1):
-        wait_for(lambda: self.log().count(text) >= count, MOMENT, lambda: "%r in the log:\n%s" % (text, self.log()))
-
-    def wait_rule(self, name):
-        """The newest decision is by this rule."""
-        wait_for(lambda: self.log().rsplit("decision rule=", 1)[-1].startswith(name + " "), MOMENT,
-                 lambda: "rule %s; log:\n%s" % (name, self.log()))
+        return self.process.pid if self.hub is not None else super().pid()
 
     def wait_alert(self, name, there=True):
         path = os.path.join(self.alerts, name)
