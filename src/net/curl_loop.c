@@ -10,6 +10,7 @@
 #include "sys/loop.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define CONNECTIONS_KEPT 32L
@@ -188,6 +189,12 @@ void curl_loop_free(CurlLoop *curl)
     curl_multi_cleanup(curl->multi); /* closes the connections, through on_close */
     loop_timer_done(&curl->timer);
     free(curl);
+}
+
+void curl_loop_hang_up(CurlLoop *curl, int how)
+{
+    for (const Socket *socket = curl->sockets; socket != NULL; socket = socket->next)
+        (void) shutdown(socket->fd, how); /* one that is not connected has nothing to wait for */
 }
 
 void curl_loop_harden(CURL *easy)

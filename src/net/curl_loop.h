@@ -25,6 +25,14 @@ CurlLoop *curl_loop_new(uv_loop_t *loop, CurlDoneFn *on_done);
 /* All transfers must have been removed. NULL: nothing. */
 void curl_loop_free(CurlLoop *curl);
 
+/*
+ * Before transfers of a protocol that takes its leave are removed: libcurl says SMTP's QUIT when a connection
+ * is closed, and waits for the answer on this very thread, as long as the transfer's timeout. how: SHUT_RD to
+ * say it and hear nothing, SHUT_RDWR to say nothing either, where what was sent before may still be on its
+ * way.
+ */
+void curl_loop_hang_up(CurlLoop *curl, int how);
+
 /* Makes transfer->easy with the options that all have in common; the owner cleans it up. NULL: no memory. */
 CURL *curl_loop_easy(CurlLoop *curl, CurlTransfer *transfer);
 

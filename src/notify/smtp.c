@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define WORD_BYTES   42  /* of text in an encoded word: 56 characters of base64, within RFC 2047's 75 */
@@ -109,9 +110,10 @@ bool smtp_encode_header(const char *text, char *ret_text, size_t size)
     return fits;
 }
 
-static void free_all(Smtp *smtp)
+static void free_all(Smtp *smtp, int hang_up)
 {
     if (smtp->curl.easy != NULL) {
+        curl_loop_hang_up(smtp->loop, hang_up);
         curl_loop_remove(smtp->loop, &smtp->curl);
         curl_easy_cleanup(smtp->curl.easy);
     }
@@ -126,13 +128,13 @@ static void free_all(Smtp *smtp)
 
 static void on_free(void *arg)
 {
-    free_all(arg);
+    free_all(arg, SHUT_RD);
 }
 
 void smtp_cancel(Smtp *smtp)
 {
     if (smtp != NULL)
-        free_all(smtp);
+        free_all(smtp, SHUT_RDWR);
 }
 
 /* What of libcurl's code helps the one who reads it at night. */
@@ -349,6 +351,6 @@ Smtp *smtp_send(uv_loop_t *loop, const SmtpServer *server, const SmtpMail *mail,
     }
     return smtp;
 fail:
-    free_all(smtp);
+    free_all(smtp, SHUT_RDWR);
     return NULL;
 }

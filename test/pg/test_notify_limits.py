@@ -84,8 +84,35 @@ def test_a_receiver_that_hangs(cluster, mute):
         assert "notifications_left sink=web waiting=%d" % QUEUE in text
         assert took < 10
         primary.start_agent()
-        assert cluster.wait_primary() is primary
+        cluster.wait_primary()
         wait_for(lambda: counted(primary, "waiting", "mail") == 0, 30, "an empty queue")
+    cluster.wait_whole(60)
+
+
+def test_what_is_on_its_way_holds_nobody_up(cluster, mute):
+    """A reload and the end of the agent give up what is being sent; a QUIT's answer is not waited for."""
+    primary = cluster.wait_primary()
+    text = ("[notify web]\nkind = webhook\nurl = http://%s:%d/\nevents = test\ntimeout = 30s\nretry = 1h\n"
+            "[notify mail]\nkind = mail\nserver = %s:%d\nsender = a@example.com\nreceivers = b@example.com\n"
+            "events = pause resume test\ntimeout = 30s\nretry = 1h\n" % (HUB, mute.port, HUB, mute.port))
+
+    def say():
+        tried = len(mute.taken)
+        primary.pgvigil("pause")
+        primary.pgvigil("resume")
+        wait_for(lambda: len(mute.taken) > tried, 30, "the receiver to be called")
+
+    for ended_by in ("reload", "stop"):
+        with cluster.configured(text):
+            wait_for(lambda: counted(primary, "waiting", "mail") == 0, 30, "the sections")
+            say()
+            began = time.monotonic()
+            if ended_by == "stop":
+                primary.stop_agent()
+                primary.start_agent()
+                cluster.wait_primary()
+        wait_for(lambda: counted(primary, "waiting", "mail") is None, 30, "the end of the sections")
+        assert time.monotonic() - began < 15
     cluster.wait_whole(60)
 
 
