@@ -108,6 +108,16 @@ bool board_is_there(void)
     return board != NULL;
 }
 
+void board_need(void)
+{
+    if (!board_is_there())
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_keeper is not loaded"),
+             errhint(
+                 "Put it into shared_preload_libraries, set pg_keeper.node_name, and restart the server.")));
+}
+
 FenceFile *board_fence(void)
 {
     return board != NULL ? &board->fence : NULL;

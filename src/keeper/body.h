@@ -61,6 +61,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes);
 Lsn look_position(uint32_t *ret_timeline);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
 int look_startup_pid(void);
+/* The walreceiver streams. */
+bool look_is_streaming(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
 /*
@@ -99,5 +101,15 @@ void tell_history(const Core *core, const Effect *effect);
 /* ---- view.c: what node_info and the process title show ---- */
 
 void view_publish(void);
+/* Whether what another node says is new enough to be told as if it were so. */
+bool view_hears(const Core *core, MemberNo no);
+
+/* ---- status.c: the same for status(), as the agents' /v1/cluster has it ---- */
+
+/*
+ * JSON; what does not fit leaves it empty. next: index of the node that would take over; -1: none. core: NULL if
+ * there is none.
+ */
+void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size);
 
 #endif

@@ -30,6 +30,7 @@ uint32 gucs_lease_ms(void);
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
 #define BOARD_TEXT_MAX  65536
 #define BOARD_STATE_LEN 200
+#define BOARD_STATUS_LEN 16384
 
 /* A node as the worker sees it, for node_info. */
 typedef struct BoardNode {
@@ -41,11 +42,14 @@ typedef struct BoardNode {
 typedef struct BoardView {
     uint32 count;
     BoardNode node[MEMBER_MAX];
+    char status[BOARD_STATUS_LEN]; /* for status(): JSON; "": there is none */
 } BoardView;
 
 void board_init(void);
 /* False: the module is not in shared_preload_libraries. */
 bool board_is_there(void);
+/* ERROR, with the cure, in that case. */
+void board_need(void);
 /* NULL before shared memory is there. */
 FenceFile *board_fence(void);
 

@@ -74,7 +74,7 @@ static bool waits_for_wal(void)
 
 /* ---- A standby ---- */
 
-static bool is_streaming(void)
+bool look_is_streaming(void)
 {
     SpinLockAcquire(&WalRcv->mutex);
     bool streaming = WalRcv->walRcvState == WALRCV_STREAMING;
@@ -84,7 +84,7 @@ static bool is_streaming(void)
 
 bool look_position_is_known(void)
 {
-    position_known = position_known || is_streaming() || waits_for_wal();
+    position_known = position_known || look_is_streaming() || waits_for_wal();
     return position_known;
 }
 
@@ -256,7 +256,7 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
     if (recovers) {
         pg.lsn = look_position(&pg.timeline);
         pg.replay_lsn = GetXLogReplayRecPtr(NULL);
-        pg.streaming = is_streaming();
+        pg.streaming = look_is_streaming();
         if (!look_position_is_known())
             pg.lsn = LSN_NONE;
     } else {

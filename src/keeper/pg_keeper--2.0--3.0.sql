@@ -45,6 +45,10 @@ CREATE FUNCTION pgkeeper.node_states(
     RETURNS SETOF record AS 'MODULE_PATHNAME', 'pgkeeper_node_states' LANGUAGE C STRICT VOLATILE;
 COMMENT ON FUNCTION pgkeeper.node_states() IS 'the nodes as the worker here sees them';
 
+CREATE FUNCTION pgkeeper.status() RETURNS json
+    AS 'MODULE_PATHNAME', 'pgkeeper_status' LANGUAGE C STRICT VOLATILE;
+COMMENT ON FUNCTION pgkeeper.status() IS 'the cluster as the worker here sees it, for pgvigil status';
+
 CREATE VIEW pgkeeper.node_info AS
     SELECT n.seqno, n.name, n.conninfo,
         coalesce(s.is_master, false) AS is_master,
@@ -59,5 +63,6 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgkeeper FROM PUBLIC;
 REVOKE ALL ON pgkeeper.node, pgkeeper.node_info FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgkeeper TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pgkeeper.node_states() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pgkeeper.status() TO pg_monitor;
 -- Connection strings may hold passwords: they are for superusers.
 GRANT SELECT (seqno, name, is_master, is_nextmaster, is_sync, state) ON pgkeeper.node_info TO pg_monitor;

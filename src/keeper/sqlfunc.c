@@ -34,19 +34,9 @@ PG_FUNCTION_INFO_V1(pgkeeper_indirect_polling);
 PG_FUNCTION_INFO_V1(pgkeeper_indirect_kill);
 PG_FUNCTION_INFO_V1(pgkeeper_node_states);
 
-static void need_worker(void)
-{
-    if (!board_is_there())
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_keeper is not loaded"),
-             errhint(
-                 "Put it into shared_preload_libraries, set pg_keeper.node_name, and restart the server.")));
-}
-
 static void need_primary(void)
 {
-    need_worker();
+    board_need();
     if (RecoveryInProgress())
         ereport(ERROR,
                 (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
@@ -60,7 +50,7 @@ Datum pgkeeper_exchange(PG_FUNCTION_ARGS)
 {
     text *message = PG_GETARG_TEXT_PP(0);
 
-    need_worker();
+    board_need();
     char *answer = board_exchange(VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message));
     if (answer == NULL)
         PG_RETURN_NULL();
@@ -254,7 +244,7 @@ Datum pgkeeper_indirect_polling(PG_FUNCTION_ARGS)
     Err err = {0};
     volatile bool ok = false;
 
-    need_worker();
+    board_need();
     if (!nodes_parse(conninfo, &node, &err))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("the connection string cannot be used"), errdetail("%s", err.text)));
@@ -288,7 +278,7 @@ Datum pgkeeper_indirect_kill(PG_FUNCTION_ARGS)
     bool reread = strcmp(name, "SIGUSR2") == 0;
     int pid;
 
-    need_worker();
+    board_need();
     if (!reread && strcmp(name, "SIGUSR1") != 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("\"%s\" is no signal for the worker of pg_keeper", name),

@@ -14,7 +14,7 @@
 /* What is not heard for so many leases is not told as if it were. */
 #define LEASES_FRESH 3
 
-static bool is_fresh(const Core *core, MemberNo no)
+bool view_hears(const Core *core, MemberNo no)
 {
     int64 age_us = core->now.boot_us - core->peer[no].heard_at.boot_us;
 
@@ -39,7 +39,7 @@ static void other_state(const Core *core, MemberNo no, char *ret_text, size_t si
 {
     const Observation *pg = &core->peer[no].report.pg;
 
-    if (!is_fresh(core, no))
+    if (!view_hears(core, no))
         snprintf(ret_text, size, "not heard");
     else if (pg->state == PG_PRIMARY && core->persist.doc.primary != no)
         snprintf(ret_text, size, "closed: it is not the primary any more");
@@ -55,7 +55,7 @@ static bool could_take_over(const Core *core, MemberNo no)
 
     if (no == core->self)
         return core_is_eligible(core);
-    return is_fresh(core, no) && report->eligible && report->pg.state == PG_STANDBY;
+    return view_hears(core, no) && report->eligible && report->pg.state == PG_STANDBY;
 }
 
 /* The synchronous ones first, then in the order of their registration. */
@@ -125,6 +125,7 @@ void view_publish(void)
     int next = core != NULL ? next_of(core, nodes, &view) : -1;
     if (next >= 0)
         view.node[next].is_next = true;
+    status_make(core, nodes, next, view.status, sizeof view.status);
     if (memcmp(&view, &published, sizeof view) != 0)
         board_publish(&view);
     published = view;
