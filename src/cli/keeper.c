@@ -39,8 +39,9 @@ typedef struct Cure {
 
 /* What the server's own words leave open. */
 static const Cure cures[] = {
-    {"3F000", "; the extension pg_keeper is not in this database: name the one that it is in with dbname= (SHOW "
-              "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary"},
+    {"3F000",
+     "; the extension pg_keeper is not in this database: name the one that it is in with dbname= (SHOW "
+     "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary"},
     {"42883", "; the extension is older than this question: ALTER EXTENSION pg_keeper UPDATE on the primary"},
     {"42501", "; GRANT pg_monitor to this role, or name another with user="},
     {"3D000", "; name the database of the extension with dbname="},
@@ -49,6 +50,7 @@ static const Cure cures[] = {
 
 static void take_error(KeeperAnswer *answer, const ConnReply *reply)
 {
+    const char *text = reply->err.text, *end = strstr(text, " LINE 1:");
     const char *cure = "";
     ErrCode code = ERR_NET;
 
@@ -60,7 +62,9 @@ static void take_error(KeeperAnswer *answer, const ConnReply *reply)
     /* 57P03 passes, and so does whatever no SQLSTATE is told of. */
     if (cure[0] != '\0' || strcmp(reply->sqlstate, "55000") == 0)
         code = ERR_CONFIG;
-    err_set(&answer->err, code, "%s: %.180s%s", answer->place, reply->err.text, cure);
+    /* What the question was is no news to anybody. */
+    int len = end != NULL ? (int) (end - text) : (int) strlen(text);
+    err_set(&answer->err, code, "%s: %.*s%s", answer->place, len < 200 ? len : 200, text, cure);
 }
 
 static void end(Ask *ask)
@@ -214,8 +218,8 @@ static json_t *ask(Asking *asking, const char *member, Err *err)
         return NULL;
     }
     ask_nodes(asking, asking->answer[chosen].view);
-    chosen = member != NULL ? find_answer(asking, member, err)
-                            : keeper_view_choose(asking->answer, asking->count);
+    chosen =
+        member != NULL ? find_answer(asking, member, err) : keeper_view_choose(asking->answer, asking->count);
     return chosen >= 0 ? keeper_view_make(asking->answer, asking->count, chosen) : NULL;
 }
 

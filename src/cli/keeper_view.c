@@ -43,7 +43,7 @@ static const char *member_of(const json_t *view)
     return field_text(view, "member", "?");
 }
 
-/* Why this answer is none of the node that was asked for; NULL: it is. */
+/* Whether this answer is none of the node that was asked for; err says whose it is. */
 static bool is_foreign(const KeeperAnswer *answer, const json_t *view, Err *err)
 {
     const char *own = field_text(view, "system_identifier", NULL);
@@ -57,8 +57,8 @@ static bool is_foreign(const KeeperAnswer *answer, const json_t *view, Err *err)
 }
 
 /*
- * A node that is not heard is shown by its own words. That its vote is not heard stays: only who has none is reached
- * when it was reached from here.
+ * A node that is not heard is shown by its own words. That its vote is not heard stays: only who has none is
+ * reached when it was reached from here.
  */
 static void take_row(json_t *view, const json_t *said)
 {
@@ -81,29 +81,21 @@ static void take_row(json_t *view, const json_t *said)
     }
 }
 
-static void add_alarm(json_t *view, const char *text)
-{
-    json_array_append_new(json_object_get(view, "alarms"), json_string(text));
-}
-
+/* Who is the primary is what nodes must agree on. */
 static void compare(json_t *view, const json_t *said)
 {
     const char *primary = field_text(view, "primary", NULL), *other = field_text(said, "primary", NULL);
     const json_t *alarms = json_object_get(said, "alarms");
     char text[200];
 
-    if (has_lease(said))
-        snprintf(text, sizeof text, "%.40s says of itself that it is the primary with a lease, epoch %" PRId64,
-                 member_of(said), field_number(said, "epoch", 0));
-    else if (primary != NULL && other != NULL && strcmp(primary, other) != 0)
-        snprintf(text, sizeof text, "%.40s takes %.40s for the primary, by epoch %" PRId64, member_of(said),
-                 other, field_number(said, "epoch", 0));
-    else
-        text[0] = '\0';
-    if (text[0] != '\0')
-        add_alarm(view, text);
     for (size_t i = 0; i < json_array_size(alarms); i++)
         json_array_append(json_object_get(view, "alarms"), json_array_get(alarms, i));
+    if (primary == NULL || other == NULL || strcmp(primary, other) == 0)
+        return;
+    snprintf(text, sizeof text, "%.40s takes %.40s for the primary%s, by epoch %" PRId64, member_of(said),
+             strcmp(other, member_of(said)) == 0 ? "itself" : other, has_lease(said) ? " with a lease" : "",
+             field_number(said, "epoch", 0));
+    json_array_append_new(json_object_get(view, "alarms"), json_string(text));
 }
 
 static void add_not_asked(json_t *view, const char *name, const char *reason)

@@ -1,8 +1,9 @@
 /*
- * keeper_view.h: what several nodes of a pg_keeper cluster say, made into one view, in the form of /v1/cluster.
+ * keeper_view.h: what several nodes of a pg_keeper cluster say, made into one view, in the form of
+ * /v1/cluster.
  *
- * The view of the primary with a lease is taken, else the newest. What the others say differently is told as an
- * alarm, so that a cluster that is not of one mind does not look like one.
+ * The view of the primary with a lease is taken, else the newest. What the others say differently is told as
+ * an alarm, so that a cluster that is not of one mind does not look like one.
  */
 #ifndef PGVIGIL_CLI_KEEPER_VIEW_H
 #define PGVIGIL_CLI_KEEPER_VIEW_H
@@ -27,8 +28,8 @@ typedef struct KeeperAnswer {
 int keeper_view_choose(const KeeperAnswer *answers, int count);
 
 /*
- * The view of answers[chosen], with what the others say of themselves: the rows of nodes that it does not hear, and
- * alarms. "not_asked" has name and reason of those that gave no answer. The caller frees it.
+ * The view of answers[chosen], with what the others say of themselves: the rows of nodes that it does not
+ * hear, and alarms. "not_asked" has name and reason of those that gave no answer. The caller frees it.
  */
 json_t *keeper_view_make(const KeeperAnswer *answers, int count, int chosen);
 

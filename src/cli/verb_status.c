@@ -137,7 +137,8 @@ static bool open_source(Client *client, const Call *call, Err *err)
     *client = (Client){.pinned = -1};
     for (size_t i = 0; i < sizeof of_agents / sizeof of_agents[0]; i++)
         if (call_has(call, FLAG_DSN) && call_has(call, of_agents[i]))
-            return err_set(err, ERR_CONFIG, "--dsn asks servers with pg_keeper, --%s is about agents: give one of them",
+            return err_set(err, ERR_CONFIG,
+                           "--dsn asks servers with pg_keeper, --%s is about agents: give one of them",
                            call_flag(of_agents[i])->name);
     if (call_has(call, FLAG_DSN))
         return true;

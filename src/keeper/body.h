@@ -107,8 +107,8 @@ bool view_hears(const Core *core, MemberNo no);
 /* ---- status.c: the same for status(), as the agents' /v1/cluster has it ---- */
 
 /*
- * JSON; what does not fit leaves it empty. next: index of the node that would take over; -1: none. core: NULL if
- * there is none.
+ * JSON; what does not fit leaves it empty. next: index of the node that would take over; -1: none. core: NULL
+ * if there is none.
  */
 void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size);
 

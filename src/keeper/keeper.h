@@ -28,8 +28,8 @@ uint32 gucs_lease_ms(void);
 /* ---- board.c: the shared memory between the worker and the backends ---- */
 
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
-#define BOARD_TEXT_MAX  65536
-#define BOARD_STATE_LEN 200
+#define BOARD_TEXT_MAX   65536
+#define BOARD_STATE_LEN  200
 #define BOARD_STATUS_LEN 16384
 
 /* A node as the worker sees it, for node_info. */

@@ -1,6 +1,6 @@
 /*
- * status.c: what status() tells: the cluster as this worker sees it, in the form of the agents' /v1/cluster, so
- * that pgvigil status shows both alike.
+ * status.c: what status() tells: the cluster as this worker sees it, in the form of the agents' /v1/cluster,
+ * so that pgvigil status shows both alike.
  *
  * The lease is left out: whoever calls status() reads it from the fence, which is true even when the worker
  * does not move.
@@ -46,9 +46,8 @@ static bool is_in_set(const Core *core, MemberNo no)
 /* Only the leader knows who has everything at this moment. */
 static bool is_in_sync(const Core *core, MemberNo no)
 {
-    return is_in_set(core, no) &&
-           (core->role != ROLE_LEADER ||
-            ((core->sync_good >> no & 1) != 0 && core->pg.confirmed[no] != LSN_NONE));
+    return is_in_set(core, no) && (core->role != ROLE_LEADER ||
+                                   ((core->sync_good >> no & 1) != 0 && core->pg.confirmed[no] != LSN_NONE));
 }
 
 static void add_sync(const Core *core, Buf *out)
@@ -83,12 +82,10 @@ static Lsn primary_lsn(const Core *core)
     return report.pg.state == PG_PRIMARY ? report.pg.lsn : LSN_NONE;
 }
 
-static const char *state_of(const Core *core, MemberNo no, const Report *report)
+static bool is_closed(const Core *core, MemberNo no, const Report *report)
 {
-    bool closed = no == core->self ? act_closed() != NULL || core->refused
-                                   : report->pg.state == PG_PRIMARY && core->persist.doc.primary != no;
-
-    return closed ? "closed" : pg_state_name(report->pg.state);
+    return no == core->self ? act_closed() != NULL || core->refused
+                            : report->pg.state == PG_PRIMARY && core->persist.doc.primary != no;
 }
 
 static void add_server(const Core *core, MemberNo no, Buf *out)
@@ -100,9 +97,10 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     if (!reached)
         report.pg.state = PG_UNKNOWN, report.pg.streaming = false;
     const Observation *pg = &report.pg;
+    bool closed = is_closed(core, no, &report), acts = report.action != ACTION_NONE && !closed;
     bool standby = pg->state == PG_STANDBY, lag_known = reached && primary != LSN_NONE && pg->lsn != LSN_NONE;
     json_add_text(out, "kind", standby ? "standby" : pg->state == PG_PRIMARY ? "primary" : "none");
-    json_add_text(out, "state", state_of(core, no, &report));
+    json_add_text(out, "state", closed ? "closed" : pg_state_name(pg->state));
     json_add_bool(out, "reachable", reached);
     int64_t seen_ms = (core->now.boot_us - core->peer[no].heard_at.boot_us) / US_PER_MS;
     add_number_or_null(out, "last_seen_ms", no == core->self || core->peer[no].heard,
@@ -115,7 +113,7 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     json_add_bool(out, "streaming", pg->streaming);
     json_add_text(out, "upstream", standby ? name_of(core, pg->upstream) : NULL);
     json_add_number(out, "epoch", report.wal_epoch);
-    json_add_text(out, "action", report.action != ACTION_NONE ? action_kind_name(report.action) : NULL);
+    json_add_text(out, "action", acts ? action_kind_name(report.action) : NULL);
     json_add_bool(out, "fenced", pg->fenced);
     json_add_number(out, "version", pg->server_version);
     json_add_bool(out, "eligible", report.eligible);

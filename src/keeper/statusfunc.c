@@ -1,7 +1,7 @@
 /*
- * statusfunc.c: status(): what the worker here sees of the cluster, and how old that is; the lease as the fence
- * has it at this moment, whatever the worker does. Apart from sqlfunc.c, because jansson's names and those of
- * PostgreSQL's own functions do not go together.
+ * statusfunc.c: status(): what the worker here sees of the cluster, and how old that is; the lease as the
+ * fence has it at this moment, whatever the worker does. Apart from sqlfunc.c, because jansson's names and
+ * those of PostgreSQL's own functions do not go together.
  */
 #include "keeper/keeper.h"
 
