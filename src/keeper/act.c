@@ -12,6 +12,7 @@
 #endif
 #include <miscadmin.h>
 #include <postmaster/bgwriter.h>
+#include <replication/message.h>
 #include <replication/walreceiver.h>
 #include <storage/fd.h>
 #include <storage/proc.h>
@@ -35,6 +36,11 @@
 #define CHECKPOINT_MS 600000
 #define CLAIMS_MOST   1000u
 
+/* Before a switchover closes the server new commits wait for so long, and those that are on their way end. */
+#define HOLD_US (100 * US_PER_MS)
+/* The successor flushes the last of the WAL within milliseconds; without it the plan has its own limit. */
+#define FLUSH_US US_PER_SEC
+
 static struct {
     Action action; /* kind NONE: nothing is under way */
     Clock began;
@@ -47,6 +53,13 @@ static struct {
 
 static char closed[ACTION_TEXT_LEN];
 
+/* A switchover: the server is closed until the core starts it again, or another node is the primary. */
+static struct {
+    bool began;
+    bool is_given; /* it counts as stopped, with everything that was acknowledged up to lsn */
+    Lsn lsn;
+} given;
+
 bool act_runs(void)
 {
     return now.action.kind != ACTION_NONE;
@@ -55,6 +68,16 @@ bool act_runs(void)
 const char *act_closed(void)
 {
     return closed[0] != '\0' ? closed : NULL;
+}
+
+bool act_holds(void)
+{
+    return given.began && closed[0] == '\0';
+}
+
+Lsn act_given(const Core *core)
+{
+    return given.is_given && core->persist.doc.primary == core->self ? given.lsn : LSN_NONE;
 }
 
 static void fail(const char *why)
@@ -245,8 +268,9 @@ static void close_for_good(const Core *core)
     const Document *doc = &core->persist.doc;
     const char *primary = doc->primary != MEMBER_NONE ? doc->member[doc->primary].name : "another node";
 
-    if (closed[0] != '\0')
+    if (closed[0] != '\0' && !given.began)
         return;
+    memset(&given, 0, sizeof given);
     snprintf(closed, sizeof closed, "%s is the primary, since epoch %u", primary, (unsigned) doc->epoch);
     ereport(
         LOG,
@@ -258,6 +282,56 @@ static void close_for_good(const Core *core)
              "Stop it, pg_rewind it from the new primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
 }
 
+/* ---- A switchover ---- */
+
+/*
+ * What stands for the stop of a server that cannot outlive it: the fence is closed. Whoever read it as open before
+ * that has written its commit record by then, and the record that is made here ends behind it: a successor that has
+ * flushed this one has everything that was acknowledged. Whoever comes to the check later is cut off unanswered.
+ */
+static bool give_away(const Core *core, ActionResult *result)
+{
+    MemberNo target = core->plan.target;
+    Clock at = clock_now();
+    Fence fence;
+
+    if (clock_elapsed_most(&now.began, &at) < HOLD_US)
+        return false;
+    if (closed[0] == '\0')
+        snprintf(closed, sizeof closed, "it hands over to %s", core->persist.doc.member[target].name);
+    if (!fence_read(board_fence(), &fence) || fence.until.boot_us != 0)
+        return false; /* body.c writes it with the next step */
+    if (given.lsn == LSN_NONE) {
+        pg_memory_barrier();
+        given.lsn = LogLogicalMessage("pg_keeper", "", 0, false
+#if PG_VERSION_NUM >= 170000
+                                      ,
+                                      true
+#endif
+        );
+        XLogFlush(given.lsn);
+    }
+    Observation pg = look_server(core, body_known());
+    if (pg.confirmed[target] < given.lsn && clock_elapsed_most(&now.began, &at) < HOLD_US + FLUSH_US)
+        return false;
+    given.is_given = true;
+    result->lsn = given.lsn;
+    result->timeline = pg.timeline;
+    return true;
+}
+
+/* The switchover came to nothing: the server is what it was. */
+static void take_again(void)
+{
+    if (!given.began) {
+        fail("a worker inside the server cannot start it");
+        return;
+    }
+    memset(&given, 0, sizeof given);
+    closed[0] = '\0';
+    ereport(LOG, (errmsg("pg_keeper: this server goes on as the primary")));
+}
+
 /* A leader gives its server up because another node can take over; any other stays closed. */
 static void begin_stop(const Core *core, bool fast)
 {
@@ -265,6 +339,10 @@ static void begin_stop(const Core *core, bool fast)
 
     if (!core_lease_holds(core, &at)) {
         close_for_good(core);
+        return;
+    }
+    if (fast && core->plan.step == STEP_STOP && !RecoveryInProgress()) {
+        given.began = true;
         return;
     }
     ereport(
@@ -308,6 +386,7 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_RELOAD: reload(); break;
     case ACTION_STOP_FAST:
     case ACTION_STOP_IMMEDIATE: begin_stop(core, now.action.kind == ACTION_STOP_FAST); break;
+    case ACTION_START_PRIMARY: take_again(); break;
     default: fail("a worker inside the server cannot do that"); break;
     }
 }
@@ -335,7 +414,9 @@ static bool is_done(const Core *core, ActionResult *result)
     case ACTION_SET_NAMES:
         return (uint32_t) gucs_generation == now.action.names.generation &&
                shared_generation() == now.action.names.generation;
-    case ACTION_RELOAD: return true;
+    case ACTION_RELOAD:
+    case ACTION_START_PRIMARY: return true;
+    case ACTION_STOP_FAST: return given.began && give_away(core, result);
     default: return false;
     }
 }

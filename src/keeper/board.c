@@ -5,7 +5,7 @@
  * A place for a message is handed to and fro by its state alone, without a lock that a frozen backend could
  * keep from the worker.
  */
-#include "keeper/keeper.h"
+#include "keeper/switch.h"
 
 #include <miscadmin.h>
 #include <pgstat.h>
@@ -79,6 +79,7 @@ static void on_startup(void)
             pg_atomic_init_u32(&board->place[i].state, PLACE_FREE);
     }
     resolve_startup();
+    switch_startup();
     LWLockRelease(AddinShmemInitLock);
 }
 
@@ -88,7 +89,7 @@ static void on_request(void)
     if (next_request != NULL)
         next_request();
 #endif
-    RequestAddinShmemSpace(add_size(sizeof(Board), resolve_size()));
+    RequestAddinShmemSpace(add_size(sizeof(Board), add_size(resolve_size(), switch_size())));
 }
 
 void board_init(void)
@@ -135,6 +136,7 @@ void board_attach(void)
         if (!pg_atomic_compare_exchange_u32(&board->place[i].state, &taken, PLACE_ANSWERED))
             (void) pg_atomic_compare_exchange_u32(&board->place[i].state, &left, PLACE_FREE);
     }
+    switch_attach();
     board->worker_pid = MyProcPid;
     pg_atomic_write_u32(&board->reread, 1);
     pg_write_barrier();

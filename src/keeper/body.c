@@ -5,6 +5,7 @@
  * longer for 4 KiB than the lease is long costs the lease, as it should.
  */
 #include "keeper/body.h"
+#include "keeper/switch.h"
 
 #include <access/xlog.h>
 #include <miscadmin.h>
@@ -111,6 +112,7 @@ static void set_fence(const Effects *effects)
             syncset_names_write(&effects->effect[i].fence_names, &core->persist.doc, fence.names,
                                 sizeof fence.names);
         }
+    fence.hold = act_holds();
     if (is_unmanaged()) {
         fence = unmanaged_fence();
     } else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused) {
@@ -168,7 +170,7 @@ static void run_effect(const Effect *effect)
     case EFFECT_FENCE: break; /* set_fence */
     case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
     case EFFECT_ANSWER:
-        if (effect->answer == ANSWER_REFUSED)
+        if (effect->answer == ANSWER_REFUSED && !switch_refused(effect->token, effect->text))
             log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
         break;
     case EFFECT_HISTORY: tell_history(&body.core, effect); break;
@@ -401,7 +403,7 @@ static void order(CommandKind kind, const char *name)
 static void reconcile(void)
 {
     CommandKind kind;
-    const char *name = reconcile_next(&body.core, &body.nodes, &kind);
+    const char *name = body.core.plan.step == STEP_NONE ? reconcile_next(&body.core, &body.nodes, &kind) : NULL;
 
     if (name != NULL)
         order(kind, name);
@@ -446,12 +448,19 @@ static void act(void)
     step(&event);
 }
 
+/* A server that is given away stops and runs by word alone: the core must not act upon the old one. */
+static bool is_given_otherwise(void)
+{
+    return (body.core.pg.state == PG_STOPPED) != (act_given(&body.core) != LSN_NONE);
+}
+
 void body_turn(void)
 {
     Clock now = clock_now();
+    char name[MEMBER_NAME_LEN];
 
     if (body.runs) {
-        if (now.boot_us - body.looked.boot_us >= LOOK_US)
+        if (now.boot_us - body.looked.boot_us >= LOOK_US || is_given_otherwise())
             look(&now);
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
@@ -464,6 +473,9 @@ void body_turn(void)
             notice_async();
         }
     }
+    if (switch_due(body_core(), &body.nodes, body.order + 1, name))
+        order(COMMAND_SWITCHOVER, name);
+    switch_look(body_core());
     orders_look(body_core(), &body.nodes);
     refresh_fence();
     view_publish();

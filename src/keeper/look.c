@@ -251,6 +251,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
         .names = names_here(core),
     };
 
+    Lsn given = act_given(core);
+
     fill_control(&pg);
     fill_upstream(core, nodes, &pg);
     if (recovers) {
@@ -261,6 +263,10 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
             pg.lsn = LSN_NONE;
     } else {
         fill_primary(core, &pg);
+    }
+    if (given != LSN_NONE) {
+        pg.state = PG_STOPPED;
+        pg.lsn = given;
     }
     pg.timeline_start = start_of(pg.timeline);
     pg.names_effective = gucs_generation != 0 && shared_generation() == (uint32_t) gucs_generation &&

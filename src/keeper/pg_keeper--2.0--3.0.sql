@@ -45,6 +45,10 @@ CREATE FUNCTION pgkeeper.node_states(
     RETURNS SETOF record AS 'MODULE_PATHNAME', 'pgkeeper_node_states' LANGUAGE C STRICT VOLATILE;
 COMMENT ON FUNCTION pgkeeper.node_states() IS 'the nodes as the worker here sees them';
 
+CREATE FUNCTION pgkeeper.switchover(node text) RETURNS text
+    AS 'MODULE_PATHNAME', 'pgkeeper_switchover' LANGUAGE C STRICT VOLATILE;
+COMMENT ON FUNCTION pgkeeper.switchover(text) IS 'hands the primary''s role over to a standby, in order; on the primary';
+
 CREATE FUNCTION pgkeeper.status() RETURNS json
     AS 'MODULE_PATHNAME', 'pgkeeper_status' LANGUAGE C STRICT VOLATILE;
 COMMENT ON FUNCTION pgkeeper.status() IS 'the cluster as the worker here sees it, for pgvigil status';
