@@ -285,9 +285,10 @@ static void close_for_good(const Core *core)
 /* ---- A switchover ---- */
 
 /*
- * What stands for the stop of a server that cannot outlive it: the fence is closed. Whoever read it as open before
- * that has written its commit record by then, and the record that is made here ends behind it: a successor that has
- * flushed this one has everything that was acknowledged. Whoever comes to the check later is cut off unanswered.
+ * What stands for the stop of a server that cannot outlive it: the fence is closed. Whoever read it as open
+ * before that has written its commit record by then, and the record that is made here ends behind it: a
+ * successor that has flushed this one has everything that was acknowledged. Whoever comes to the check later
+ * is cut off unanswered.
  */
 static bool give_away(const Core *core, ActionResult *result)
 {

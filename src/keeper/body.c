@@ -403,7 +403,8 @@ static void order(CommandKind kind, const char *name)
 static void reconcile(void)
 {
     CommandKind kind;
-    const char *name = body.core.plan.step == STEP_NONE ? reconcile_next(&body.core, &body.nodes, &kind) : NULL;
+    const char *name =
+        body.core.plan.step == STEP_NONE ? reconcile_next(&body.core, &body.nodes, &kind) : NULL;
 
     if (name != NULL)
         order(kind, name);

@@ -82,8 +82,8 @@ const char *act_closed(void);
 /* A switchover is about to close it: commits wait, those that are on their way are answered. */
 bool act_holds(void);
 /*
- * It was closed for a switchover, and counts as stopped with everything up to there; LSN_NONE: it does not, or not
- * any more, since another node is the primary, and it has lost its place as after a failover.
+ * It was closed for a switchover, and counts as stopped with everything up to there; LSN_NONE: it does not,
+ * or not any more, since another node is the primary, and it has lost its place as after a failover.
  */
 Lsn act_given(const Core *core);
 

@@ -26,8 +26,8 @@ void orders_promoted(const Core *core, const KeeperNodes *nodes)
 }
 
 /*
- * Before the new primary has written a checkpoint pg_rewind finds nothing to do. Who ordered a switchover hears of its
- * end first.
+ * Before the new primary has written a checkpoint pg_rewind finds nothing to do. Who ordered a switchover
+ * hears of its end first.
  */
 static bool can_rejoin(const Core *core)
 {

@@ -197,8 +197,8 @@ Datum pgkeeper_switchover(PG_FUNCTION_ARGS)
     PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
     leave(0, (Datum) 0);
     if (sqlstate != 0)
-        ereport(ERROR, (errcode(sqlstate), errmsg("\"%s\" has not become the primary", name),
-                        errdetail("%s.", text),
-                        errhint("pgkeeper.node_info, or pgvigil status --dsn, shows how the nodes are.")));
+        ereport(ERROR,
+                (errcode(sqlstate), errmsg("\"%s\" has not become the primary", name), errdetail("%s.", text),
+                 errhint("pgkeeper.node_info, or pgvigil status --dsn, shows how the nodes are.")));
     PG_RETURN_TEXT_P(cstring_to_text(name));
 }
