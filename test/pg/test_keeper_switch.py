@@ -104,7 +104,8 @@ def test_there_and_back(formed, synchronous):
             # It is the primary by now, not soon; and the old one takes nothing any more.
             assert formed.info(new)[new.name]["state"] == "primary"
             refused(lambda: old.sql("create table late(i int)"), "57P03", "may not acknowledge")
-            assert formed.info(old)[old.name]["state"].startswith("closed: ")
+            wait_for(lambda: formed.info(old)[old.name]["state"].startswith("closed: %s is the primary" % new.name), 20,
+                     lambda: formed.info(old))
             writer.wait_acks(50, server=new)
             formed.rejoin(old, new)
             formed.wait_formed(new)
@@ -123,6 +124,7 @@ def test_a_successor_that_does_not_get_there(formed):
             first = pool.submit(primary.sql, CALL % target.name)
             wait_for(lambda: first.done() or "hands over to" in formed.info(primary)[primary.name]["state"], 20,
                      "it to be closed")
+            refused(lambda: primary.sql("create table closed(i int)"), "57P03", "may not acknowledge")
             refused(lambda: primary.sql(CALL % target.name), "55006", "under way")
             failed(lambda: first.result(60), "57000", "did not get the last of the WAL in time", "goes on as the primary")
             writer.wait_acks(50, server=primary, timeout=30)
