@@ -53,11 +53,11 @@ static struct {
 
 static char closed[ACTION_TEXT_LEN];
 
-/* A switchover: the server is closed until the core starts it again, or another node is the primary. */
+/* A switchover: the server is closed until this node has the lease without one, or another is the primary. */
 static struct {
     bool began;
-    bool is_given; /* it counts as stopped, with everything that was acknowledged up to lsn */
-    Lsn lsn;
+    bool is_given;
+    Lsn lsn; /* everything that was acknowledged is before it */
 } given;
 
 bool act_runs(void)
@@ -72,7 +72,7 @@ const char *act_closed(void)
 
 bool act_holds(void)
 {
-    return given.began && closed[0] == '\0';
+    return given.began && closed[0] == '\0' && now.action.kind == ACTION_STOP_FAST;
 }
 
 Lsn act_given(const Core *core)
@@ -324,13 +324,20 @@ static bool give_away(const Core *core, ActionResult *result)
 /* The switchover came to nothing: the server is what it was. */
 static void take_again(void)
 {
-    if (!given.began) {
-        fail("a worker inside the server cannot start it");
-        return;
-    }
     memset(&given, 0, sizeof given);
     closed[0] = '\0';
     ereport(LOG, (errmsg("pg_keeper: this server goes on as the primary")));
+}
+
+void act_look(const Core *core)
+{
+    Clock at = clock_now();
+    bool leads =
+        core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
+    bool under_way = now.action.kind == ACTION_STOP_FAST || core->plan.step == STEP_CONFIRM;
+
+    if (given.began && leads && !under_way)
+        take_again();
 }
 
 /* A leader gives its server up because another node can take over; any other stays closed. */
@@ -387,7 +394,7 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_RELOAD: reload(); break;
     case ACTION_STOP_FAST:
     case ACTION_STOP_IMMEDIATE: begin_stop(core, now.action.kind == ACTION_STOP_FAST); break;
-    case ACTION_START_PRIMARY: take_again(); break;
+    case ACTION_START_PRIMARY: break; /* it runs, and act_look opens it */
     default: fail("a worker inside the server cannot do that"); break;
     }
 }

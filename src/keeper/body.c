@@ -449,19 +449,16 @@ static void act(void)
     step(&event);
 }
 
-/* A server that is given away stops and runs by word alone: the core must not act upon the old one. */
-static bool is_given_otherwise(void)
-{
-    return (body.core.pg.state == PG_STOPPED) != (act_given(&body.core) != LSN_NONE);
-}
-
 void body_turn(void)
 {
     Clock now = clock_now();
     char name[MEMBER_NAME_LEN];
 
     if (body.runs) {
-        if (now.boot_us - body.looked.boot_us >= LOOK_US || is_given_otherwise())
+        act_look(&body.core);
+        /* A server that is given away stops and runs by word alone: the core must not go by the old one. */
+        bool stops = (body.core.pg.state == PG_STOPPED) != look_is_stopped(&body.core);
+        if (now.boot_us - body.looked.boot_us >= LOOK_US || stops)
             look(&now);
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {

@@ -57,6 +57,8 @@ void orders_look(const Core *core, const KeeperNodes *nodes);
 /* ---- look.c: the own server ---- */
 
 Observation look_server(const Core *core, const KeeperNodes *nodes);
+/* It was given away in a switchover, and counts as stopped. */
+bool look_is_stopped(const Core *core);
 /* WAL position of a standby that follows nobody; timeline of it. */
 Lsn look_position(uint32_t *ret_timeline);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
@@ -82,10 +84,12 @@ const char *act_closed(void);
 /* A switchover is about to close it: commits wait, those that are on their way are answered. */
 bool act_holds(void);
 /*
- * It was closed for a switchover, and counts as stopped with everything up to there; LSN_NONE: it does not,
- * or not any more, since another node is the primary, and it has lost its place as after a failover.
+ * It was closed for a switchover, and everything that was acknowledged is before this; LSN_NONE: it was not,
+ * or another node is the primary, and it has lost its place as after a failover.
  */
 Lsn act_given(const Core *core);
+/* Opens a server whose switchover came to nothing. */
+void act_look(const Core *core);
 
 /* ---- upstream.c: primary_conninfo and other settings, durably ---- */
 

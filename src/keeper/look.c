@@ -237,6 +237,12 @@ static Names names_here(const Core *core)
     return names;
 }
 
+/* Only while the plan asks for it: anywhere else a stopped primary is one to hand over from, or to start. */
+bool look_is_stopped(const Core *core)
+{
+    return core->plan.step == STEP_CONFIRM && act_given(core) != LSN_NONE;
+}
+
 Observation look_server(const Core *core, const KeeperNodes *nodes)
 {
     bool recovers = RecoveryInProgress();
@@ -265,8 +271,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
         fill_primary(core, &pg);
     }
     if (given != LSN_NONE) {
-        pg.state = PG_STOPPED;
         pg.lsn = given;
+        pg.state = look_is_stopped(core) ? PG_STOPPED : pg.state;
     }
     pg.timeline_start = start_of(pg.timeline);
     pg.names_effective = gucs_generation != 0 && shared_generation() == (uint32_t) gucs_generation &&
