@@ -59,7 +59,7 @@ def test_after_and_rejoin_command(cluster):
 def test_switchover_and_rejoin_command(cluster):
     """Whoever ordered it is told, although the command ends the server that tells; then all is as before."""
     old = cluster.wait_formed()
-    new = cluster.others(old, [n for n in cluster.nodes if n is not old][0])[0]
+    new = [n for n in cluster.nodes if n is not old][0]
     assert old.value("select pgkeeper.switchover('%s')" % new.name) == new.name
     wait_for(lambda: os.path.exists(new.folder + "/log/after"), 20, "after_command to run")
     cluster.wait_formed(new, timeout=60)

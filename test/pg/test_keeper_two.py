@@ -2,11 +2,13 @@
 answers that are expected, in PostgreSQL's own manner (keeper.sql, keeper.out)."""
 
 import os
+import re
 import time
 
 import pytest
 
 from harness.base import pg_bin, wait_for, write_file
+from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
@@ -68,6 +70,23 @@ def test_standby_is_not_missed(cluster):
     second.pg_ctl("stop", "-m", "immediate")
     for _ in range(30):  # three leases
         cluster.wait_writable(first)
+    second.start_postgres()
+    cluster.wait_streaming(30, primary=first)
+
+
+def test_status_asks_the_standby_itself(cluster):
+    """The primary's worker knows nothing of a node without a vote: what is told of it are its own words."""
+    first, second = cluster.nodes
+
+    def status():
+        return first.run([first.binary, "status", "--dsn", first.conninfo()], check=False)
+
+    wait_for(lambda: status().returncode == 0, 30, lambda: status().stdout)
+    assert re.search(r"(?m)^pg2 +standby +streaming +1 .* yes .* no voter$", status().stdout), status().stdout
+    refused(lambda: first.sql("select pgkeeper.switchover('pg2')"), "55000", "not taken in")
+    second.pg_ctl("stop", "-m", "immediate")
+    done = status()
+    assert done.returncode == 1 and re.search(r"(?m)^Not asked from here: pg2: ", done.stdout), done.stdout
     second.start_postgres()
     cluster.wait_streaming(30, primary=first)
 
