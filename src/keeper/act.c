@@ -12,7 +12,6 @@
 #endif
 #include <miscadmin.h>
 #include <postmaster/bgwriter.h>
-#include <replication/message.h>
 #include <replication/walreceiver.h>
 #include <storage/fd.h>
 #include <storage/proc.h>
@@ -286,9 +285,9 @@ static void close_for_good(const Core *core)
 
 /*
  * What stands for the stop of a server that cannot outlive it: the fence is closed. Whoever read it as open
- * before that has written its commit record by then, and the record that is made here ends behind it: a
- * successor that has flushed this one has everything that was acknowledged. Whoever comes to the check later
- * is cut off unanswered.
+ * before that has written its commit record by then, and the restore point that is made here ends behind it:
+ * a successor that has flushed this one has everything that was acknowledged. Whoever comes to the check
+ * later is cut off unanswered.
  */
 static bool give_away(const Core *core, ActionResult *result)
 {
@@ -304,12 +303,7 @@ static bool give_away(const Core *core, ActionResult *result)
         return false; /* body.c writes it with the next step */
     if (given.lsn == LSN_NONE) {
         pg_memory_barrier();
-        given.lsn = LogLogicalMessage("pg_keeper", "", 0, false
-#if PG_VERSION_NUM >= 170000
-                                      ,
-                                      true
-#endif
-        );
+        given.lsn = XLogRestorePoint("pg_keeper switchover");
         XLogFlush(given.lsn);
     }
     Observation pg = look_server(core, body_known());
@@ -350,6 +344,7 @@ static void begin_stop(const Core *core, bool fast)
         return;
     }
     if (fast && core->plan.step == STEP_STOP && !RecoveryInProgress()) {
+        memset(&given, 0, sizeof given);
         given.began = true;
         return;
     }

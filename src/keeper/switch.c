@@ -15,9 +15,6 @@
 #include <storage/latch.h>
 #include <storage/shmem.h>
 #include <utils/builtins.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include "base/str.h"
 
