@@ -61,15 +61,15 @@ static CoreOptions options_now(void)
 /* ---- The fence ---- */
 
 /*
- * A table that was never read may name this server. A standby is never unmanaged: once it is promoted by hand
- * its table is read anew, by a worker that works.
+ * A table that was never read may name this server, and one whose row for it cannot be used does. A standby
+ * is never unmanaged: once it is promoted by hand its table is read anew, by a worker that works.
  */
 static bool is_unmanaged(void)
 {
     if (!body.table_read)
         return false;
     if (!body.runs)
-        return body.persist.doc.id.term == 0;
+        return body.persist.doc.id.term == 0 && !body.nodes.self_left_out;
     /* Nobody else can be elected before there is a document. */
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
 }
@@ -317,6 +317,11 @@ static bool takes_part(void)
         /* Its own row may be one of those that were left out. */
         body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() &&
                        (body.nodes.left_out == 0 || body.outside);
+        if (body.nodes.self_left_out)
+            log_limited(
+                &body.refused, LOG_LEVEL_WARN, "own_row",
+                "this node's row in pgkeeper.node cannot be used: it is closed; correct the row on the primary, "
+                "or here after a start without pg_keeper");
         return false;
     }
     body.alone = begins(count);

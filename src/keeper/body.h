@@ -85,7 +85,15 @@ typedef struct UpstreamNames {
     uint32_t generation;
 } UpstreamNames;
 
-bool upstream_write_nobody(Err *err);
+/*
+ * The server's own lock for postgresql.auto.conf, under which all of these write. False: a session in ALTER
+ * SYSTEM has it, perhaps one that is frozen: it is never waited for.
+ */
+bool upstream_lock(void);
+void upstream_unlock(void);
+
+/* freeze: a number of its own, for whoever reads it to say so. */
+bool upstream_write_nobody(uint32_t freeze, Err *err);
 /* Ends with what is to be primary_conninfo in ret_conninfo. */
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);

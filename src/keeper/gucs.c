@@ -3,6 +3,7 @@
  */
 #include "keeper/keeper.h"
 
+#include <miscadmin.h>
 #include <utils/guc.h>
 
 #include <limits.h>
@@ -23,6 +24,7 @@ int gucs_wait_ms = 2000;
 int gucs_generation;
 
 static int keepalive_time = 5, keepalive_count = 1;
+static int freeze;
 static int keepalives_time = 0, keepalives_count = 0; /* the older spellings; 0: not set */
 
 uint32 gucs_lease_ms(void)
@@ -37,6 +39,17 @@ static void on_generation(int value, void *extra)
 {
     (void) extra;
     shared_stamp(value);
+}
+
+/*
+ * Behind an empty primary_conninfo in the same file, so that the startup process has read that, too. It alone
+ * asks for a walreceiver, and with nobody to follow it asks for none any more.
+ */
+static void on_freeze(int value, void *extra)
+{
+    (void) extra;
+    if (AmStartupProcess())
+        board_stamp_freeze((uint32) value);
 }
 
 /* It names files and is part of application_name, and goes into messages: what all of them take. */
@@ -109,6 +122,8 @@ void gucs_define(void)
     DefineCustomIntVariable(
         "pg_keeper.generation", "How often pg_keeper has set synchronous_standby_names; not for editing.",
         NULL, &gucs_generation, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_generation, NULL);
+    DefineCustomIntVariable("pg_keeper.freeze", "The newest freeze for a vote; not for editing.", NULL,
+                            &freeze, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_freeze, NULL);
     DefineCustomStringVariable(
         "pg_keeper.upstream", "The primary_conninfo that this standby came from; not for editing.", NULL,
         &gucs_upstream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);

@@ -56,6 +56,10 @@ void board_detach(void);
 void board_wake(bool reread);
 bool board_take_reread(void);
 
+/* The startup process: it has read the settings of that freeze. And the worker: of which one it has. */
+void board_stamp_freeze(uint32 number);
+uint32 board_freeze(void);
+
 /*
  * A backend: hands the text to the worker and waits for its answer, for one lease at the most. NULL: there is
  * none. The text returned is palloc'ed. ERROR if the worker is not there or too many others wait.
@@ -101,8 +105,9 @@ typedef struct KeeperNode {
 } KeeperNode;
 
 typedef struct KeeperNodes {
-    bool there;   /* the table is */
-    int left_out; /* rows that say something else than a node */
+    bool there;         /* the table is */
+    int left_out;       /* rows that say something else than a node */
+    bool self_left_out; /* this node's own is one of them */
     int count;
     KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
 } KeeperNodes;

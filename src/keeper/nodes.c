@@ -130,6 +130,7 @@ static void read_rows(KeeperNodes *nodes)
             continue;
         }
         nodes->left_out++;
+        nodes->self_left_out = nodes->self_left_out || strcmp(name, gucs_node_name) == 0;
         ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", name, err.text)));
     }
 }

@@ -27,7 +27,7 @@
 typedef struct Settings {
     Setting setting[SETTINGS_MAX];
     size_t count;
-    char generation[16];
+    char generation[16], freeze[16];
 } Settings;
 
 static void put(Settings *settings, const char *name, const char *value)
@@ -36,12 +36,20 @@ static void put(Settings *settings, const char *name, const char *value)
     settings->setting[settings->count++] = (Setting){name, value};
 }
 
+bool upstream_lock(void)
+{
+    return LWLockConditionalAcquire(AutoFileLock, LW_EXCLUSIVE);
+}
+
+void upstream_unlock(void)
+{
+    LWLockRelease(AutoFileLock);
+}
+
 static bool write_settings(const Settings *settings, Err *err)
 {
-    LWLockAcquire(AutoFileLock, LW_EXCLUSIVE);
-    bool ok = autoconf_write(DataDir, settings->setting, settings->count, NULL, err);
-    LWLockRelease(AutoFileLock);
-    return ok;
+    Assert(LWLockHeldByMe(AutoFileLock));
+    return autoconf_write(DataDir, settings->setting, settings->count, NULL, err);
 }
 
 static void put_names(Settings *settings, const UpstreamNames *names)
@@ -59,13 +67,15 @@ static const char *base(void)
     return PrimaryConnInfo != NULL && PrimaryConnInfo[0] != '\0' ? PrimaryConnInfo : gucs_upstream;
 }
 
-bool upstream_write_nobody(Err *err)
+bool upstream_write_nobody(uint32_t freeze, Err *err)
 {
     Settings settings = {0};
 
     put(&settings, "primary_conninfo", "");
     if (base() != NULL && base()[0] != '\0')
         put(&settings, "pg_keeper.upstream", base());
+    snprintf(settings.freeze, sizeof settings.freeze, "%u", (unsigned) freeze);
+    put(&settings, "pg_keeper.freeze", settings.freeze); /* behind the others: gucs.c */
     return write_settings(&settings, err);
 }
 
