@@ -297,8 +297,7 @@ static void begin_stop(const Core *core, bool fast)
     }
     ereport(
         LOG,
-        (errmsg(
-            "pg_keeper: this server is stopped, since it cannot be the primary that it was elected to be")));
+        (errmsg("pg_keeper: this server is stopped, since it cannot be the primary, and another node can")));
     (void) kill(PostmasterPid, fast ? SIGINT : SIGQUIT);
 }
 

@@ -82,6 +82,7 @@ static void on_startup(void)
             pg_atomic_init_u32(&board->place[i].state, PLACE_FREE);
     }
     resolve_startup();
+    disk_startup();
     LWLockRelease(AddinShmemInitLock);
 }
 
@@ -91,7 +92,7 @@ static void on_request(void)
     if (next_request != NULL)
         next_request();
 #endif
-    RequestAddinShmemSpace(add_size(sizeof(Board), resolve_size()));
+    RequestAddinShmemSpace(add_size(sizeof(Board), add_size(resolve_size(), disk_size())));
 }
 
 void board_init(void)

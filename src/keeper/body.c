@@ -456,6 +456,7 @@ void body_turn(void)
     Clock now = clock_now();
 
     if (body.runs) {
+        ping_turn();
         if (now.boot_us - body.looked.boot_us >= LOOK_US)
             look(&now);
         act();

@@ -90,6 +90,26 @@ void resolve_init(void);
 void resolve_startup(void); /* with AddinShmemInitLock held */
 Size resolve_size(void);
 
+/* ---- disk.c: whether the disk takes writes, tried by the worker of resolve.c ---- */
+
+/* Writes a block if it is time for one; returns when it is on the disk, or cannot be. */
+void disk_write_if_due(void);
+/* The newest write has failed, or the one under way takes longer than that. *ret_full: it found no room,
+ * which alone is not stuck. */
+bool disk_is_stuck(int64 limit_us, bool *ret_full);
+
+void disk_startup(void); /* as resolve_startup */
+Size disk_size(void);
+
+/* ---- ping.c: whether this server takes new connections ---- */
+
+/* Goes on; never blocks. */
+void ping_turn(void);
+/* The newest one was answered in time; before there was one: true. */
+bool ping_is_answered(void);
+/* As link_socket has it. */
+int ping_socket(uint32 *ret_events);
+
 /* ---- nodes.c: the table of nodes ---- */
 
 #define NODE_CONNINFO_LEN 1024

@@ -31,6 +31,8 @@
 #include "base/str.h"
 #include "pg/conninfo.h"
 
+#define DISK_SHARE 2 /* a disk may be silent for so many times as long as a server */
+
 static bool position_known; /* once it is, it stays so: it only rises */
 
 /* ---- Other processes ---- */
@@ -242,7 +244,7 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
     bool recovers = RecoveryInProgress();
     Observation pg = {
         .state = recovers ? PG_STANDBY : PG_PRIMARY,
-        .responsive = true,
+        .responsive = ping_is_answered(),
         .fenced = true,
         .upstream = MEMBER_NONE,
         .replay_lag_ms = -1,
@@ -251,6 +253,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
         .names = names_here(core),
     };
 
+    pg.disk_stuck =
+        disk_is_stuck(DISK_SHARE * (int64) core->options.unresponsive_ms * US_PER_MS, &pg.disk_full);
     fill_control(&pg);
     fill_upstream(core, nodes, &pg);
     if (recovers) {

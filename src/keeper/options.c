@@ -5,6 +5,9 @@
 
 #include "base/str.h"
 
+/* A shorter silence than that a loaded machine may have; as an agent has it. */
+#define UNRESPONSIVE_LEAST_MS 5000u
+
 static void take_sync(CoreOptions *options, const Document *doc, bool stays_async)
 {
     look_wanted_sync(doc, &options->sync_mode, &options->sync_k);
@@ -21,7 +24,7 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .heartbeat_ms = lease_ms / 5,
         .drift_ppm = 1000,
         .margin_ms = 30,
-        .unresponsive_ms = INT32_MAX,
+        .unresponsive_ms = Max(lease_ms, UNRESPONSIVE_LEAST_MS),
         .brownout_ms = INT32_MAX, /* without its lease the server is closed, and goes on when it is back */
         .start_limit_ms = INT32_MAX,
         .stream_timeout_ms = INT32_MAX,
