@@ -34,8 +34,6 @@ static struct {
     Fence fence;
     uint32_t persisted_seq;
     bool persist_told, persist_ok;
-    bool waited; /* commits have waited for standbys */
-    bool stays_async;
     Clock looked, reconciled;
     uint32_t order;
     LogLimit disk, message, refused;
@@ -53,9 +51,8 @@ const KeeperNodes *body_known(void)
 
 static CoreOptions options_now(void)
 {
-    body.stays_async = body.stays_async && !gucs_resync;
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
-    return options_make(&body.nodes, doc, body.alone, body.stays_async);
+    return options_make(&body.nodes, doc, body.alone);
 }
 
 /* ---- The fence ---- */
@@ -423,21 +420,6 @@ static void look(const Clock *now)
     step(&event);
 }
 
-/* resync = off: what became asynchronous stays so. */
-static void notice_async(void)
-{
-    const Document *doc = &body.core.persist.doc;
-    bool waits = doc->synchronous && doc->sync_needed > 0;
-
-    body.waited = body.waited || waits;
-    if (gucs_resync || body.stays_async || !body.waited || waits || body.core.role != ROLE_LEADER)
-        return;
-    body.stays_async = true;
-    log_line(LOG_LEVEL_WARN, "asynchronous",
-             "commits wait for no standby any more, and will not again: pg_keeper.resync is off");
-    body_reload();
-}
-
 static void act(void)
 {
     ActionResult result;
@@ -467,7 +449,8 @@ void body_turn(void)
         if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
             body.reconciled = now;
             reconcile();
-            notice_async();
+            if (resync_look(&body.core))
+                body_reload();
         }
     }
     orders_look(body_core(), &body.nodes);

@@ -38,7 +38,14 @@ const KeeperNodes *body_known(void);
  * is a document: whoever joins waits for one, so that no two of them can make another cluster among
  * themselves.
  */
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async);
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone);
+
+/* ---- resync.c: what became asynchronous, with resync = off ---- */
+
+/* Makes the options asynchronous where the cluster is to stay that. */
+void resync_apply(const Document *doc, CoreOptions *options);
+/* Each second; true: the options are to be made anew. */
+bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
@@ -98,6 +105,7 @@ bool upstream_write_nobody(uint32_t freeze, Err *err);
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 

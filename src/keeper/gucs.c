@@ -17,6 +17,7 @@ char *gucs_after_command;
 char *gucs_rejoin_command;
 char *gucs_upstream;
 bool gucs_resync = true;
+bool gucs_waited;
 
 /* As ext.h has them. */
 const char gucs_teller[] = "SELECT * FROM pgkeeper.node_info";
@@ -122,6 +123,8 @@ void gucs_define(void)
     DefineCustomIntVariable(
         "pg_keeper.generation", "How often pg_keeper has set synchronous_standby_names; not for editing.",
         NULL, &gucs_generation, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_generation, NULL);
+    DefineCustomBoolVariable("pg_keeper.waited", "Commits have waited for standbys; not for editing.", NULL,
+                             &gucs_waited, false, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
     DefineCustomIntVariable("pg_keeper.freeze", "The newest freeze for a vote; not for editing.", NULL,
                             &freeze, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_freeze, NULL);
     DefineCustomStringVariable(

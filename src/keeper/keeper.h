@@ -21,6 +21,7 @@ extern char *gucs_rejoin_command;
 /* The primary_conninfo that a vote or a new primary took the place of: credentials come from it. */
 extern char *gucs_upstream;
 extern bool gucs_resync;
+extern bool gucs_waited; /* commits have waited for standbys */
 
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);

@@ -30,6 +30,7 @@
 
 #include "base/str.h"
 #include "pg/conninfo.h"
+#include "sys/log.h"
 
 #define DISK_SHARE 2 /* a disk may be silent for so many times as long as a server */
 
@@ -289,7 +290,22 @@ static uint8_t needed_of(const char *names)
     return (uint8_t) (number < 1 ? 1 : number > MEMBER_MAX - 1 ? MEMBER_MAX - 1 : number);
 }
 
-/* false: the configuration cannot be read, and PostgreSQL keeps what it had, too. */
+/*
+ * PostgreSQL has no look at what postgresql.auto.conf overrides: here all values are tried. One that is wrong
+ * may be half of a change. Not client_encoding's, which outside a transaction nobody can judge.
+ */
+static bool is_valid(const ConfigVariable *first, int level)
+{
+    for (const ConfigVariable *item = first; item != NULL; item = item->next)
+        if (item->errmsg != NULL ||
+            (item->name != NULL && pg_strcasecmp(item->name, "client_encoding") != 0 &&
+             set_config_option(item->name, item->value, PGC_POSTMASTER, PGC_S_FILE, GUC_ACTION_SET, false,
+                               level, false) == 0))
+            return false;
+    return true;
+}
+
+/* false: something in the configuration is wrong, and it is as if it had not been read. */
 static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
     MemoryContext context =
@@ -298,11 +314,20 @@ static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
     ConfigVariable *first = NULL, *last = NULL;
     const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
 
-    bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, LOG, &first, &last);
+    static bool told;
+    int level = told ? DEBUG3 : LOG;
+
+    bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, level, &first, &last);
     for (const ConfigVariable *item = first; ok && item != NULL; item = item->next)
         if (!item->ignore && item->name != NULL &&
             pg_strcasecmp(item->name, "synchronous_standby_names") == 0)
             names = item->value;
+    ok = ok && ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, level, &first, &last) &&
+         is_valid(first, level);
+    if (!ok && !told)
+        log_line(LOG_LEVEL_WARN, "configuration_wrong",
+                 "whom commits wait for stays as it was, until no value in the configuration files is wrong");
+    told = !ok;
     if (ok) {
         *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
         *ret_needed = names[0] != '\0' ? needed_of(names) : 1;

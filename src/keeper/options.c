@@ -8,14 +8,7 @@
 /* A shorter silence than that a loaded machine may have; as an agent has it. */
 #define UNRESPONSIVE_LEAST_MS 5000u
 
-static void take_sync(CoreOptions *options, const Document *doc, bool stays_async)
-{
-    look_wanted_sync(doc, &options->sync_mode, &options->sync_k);
-    if (stays_async)
-        options->sync_mode = SYNC_OFF;
-}
-
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async)
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone)
 {
     uint32_t lease_ms = gucs_lease_ms();
     CoreOptions options = {
@@ -34,7 +27,8 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .resolve_after_ms = INT32_MAX,
     };
 
-    take_sync(&options, doc, stays_async);
+    look_wanted_sync(doc, &options.sync_mode, &options.sync_k);
+    resync_apply(doc, &options);
     str_copy(options.name, sizeof options.name, gucs_node_name);
     for (int i = 0, slot = 0; i < nodes->count; i++) {
         const char *name = nodes->node[i].name;

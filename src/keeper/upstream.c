@@ -163,6 +163,14 @@ bool upstream_write(const KeeperNode *node, uint32_t epoch, const UpstreamNames 
     return write_settings(&settings, err);
 }
 
+bool upstream_write_waited(bool waited, Err *err)
+{
+    Settings settings = {0};
+
+    put(&settings, "pg_keeper.waited", waited ? "on" : NULL);
+    return write_settings(&settings, err);
+}
+
 bool upstream_write_names(const UpstreamNames *names, Err *err)
 {
     Settings settings = {0};
