@@ -271,7 +271,9 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 static void close_for_good(const Core *core)
 {
     const Document *doc = &core->persist.doc;
-    const char *primary = doc->primary != MEMBER_NONE ? doc->member[doc->primary].name : "another node";
+    const char *primary = doc->primary != MEMBER_NONE
+                              ? nodes_name(body_known(), doc->member[doc->primary].name)
+                              : "another node";
 
     if (closed[0] != '\0')
         return;

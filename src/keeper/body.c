@@ -249,7 +249,7 @@ bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
 
-    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_name, &body.store, err) ||
+    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
     if (!body.found) {
@@ -308,7 +308,7 @@ static bool begins(int count)
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
+    int self = nodes_find(&body.nodes, gucs_node_id), count = nodes_registered(&body.nodes);
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
@@ -330,8 +330,8 @@ static void keep_members(KeeperNodes *nodes)
 {
     for (int i = 0; body.runs && i < body.nodes.count && nodes->count < MEMBER_MAX; i++) {
         const KeeperNode *node = &body.nodes.node[i];
-        bool member = document_find(&body.core.persist.doc, node->name) != MEMBER_NONE;
-        if (!member || nodes_find(nodes, node->name) >= 0)
+        bool member = document_find(&body.core.persist.doc, node->id) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->id) >= 0)
             continue;
         nodes->node[nodes->count] = *node;
         nodes->node[nodes->count++].gone = true;
@@ -341,7 +341,7 @@ static void keep_members(KeeperNodes *nodes)
 /* It does not belong any more, or the table of before there was a document has changed. */
 static bool has_to_stop(bool changed)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name);
+    int self = nodes_find(&body.nodes, gucs_node_id);
     bool unborn = body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
 
     if (self < 0 || (body.nodes.node[self].gone && body.core.persist.outside))

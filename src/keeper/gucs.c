@@ -12,6 +12,7 @@
 #define SECONDS_MOST 60 /* a longer lease is no lease any more */
 
 char *gucs_node_name;
+char gucs_node_id[MEMBER_NAME_LEN];
 char *gucs_database;
 char *gucs_after_command;
 char *gucs_rejoin_command;
@@ -53,25 +54,18 @@ static void on_freeze(int value, void *extra)
         board_stamp_freeze((uint32) value);
 }
 
-/* It names files and is part of application_name, and goes into messages: what all of them take. */
-static bool is_name(const char *text)
-{
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_");
-
-    return len > 0 && len < MEMBER_NAME_LEN && text[len] == '\0';
-}
-
 static void check_name(void)
 {
     if (gucs_node_name[0] == '\0')
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
                  errhint("Set it in postgresql.conf to the name of this node, another one on each server.")));
-    if (!is_name(gucs_node_name))
+    if (!name_is_valid(gucs_node_name))
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR),
                  errmsg("pg_keeper.node_name \"%s\" is not a name that a node can have", gucs_node_name),
-                 errhint("1 to %d of a-z, 0-9, - and _.", MEMBER_NAME_LEN - 1)));
+                 errhint("1 to %d bytes of UTF-8, without control characters.", NODE_NAME_LEN - 1)));
+    name_make_id(gucs_node_name, gucs_node_id);
     if (gucs_lease_ms() == SECONDS_MOST * 1000)
         ereport(LOG, (errmsg("pg_keeper.keepalive_time times keepalive_count counts as %d s at most",
                              SECONDS_MOST)));
@@ -108,8 +102,8 @@ static void define_commands(void)
 void gucs_define(void)
 {
     DefineCustomStringVariable("pg_keeper.node_name", "Name of this node.",
-                               "1 to 31 of a-z, 0-9, - and _; another one on each server.", &gucs_node_name,
-                               "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+                               "1 to 63 bytes of UTF-8; another one on each server.", &gucs_node_name, "",
+                               PGC_POSTMASTER, 0, NULL, NULL, NULL);
     DefineCustomStringVariable("pg_keeper.database", "Database with the extension pg_keeper in it.", NULL,
                                &gucs_database, "postgres", PGC_POSTMASTER, 0, NULL, NULL, NULL);
     define_times();

@@ -15,6 +15,7 @@
 /* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
 
 extern char *gucs_node_name;
+extern char gucs_node_id[MEMBER_NAME_LEN]; /* name.c */
 extern char *gucs_database;
 extern char *gucs_after_command;
 extern char *gucs_rejoin_command;
@@ -26,6 +27,18 @@ extern bool gucs_waited; /* commits have waited for standbys */
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);
 
+/* ---- name.c: a node's name, and its id, which is what it is called in the core ---- */
+
+#define NODE_NAME_LEN 64 /* with its end */
+
+/* UTF-8 that can be printed, and not too long. */
+bool name_is_valid(const char *name);
+/* The name itself if it is 1 to 31 of a-z, 0-9, - and _. ret_id has room for MEMBER_NAME_LEN. */
+void name_make_id(const char *name, char *ret_id);
+/* From and to the encoding of the database, in a transaction; ERROR if a letter is not in it. */
+char *name_from_server(char *text);
+char *name_to_server(char *text);
+
 /* ---- board.c: the shared memory between the worker and the backends ---- */
 
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
@@ -34,7 +47,7 @@ uint32 gucs_lease_ms(void);
 
 /* A node as the worker sees it, for node_info. */
 typedef struct BoardNode {
-    char name[MEMBER_NAME_LEN];
+    char name[NODE_NAME_LEN];
     bool is_primary, is_next, is_sync;
     char state[BOARD_STATE_LEN];
 } BoardNode;
@@ -118,7 +131,8 @@ int ping_socket(uint32 *ret_events);
 
 typedef struct KeeperNode {
     int seqno;
-    char name[MEMBER_NAME_LEN];
+    char name[NODE_NAME_LEN];
+    char id[MEMBER_NAME_LEN];
     char conninfo[NODE_CONNINFO_LEN];
     char host[NODE_HOST_LEN]; /* hostaddr if there is one */
     char port[8];
@@ -138,8 +152,10 @@ typedef struct KeeperNodes {
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
-/* By name; -1: none. */
-int nodes_find(const KeeperNodes *nodes, const char *name);
+/* By id; -1: none. */
+int nodes_find(const KeeperNodes *nodes, const char *id);
+/* What people call it; the id if it is none of them. */
+const char *nodes_name(const KeeperNodes *nodes, const char *id);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
 bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
 

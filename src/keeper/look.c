@@ -137,7 +137,7 @@ static void fill_upstream(const Core *core, const KeeperNodes *nodes, Observatio
     (void) conninfo_each(PrimaryConnInfo, take_word, &upstream);
     for (int i = 0; i < nodes->count && pg->upstream == MEMBER_NONE; i++)
         if (is_at(&nodes->node[i], &upstream))
-            pg->upstream = document_find(&core->persist.doc, nodes->node[i].name);
+            pg->upstream = document_find(&core->persist.doc, nodes->node[i].id);
     const char *mark = strrchr(upstream.name, '_');
     if (mark != NULL && mark[1] == 'e')
         pg->upstream_epoch = (uint32_t) strtoul(mark + 2, NULL, 10);

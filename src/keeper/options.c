@@ -29,13 +29,13 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
 
     look_wanted_sync(doc, &options.sync_mode, &options.sync_k);
     resync_apply(doc, &options);
-    str_copy(options.name, sizeof options.name, gucs_node_name);
+    str_copy(options.name, sizeof options.name, gucs_node_id);
     for (int i = 0, slot = 0; i < nodes->count; i++) {
-        const char *name = nodes->node[i].name;
-        bool self = strcmp(name, gucs_node_name) == 0;
+        const char *id = nodes->node[i].id;
+        bool self = strcmp(id, gucs_node_id) == 0;
         if (alone && !self)
             continue;
-        str_copy(options.member[slot].name, sizeof options.member[slot].name, name);
+        str_copy(options.member[slot].name, sizeof options.member[slot].name, id);
         options.member[slot].kind = MEMBER_DATA;
         options.member[slot++].voter = alone && self;
     }

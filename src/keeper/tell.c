@@ -8,7 +8,7 @@
 
 #include "sys/log.h"
 
-/* The core names the agent's commands. */
+/* The core names the agent's commands, and has ids for nodes. */
 static const struct {
     const char *there, *here;
 } words[] = {
@@ -17,21 +17,41 @@ static const struct {
     {"pgvigil status", "pgkeeper.node_info"},
 };
 
+static bool skip(const char **text, const char *word)
+{
+    size_t len = strlen(word);
+    bool found = strncmp(*text, word, len) == 0;
+
+    *text += found ? len : 0;
+    return found;
+}
+
+/* The word for what *text begins with, which is passed over; NULL: it stays as it is. */
+static const char *translate(const char **text)
+{
+    const KeeperNodes *nodes = body_known();
+
+    for (size_t i = 0; i < lengthof(words); i++)
+        if (skip(text, words[i].there))
+            return words[i].here;
+    for (int i = 0; i < nodes->count; i++)
+        if (strcmp(nodes->node[i].id, nodes->node[i].name) != 0 && skip(text, nodes->node[i].id))
+            return nodes->node[i].name;
+    return NULL;
+}
+
 void tell_log(LogLevel level, const char *event, const char *text)
 {
     char said[2 * CORE_TEXT_LEN];
     size_t len = 0;
 
     while (*text != '\0' && len < sizeof said - 1) {
-        size_t i = 0;
-        while (i < lengthof(words) && strncmp(text, words[i].there, strlen(words[i].there)) != 0)
-            i++;
-        if (i == lengthof(words)) {
+        const char *here = translate(&text);
+        if (here == NULL) {
             said[len++] = *text++;
             continue;
         }
-        text += strlen(words[i].there);
-        int added = snprintf(said + len, sizeof said - len, "%s", words[i].here);
+        int added = snprintf(said + len, sizeof said - len, "%s", here);
         len = Min(len + (size_t) added, sizeof said - 1);
     }
     said[len] = '\0';
@@ -43,8 +63,8 @@ void tell_history(const Core *core, const Effect *effect)
     const Document *doc = &core->persist.doc;
     const History *history = &effect->history;
 
-    log_line(LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"",
-             history_name(history->kind),
-             history->member != MEMBER_NONE ? doc->member[history->member].name : "-",
-             (unsigned) history->epoch, effect->text);
+    log_line(
+        LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"", history_name(history->kind),
+        history->member != MEMBER_NONE ? nodes_name(body_known(), doc->member[history->member].name) : "-",
+        (unsigned) history->epoch, effect->text);
 }

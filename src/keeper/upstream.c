@@ -141,7 +141,7 @@ bool upstream_write(const KeeperNode *node, uint32_t epoch, const UpstreamNames 
     Settings settings = {0};
 
     ret_conninfo[0] = '\0';
-    snprintf(name, sizeof name, "%s_e%u", gucs_node_name, (unsigned) epoch);
+    snprintf(name, sizeof name, "%s_e%u", gucs_node_id, (unsigned) epoch);
     bool known = conninfo_each(node->conninfo, take_place, &target);
     if (!known) { /* a URI: host and port were read from it */
         add(&target, "host", node->host);
