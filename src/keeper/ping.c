@@ -30,6 +30,7 @@
 static struct {
     int fd; /* -1: none */
     bool asked;
+    bool remote;   /* by TCP */
     bool refused;  /* the newest one was not answered in time */
     int64 next_us; /* boot clock */
     int64 until_us;
@@ -94,26 +95,33 @@ static socklen_t make_remote(const char *address, struct sockaddr_storage *ret_p
     return sizeof *four;
 }
 
-/* 0: this server listens nowhere. */
-static socklen_t own_place(struct sockaddr_storage *ret_place)
+/* 0: this server does not listen there. */
+static socklen_t own_place(bool remote, struct sockaddr_storage *ret_place)
 {
     char item[MAXPGPATH];
 
-    if (first_of(Unix_socket_directories, item, sizeof item))
-        return make_local(item, (struct sockaddr_un *) ret_place);
-    return first_of(ListenAddresses, item, sizeof item) ? make_remote(item, ret_place) : 0;
+    if (!first_of(remote ? ListenAddresses : Unix_socket_directories, item, sizeof item))
+        return 0;
+    return remote ? make_remote(item, ret_place) : make_local(item, (struct sockaddr_un *) ret_place);
 }
 
 /* ---- One ping ---- */
 
+/* The file of a socket can be taken away under a server that clients reach by TCP: one way in is enough. */
 static void end(bool answered, const char *why)
 {
+    struct sockaddr_storage place;
+    bool last = ping.remote || own_place(true, &place) == 0;
+
     if (ping.fd >= 0)
         (void) close(ping.fd);
     ping.fd = -1;
     ping.asked = false;
-    ping.refused = !answered;
-    if (!answered)
+    ping.refused = !answered && (last || ping.refused);
+    ping.remote = !answered && !last;
+    if (ping.remote)
+        ping.next_us = 0;
+    else if (!answered)
         log_limited(&ping.complaint, LOG_LEVEL_WARN, "no_connections", "reason=\"%s\" of this server itself",
                     why);
 }
@@ -121,9 +129,13 @@ static void end(bool answered, const char *why)
 static void begin(void)
 {
     struct sockaddr_storage place;
-    socklen_t len = own_place(&place);
+    socklen_t len = own_place(ping.remote, &place);
 
-    if (len == 0)
+    if (len == 0 && !ping.remote) {
+        ping.remote = true;
+        len = own_place(true, &place);
+    }
+    if (len == 0) /* it listens nowhere */
         return;
     ping.fd = socket(place.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* On a socket of the file system a full queue is an error at once. */

@@ -142,6 +142,19 @@ def test_connections_exhausted(cluster):
     assert cluster.wait_formed() is primary
 
 
+def test_socket_taken_away(cluster):
+    """Nor is that: clients reach the server by TCP."""
+    primary = cluster.wait_formed()
+    path = os.path.join(primary.folder, "sock", ".s.PGSQL.%d" % primary.port)
+    os.rename(path, path + ".away")
+    try:
+        with pytest.raises(AssertionError):
+            wait_for(lambda: re.search("no_connections|primary_hung", cluster.log_of(primary)), 15, "a word of a server that hangs")
+    finally:
+        os.rename(path + ".away", path)
+    assert cluster.wait_formed() is primary
+
+
 def test_postmaster_frozen(cluster):
     """No new connection is taken, while the sessions that there are go on: another node takes over, and they are closed."""
     old = cluster.wait_formed()
