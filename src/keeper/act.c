@@ -107,7 +107,8 @@ static void tell_startup(void)
         (void) kill(pid, SIGHUP);
 }
 
-/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. */
+/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. Not those that wait for a
+ * vote. */
 static void end_snapshots(void)
 {
     int ended = 0;
@@ -118,7 +119,7 @@ static void end_snapshots(void)
         const PGPROC *proc = &ProcGlobal->allProcs[i];
         int pid = proc->pid;
         if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
-            TransactionIdIsValid(proc->xmin))
+            TransactionIdIsValid(proc->xmin) && !board_serves(&proc->procLatch))
             ended += kill(pid, SIGTERM) == 0;
     }
     if (ended > 0)

@@ -303,6 +303,16 @@ void board_answer(uint32 token, const char *text, size_t len)
         pg_atomic_write_u32(&place->state, PLACE_FREE); /* it was left */
 }
 
+bool board_serves(const Latch *backend)
+{
+    bool found = false;
+
+    for (int i = 0; i < PLACES && !found; i++)
+        found =
+            board->place[i].backend == backend && pg_atomic_read_u32(&board->place[i].state) != PLACE_FREE;
+    return found;
+}
+
 void board_publish(const BoardView *view)
 {
     pg_atomic_fetch_add_u32(&board->view_sequence, 1);

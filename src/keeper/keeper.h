@@ -9,6 +9,8 @@
 
 #include "ext/ext.h"
 
+#include <storage/latch.h>
+
 #include "base/err.h"
 #include "base/types.h"
 
@@ -79,6 +81,9 @@ uint32 board_freeze(void);
  * none. The text returned is palloc'ed. ERROR if the worker is not there or too many others wait.
  */
 char *board_exchange(const char *text, size_t len);
+
+/* The worker: that backend hands it a message, or waits for the answer. */
+bool board_serves(const Latch *backend);
 
 /* The worker: calls each for every message that came; the token names it for board_answer. */
 typedef void BoardMessage(const char *text, size_t len, uint32 token);

@@ -16,6 +16,7 @@
 #include <libpq-fe.h>
 
 #include "base/str.h"
+#include "sys/log.h"
 
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
@@ -135,6 +136,8 @@ static bool read_row(HeapTuple row, TupleDesc columns, const KeeperNodes *nodes,
 
 static void read_rows(KeeperNodes *nodes)
 {
+    static LogLimit limit[MEMBER_MAX];
+
     for (uint64 i = 0; i < SPI_processed && nodes->count < MEMBER_MAX; i++) {
         KeeperNode *node = &nodes->node[nodes->count];
         Err err = {0};
@@ -146,7 +149,8 @@ static void read_rows(KeeperNodes *nodes)
         }
         nodes->left_out++;
         nodes->self_left_out = nodes->self_left_out || strcmp(node->name, gucs_node_name) == 0;
-        ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", node->name, err.text)));
+        log_limited(&limit[i], LOG_LEVEL_WARN, "node_left_out", "node=\"%s\" reason=\"%s\"", node->name,
+                    err.text);
         memset(node, 0, sizeof *node);
     }
 }

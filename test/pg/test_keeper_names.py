@@ -14,6 +14,37 @@ pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not bui
 TITLES = {"pg1": "Server1", "pg2": "server1", "pg3": "o'brien $(touch x); \"köln\", DB.example"}
 
 
+def test_another_encoding():
+    """Names are UTF-8 in postgresql.conf and inside, and what they are in the database."""
+    cluster = KeeperCluster(nodes=2, titles={"pg1": "Köln", "pg2": "Zürich"})
+    try:
+        first, second = cluster.start().nodes
+        first.sql("create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'")
+        cluster.wait_streaming(30)
+        for node in (first, second):
+            with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="utf-8") as file:
+                file.write("pg_keeper.database = 'latin'\n")
+            node.pg_ctl("restart", "-l", node.seen + "/log/postgresql.log")
+        conn = first.connect(database="latin")
+        with conn.cursor() as cursor:
+            def ask(text):
+                cursor.execute(text)
+                return cursor.fetchall()
+
+            cursor.execute("create extension pg_keeper")
+            refused(lambda: ask("select pgkeeper.add_node('Zürich', 'host=x')"), "55000", "Köln")
+            for node in (first, second):
+                ask("select pgkeeper.add_node(%s, '%s')" % (quoted(cluster.title(node)), cluster.address(node)))
+            wait_for(lambda: ("Köln", True, "primary") in ask("select name, is_master, state from pgkeeper.node_info"), 30,
+                     lambda: ask("select name, is_master, state from pgkeeper.node_info"))
+            refused(lambda: ask("select pgkeeper.del_node('Köln')"), "55006")
+            refused(lambda: ask("select pgkeeper.del_node(1)"), "55006")
+            assert ask("select octet_length(name) from pgkeeper.node_info") == [(4,), (6,)]
+        conn.close()
+    finally:
+        cluster.destroy()
+
+
 @pytest.fixture(scope="module")
 def cluster():
     made = KeeperCluster(titles=TITLES, settings={"synchronous_standby_names": "'ANY 1 (\"Server1\", \"server1\", pg3)'"})

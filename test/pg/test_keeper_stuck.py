@@ -113,9 +113,13 @@ def test_replay_is_held_up(cluster):
     lags = "select pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"
     for node in standbys:
         wait_for(lambda n=node: n.value(lags), 20, "replay to be held up")
+    lengths = [len(cluster.log_of(n)) for n in standbys]
     old.kill_postmaster()
     new = cluster.wait_primary(40, unlike=old)
-    assert any("replay_clears" in cluster.log_of(n) for n in standbys)
+    said = [cluster.log_of(n)[length:] for n, length in zip(standbys, lengths)]
+    assert all("replay_clears" in text for text in said)
+    ended = r"administrator command\n[^\n]*STATEMENT: +SELECT pgkeeper.exchange"
+    assert not any(re.search(ended, text) for text in said)  # that would be who asks for the vote
     for conn in readers:
         conn.close()
     cluster.rejoin(old, new)
