@@ -29,7 +29,7 @@
 #include "sys/log.h"
 
 #define FREEZE_MS        5000
-#define FREEZE_CLEARS_MS 1000
+#define FREEZE_CLEARS_MS 500 /* whoever asks for a vote waits for a lease at most */
 #define FOLLOW_MS        10000
 #define NAMES_MS         10000
 #define PROMOTE_MS       60000

@@ -157,6 +157,9 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
+        # Before that pg_rewind finds nothing to do.
+        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
         node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
