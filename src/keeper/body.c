@@ -166,7 +166,8 @@ static void run_effect(const Effect *effect)
     case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
     case EFFECT_ANSWER:
         if (effect->answer == ANSWER_REFUSED)
-            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
+            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"",
+                        tell_words(effect->text));
         break;
     case EFFECT_HISTORY: tell_history(&body.core, effect); break;
     case EFFECT_LOG: tell_log(effect->level, "core", effect->text); break;

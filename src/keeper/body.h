@@ -109,6 +109,8 @@ bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* A text of the core's; it stays until the next one. */
+const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
 

@@ -308,13 +308,13 @@ static bool is_valid(const ConfigVariable *first, int level)
 /* false: something in the configuration is wrong, and it is as if it had not been read. */
 static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
+    static bool told;
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
     MemoryContext before = MemoryContextSwitchTo(context);
     ConfigVariable *first = NULL, *last = NULL;
     const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
 
-    static bool told;
     int level = told ? DEBUG3 : LOG;
 
     bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, level, &first, &last);

@@ -40,9 +40,9 @@ static const char *translate(const char **text)
     return NULL;
 }
 
-void tell_log(LogLevel level, const char *event, const char *text)
+const char *tell_words(const char *text)
 {
-    char said[2 * CORE_TEXT_LEN];
+    static char said[2 * CORE_TEXT_LEN];
     size_t len = 0;
 
     while (*text != '\0' && len < sizeof said - 1) {
@@ -55,16 +55,22 @@ void tell_log(LogLevel level, const char *event, const char *text)
         len = Min(len + (size_t) added, sizeof said - 1);
     }
     said[len] = '\0';
-    log_line(level, event, "%s", said);
+    return said;
+}
+
+void tell_log(LogLevel level, const char *event, const char *text)
+{
+    log_line(level, event, "%s", tell_words(text));
 }
 
 void tell_history(const Core *core, const Effect *effect)
 {
     const Document *doc = &core->persist.doc;
     const History *history = &effect->history;
+    char line[2 * CORE_TEXT_LEN];
 
-    log_line(
-        LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"", history_name(history->kind),
-        history->member != MEMBER_NONE ? nodes_name(body_known(), doc->member[history->member].name) : "-",
-        (unsigned) history->epoch, effect->text);
+    snprintf(line, sizeof line, "kind=%s member=%s epoch=%u reason=\"%s\"", history_name(history->kind),
+             history->member != MEMBER_NONE ? doc->member[history->member].name : "-",
+             (unsigned) history->epoch, effect->text);
+    tell_log(LOG_LEVEL_INFO, "history", line);
 }
