@@ -128,14 +128,17 @@ static void wait_for_all(Asking *asking)
 
 /* ---- All of them ---- */
 
-/* Standbys are asked, too, whatever an application's string asks for. */
+/* Standbys are asked, too, whatever an application's string asks for, and JSON is UTF-8. */
 static void take_params(Asking *asking)
 {
     ConnTarget target = dsn_target(asking->dsn, 0);
 
     for (size_t i = 0; i < target.param_count; i++)
-        if (strcmp(target.params[i].keyword, "target_session_attrs") != 0)
+        if (strcmp(target.params[i].keyword, "target_session_attrs") != 0 &&
+            strcmp(target.params[i].keyword, "client_encoding") != 0 &&
+            asking->param_count + 1 < CONN_PARAMS_MAX)
             asking->param[asking->param_count++] = target.params[i];
+    asking->param[asking->param_count++] = (ConnParam){"client_encoding", "UTF8"};
 }
 
 static void ask_hosts(Asking *asking)

@@ -86,13 +86,13 @@ static void compare(json_t *view, const json_t *said)
 {
     const char *primary = field_text(view, "primary", NULL), *other = field_text(said, "primary", NULL);
     const json_t *alarms = json_object_get(said, "alarms");
-    char text[200];
+    char text[300];
 
     for (size_t i = 0; i < json_array_size(alarms); i++)
         json_array_append(json_object_get(view, "alarms"), json_array_get(alarms, i));
     if (primary == NULL || other == NULL || strcmp(primary, other) == 0)
         return;
-    snprintf(text, sizeof text, "%.40s takes %.40s for the primary%s, by epoch %" PRId64, member_of(said),
+    snprintf(text, sizeof text, "%.63s takes %.63s for the primary%s, by epoch %" PRId64, member_of(said),
              strcmp(other, member_of(said)) == 0 ? "itself" : other, has_lease(said) ? " with a lease" : "",
              field_number(said, "epoch", 0));
     json_array_append_new(json_object_get(view, "alarms"), json_string(text));

@@ -15,10 +15,11 @@
 
 #include <jansson.h>
 
+#define KEEPER_NAME_LEN    64 /* of a node */
 #define KEEPER_ANSWERS_MAX (DSN_HOSTS_MAX + MEMBER_MAX)
 
 typedef struct KeeperAnswer {
-    char name[MEMBER_NAME_LEN];     /* who should be there; "": whoever is */
+    char name[KEEPER_NAME_LEN];     /* who should be there; "": whoever is */
     char place[CONN_HOST_LEN + 16]; /* "pg1:5432" */
     json_t *view;                   /* what status() says there; NULL: err says why not */
     Err err;

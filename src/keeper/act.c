@@ -28,22 +28,21 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
-#define FREEZE_MS     5000
-#define FOLLOW_MS     10000
-#define NAMES_MS      10000
-#define PROMOTE_MS    60000
-#define CHECKPOINT_MS 600000
-#define CLAIMS_MOST   1000u
-
-/* Before a switchover closes the server new commits wait for so long, and those that are on their way end. */
-#define HOLD_US (100 * US_PER_MS)
-/* The successor flushes the last of the WAL within milliseconds; without it the plan has its own limit. */
-#define FLUSH_US US_PER_SEC
+#define FREEZE_MS        5000
+#define FREEZE_CLEARS_MS 500 /* whoever asks for a vote waits for a lease at most */
+#define FOLLOW_MS        10000
+#define NAMES_MS         10000
+#define PROMOTE_MS       60000
+#define CHECKPOINT_MS    600000
+#define CLAIMS_MOST      1000u
 
 static struct {
     Action action; /* kind NONE: nothing is under way */
     Clock began;
-    bool asked; /* the server was told to promote, or to write a checkpoint */
+    bool begun; /* it waits for nothing any more that others have */
+    uint32_t freeze;
+    bool cleared; /* sessions that could hold up replay were ended */
+    bool asked;   /* the server was told to promote, or to write a checkpoint */
     uint32_t timeline;
     char conninfo[CONNINFO_LEN];
     bool failed;
@@ -52,12 +51,10 @@ static struct {
 
 static char closed[ACTION_TEXT_LEN];
 
-/* A switchover: the server is closed until this node has the lease without one, or another is the primary. */
-static struct {
-    bool began;
-    bool is_given;
-    Lsn lsn; /* everything that was acknowledged is before it */
-} given;
+bool act_stops(void)
+{
+    return now.action.kind == ACTION_STOP_FAST;
+}
 
 bool act_runs(void)
 {
@@ -66,17 +63,7 @@ bool act_runs(void)
 
 const char *act_closed(void)
 {
-    return closed[0] != '\0' ? closed : NULL;
-}
-
-bool act_holds(void)
-{
-    return given.began && closed[0] == '\0' && now.action.kind == ACTION_STOP_FAST;
-}
-
-Lsn act_given(const Core *core)
-{
-    return given.is_given && core->persist.doc.primary == core->self ? given.lsn : LSN_NONE;
+    return closed[0] != '\0' ? closed : give_closed();
 }
 
 static void fail(const char *why)
@@ -116,7 +103,7 @@ static void end_walreceiver(void)
         (void) kill(pid, SIGTERM);
 }
 
-/* The startup process reads its settings before it can ask for another walreceiver: its signal is first. */
+/* Sooner than by way of the postmaster. */
 static void tell_startup(void)
 {
     int pid = look_startup_pid();
@@ -125,13 +112,36 @@ static void tell_startup(void)
         (void) kill(pid, SIGHUP);
 }
 
+/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. Not those that wait for a
+ * vote. */
+static void end_snapshots(void)
+{
+    int ended = 0;
+
+    if (GetWalRcvFlushRecPtr(NULL, NULL) <= GetXLogReplayRecPtr(NULL))
+        return;
+    for (int i = 0; i < MaxBackends; i++) {
+        const PGPROC *proc = &ProcGlobal->allProcs[i];
+        int pid = proc->pid;
+        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
+            TransactionIdIsValid(proc->xmin) && !board_serves(&proc->procLatch))
+            ended += kill(pid, SIGTERM) == 0;
+    }
+    if (ended > 0)
+        log_line(LOG_LEVEL_INFO, "replay_clears", "sessions=%d they could have held up replay", ended);
+}
+
 static void begin_freeze(void)
 {
     Err err = {0};
 
+    /* One that no process can have read before, not in a former life of the server either. */
+    if (!pg_strong_random(&now.freeze, sizeof now.freeze))
+        fail("there are no random numbers");
+    now.freeze = (now.freeze & INT32_MAX) | 1u;
     if (!RecoveryInProgress())
         fail("it is no standby");
-    else if (!upstream_write_nobody(&err))
+    else if (!upstream_write_nobody(now.freeze, &err))
         fail(err.text);
     else {
         tell_startup();
@@ -140,17 +150,37 @@ static void begin_freeze(void)
     }
 }
 
+/*
+ * The startup process may just have been about to ask for another walreceiver with its old settings: only
+ * when it has read the new ones, one that is gone stays gone. A query that holds replay up keeps it from
+ * that.
+ */
+static bool startup_has_read(void)
+{
+    Clock at = clock_now();
+
+    if (board_freeze() == now.freeze)
+        return true;
+    if (!now.cleared && clock_elapsed_most(&now.began, &at) / US_PER_MS > FREEZE_CLEARS_MS) {
+        now.cleared = true;
+        end_snapshots();
+    }
+    return false;
+}
+
 static bool freeze_is_done(ActionResult *result)
 {
     if (!RecoveryInProgress()) {
         fail("it is no standby any more");
         return true;
     }
+    if (!startup_has_read())
+        return false;
+    pg_read_barrier();
     if (WalRcvRunning()) {
         end_walreceiver();
         return false;
     }
-    /* This process has read that there is nobody to follow; the startup process had its signal before. */
     if (PrimaryConnInfo[0] != '\0' || !look_position_is_known())
         return false;
     result->lsn = look_position(&result->timeline);
@@ -191,24 +221,6 @@ static bool claim(uint32_t timeline, uint32_t wanted, Err *err)
         if (!timeline_claim(DataDir, n, timeline, &made, err))
             return false;
     return true;
-}
-
-/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. */
-static void end_snapshots(void)
-{
-    int ended = 0;
-
-    if (GetWalRcvFlushRecPtr(NULL, NULL) <= GetXLogReplayRecPtr(NULL))
-        return;
-    for (int i = 0; i < MaxBackends; i++) {
-        const PGPROC *proc = &ProcGlobal->allProcs[i];
-        int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
-            TransactionIdIsValid(proc->xmin))
-            ended += kill(pid, SIGTERM) == 0;
-    }
-    if (ended > 0)
-        log_line(LOG_LEVEL_INFO, "promote_clears", "sessions=%d they could have held up replay", ended);
 }
 
 static void begin_promote(const Core *core)
@@ -265,11 +277,13 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 static void close_for_good(const Core *core)
 {
     const Document *doc = &core->persist.doc;
-    const char *primary = doc->primary != MEMBER_NONE ? doc->member[doc->primary].name : "another node";
+    const char *primary = doc->primary != MEMBER_NONE
+                              ? nodes_name(body_known(), doc->member[doc->primary].name)
+                              : "another node";
 
-    if (closed[0] != '\0' && !given.began)
+    if (closed[0] != '\0')
         return;
-    memset(&given, 0, sizeof given);
+    give_end();
     snprintf(closed, sizeof closed, "%s is the primary, since epoch %u", primary, (unsigned) doc->epoch);
     ereport(
         LOG,
@@ -279,59 +293,6 @@ static void close_for_good(const Core *core)
          errdetail("%s. Commits are refused here; reads may be old.", closed),
          errhint(
              "Stop it, pg_rewind it from the new primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
-}
-
-/* ---- A switchover ---- */
-
-/*
- * What stands for the stop of a server that cannot outlive it: the fence is closed. Whoever read it as open
- * before that has written its commit record by then, and the restore point that is made here ends behind it:
- * a successor that has flushed this one has everything that was acknowledged. Whoever comes to the check
- * later is cut off unanswered.
- */
-static bool give_away(const Core *core, ActionResult *result)
-{
-    MemberNo target = core->plan.target;
-    Clock at = clock_now();
-    Fence fence;
-
-    if (clock_elapsed_most(&now.began, &at) < HOLD_US)
-        return false;
-    if (closed[0] == '\0')
-        snprintf(closed, sizeof closed, "it hands over to %s", core->persist.doc.member[target].name);
-    if (!fence_read(board_fence(), &fence) || fence.until.boot_us != 0)
-        return false; /* body.c writes it with the next step */
-    if (given.lsn == LSN_NONE) {
-        pg_memory_barrier();
-        given.lsn = XLogRestorePoint("pg_keeper switchover");
-        XLogFlush(given.lsn);
-    }
-    Observation pg = look_server(core, body_known());
-    if (pg.confirmed[target] < given.lsn && clock_elapsed_most(&now.began, &at) < HOLD_US + FLUSH_US)
-        return false;
-    given.is_given = true;
-    result->lsn = given.lsn;
-    result->timeline = pg.timeline;
-    return true;
-}
-
-/* The switchover came to nothing: the server is what it was. */
-static void take_again(void)
-{
-    memset(&given, 0, sizeof given);
-    closed[0] = '\0';
-    ereport(LOG, (errmsg("pg_keeper: this server goes on as the primary")));
-}
-
-void act_look(const Core *core)
-{
-    Clock at = clock_now();
-    bool leads =
-        core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
-    bool under_way = now.action.kind == ACTION_STOP_FAST || core->plan.step == STEP_CONFIRM;
-
-    if (given.began && leads && !under_way)
-        take_again();
 }
 
 /* A leader gives its server up because another node can take over; any other stays closed. */
@@ -344,14 +305,12 @@ static void begin_stop(const Core *core, bool fast)
         return;
     }
     if (fast && core->plan.step == STEP_STOP && !RecoveryInProgress()) {
-        memset(&given, 0, sizeof given);
-        given.began = true;
+        give_begin();
         return;
     }
     ereport(
         LOG,
-        (errmsg(
-            "pg_keeper: this server is stopped, since it cannot be the primary that it was elected to be")));
+        (errmsg("pg_keeper: this server is stopped, since it cannot be the primary, and another node can")));
     (void) kill(PostmasterPid, fast ? SIGINT : SIGQUIT);
 }
 
@@ -368,6 +327,12 @@ static int64 limit_ms(ActionKind kind)
     case ACTION_STOP_IMMEDIATE: return INT64_MAX / US_PER_MS; /* until the server ends */
     default: return NAMES_MS;
     }
+}
+
+static bool writes_settings(ActionKind kind)
+{
+    return kind == ACTION_FREEZE || kind == ACTION_FOLLOW || kind == ACTION_PROMOTE ||
+           kind == ACTION_SET_NAMES;
 }
 
 static void begin(const Core *core, const KeeperNodes *nodes)
@@ -389,9 +354,23 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_RELOAD: reload(); break;
     case ACTION_STOP_FAST:
     case ACTION_STOP_IMMEDIATE: begin_stop(core, now.action.kind == ACTION_STOP_FAST); break;
-    case ACTION_START_PRIMARY: break; /* it runs, and act_look opens it */
+    case ACTION_START_PRIMARY: break; /* it runs, and give_look opens it */
     default: fail("a worker inside the server cannot do that"); break;
     }
+}
+
+/* False: somebody else is writing the settings; it is tried again with the next turn. */
+static bool try_begin(const Core *core, const KeeperNodes *nodes)
+{
+    bool locks = writes_settings(now.action.kind);
+
+    if (now.begun || (locks && !upstream_lock()))
+        return now.begun;
+    now.begun = true;
+    begin(core, nodes);
+    if (locks)
+        upstream_unlock();
+    return true;
 }
 
 void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
@@ -399,7 +378,7 @@ void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
     memset(&now, 0, sizeof now);
     now.action = *action;
     now.began = clock_now();
-    begin(core, nodes);
+    (void) try_begin(core, nodes);
 }
 
 static bool is_done(const Core *core, ActionResult *result)
@@ -419,7 +398,7 @@ static bool is_done(const Core *core, ActionResult *result)
                shared_generation() == now.action.names.generation;
     case ACTION_RELOAD:
     case ACTION_START_PRIMARY: return true;
-    case ACTION_STOP_FAST: return given.began && give_away(core, result);
+    case ACTION_STOP_FAST: return give_turn(core, result);
     default: return false;
     }
 }
@@ -442,9 +421,9 @@ bool act_turn(const Core *core, ActionResult *ret_result)
     if (!act_runs())
         return false;
     *ret_result = (ActionResult){.id = now.action.id};
-    bool ends = is_done(core, ret_result);
+    bool ends = try_begin(core, body_known()) && is_done(core, ret_result);
     if (!ends && clock_elapsed_most(&now.began, &at) / US_PER_MS > limit_ms(now.action.kind)) {
-        fail("it was not done in time");
+        fail(now.begun ? "it was not done in time" : "a session holds postgresql.auto.conf in ALTER SYSTEM");
         ends = true;
     }
     if (!ends)

@@ -38,7 +38,14 @@ const KeeperNodes *body_known(void);
  * is a document: whoever joins waits for one, so that no two of them can make another cluster among
  * themselves.
  */
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async);
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone);
+
+/* ---- resync.c: what became asynchronous, with resync = off ---- */
+
+/* Makes the options asynchronous where the cluster is to stay that. */
+void resync_apply(const Document *doc, CoreOptions *options);
+/* Each second; true: the options are to be made anew. */
+bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
@@ -57,8 +64,6 @@ void orders_look(const Core *core, const KeeperNodes *nodes);
 /* ---- look.c: the own server ---- */
 
 Observation look_server(const Core *core, const KeeperNodes *nodes);
-/* It was given away in a switchover, and counts as stopped. */
-bool look_is_stopped(const Core *core);
 /* WAL position of a standby that follows nobody; timeline of it. */
 Lsn look_position(uint32_t *ret_timeline);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
@@ -81,15 +86,29 @@ bool act_turn(const Core *core, ActionResult *ret_result);
 bool act_runs(void);
 /* Why this server is closed until it is started anew; NULL: it is not. */
 const char *act_closed(void);
-/* A switchover is about to close it: commits wait, those that are on their way are answered. */
-bool act_holds(void);
-/*
- * It was closed for a switchover, and everything that was acknowledged is before this; LSN_NONE: it was not,
- * or another node is the primary, and it has lost its place as after a failover.
- */
-Lsn act_given(const Core *core);
+/* A fast stop is under way. */
+bool act_stops(void);
+
+/* ---- give.c: a planned switchover, in the place of a stop ---- */
+
+void give_begin(void);
+/* Goes on; true, with the position, when it is closed and counts as stopped. */
+bool give_turn(const Core *core, ActionResult *result);
 /* Opens a server whose switchover came to nothing. */
-void act_look(const Core *core);
+void give_look(const Core *core);
+/* It has lost its place: what it is closed for is not that it hands over. */
+void give_end(void);
+/* To whom it hands over; NULL: it is not closed for that. */
+const char *give_closed(void);
+/* It is about to be closed: commits wait, those that are on their way are answered. */
+bool give_holds(void);
+/*
+ * It was closed, and everything that was acknowledged is before this; LSN_NONE: it was not, or another node
+ * is the primary, and it has lost its place as after a failover.
+ */
+Lsn give_lsn(const Core *core);
+/* It counts as stopped. */
+bool give_is_stopped(const Core *core);
 
 /* ---- upstream.c: primary_conninfo and other settings, durably ---- */
 
@@ -98,14 +117,25 @@ typedef struct UpstreamNames {
     uint32_t generation;
 } UpstreamNames;
 
-bool upstream_write_nobody(Err *err);
+/*
+ * The server's own lock for postgresql.auto.conf, under which all of these write. False: a session in ALTER
+ * SYSTEM has it, perhaps one that is frozen: it is never waited for.
+ */
+bool upstream_lock(void);
+void upstream_unlock(void);
+
+/* freeze: a number of its own, for whoever reads it to say so. */
+bool upstream_write_nobody(uint32_t freeze, Err *err);
 /* Ends with what is to be primary_conninfo in ret_conninfo. */
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* A text of the core's; it stays until the next one. */
+const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
 

@@ -13,7 +13,7 @@
 
 static const char *name_of(const Core *core, MemberNo no)
 {
-    return no >= 0 ? core->persist.doc.member[no].name : NULL;
+    return no >= 0 ? nodes_name(body_known(), core->persist.doc.member[no].name) : NULL;
 }
 
 static Report report_of(const Core *core, MemberNo no)
@@ -63,7 +63,7 @@ static void add_sync(const Core *core, Buf *out)
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         in_sync += is_in_sync(core, no);
         if (is_in_set(core, no))
-            json_add_text(out, NULL, doc->member[no].name);
+            json_add_text(out, NULL, name_of(core, no));
     }
     json_add_close(out, ']');
     json_add_number(out, "in_sync", in_sync);
@@ -138,8 +138,8 @@ static void add_registered(bool self, Buf *out)
 
 static void add_node(const Core *core, const KeeperNode *node, bool next, Buf *out)
 {
-    MemberNo no = core != NULL ? document_find(&core->persist.doc, node->name) : MEMBER_NONE;
-    bool self = strcmp(node->name, gucs_node_name) == 0;
+    MemberNo no = core != NULL ? document_find(&core->persist.doc, node->id) : MEMBER_NONE;
+    bool self = strcmp(node->id, gucs_node_id) == 0;
 
     json_add_open(out, NULL, '{');
     json_add_text(out, "name", node->name);
@@ -196,7 +196,7 @@ static void add_alarms(const Core *core, Buf *out)
 void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size)
 {
     Buf out = {0};
-    bool registered = nodes_find(nodes, gucs_node_name) >= 0;
+    bool registered = nodes_find(nodes, gucs_node_id) >= 0;
 
     json_add_open(&out, NULL, '{');
     json_add_text(&out, "cluster", "pg_keeper");

@@ -36,11 +36,11 @@ static json_t *own_row(const json_t *view)
 static void set_lease(json_t *view, const Clock *now)
 {
     Fence fence = {0};
-    bool leads = text_is(view, "leader", gucs_node_name);
+    json_t *length = json_object_get(view, "lease_ms"), *row = own_row(view);
+    bool leads = row != NULL && json_is_true(json_object_get(row, "leader"));
     bool open = map_read(&fence, false) && fence_is_open(&fence, now);
     bool held = leads && open && fence.epoch != 0;
     int64 left_ms = held ? (fence.until.boot_us - now->boot_us) / US_PER_MS : 0;
-    json_t *length = json_object_get(view, "lease_ms"), *row = own_row(view);
 
     json_object_set_new(view, "lease",
                         json_pack("{s:b, s:I, s:I}", "held", held, "remaining_ms", (json_int_t) left_ms, "ms",
@@ -86,10 +86,11 @@ Datum pgkeeper_status(PG_FUNCTION_ARGS)
     json_decref(view);
     if (text == NULL)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-    size_t len = strlen(text);
+    char *words = name_to_server(text);
+    size_t len = strlen(words);
     struct varlena *result = palloc(VARHDRSZ + len);
     SET_VARSIZE(result, VARHDRSZ + len);
-    memcpy(VARDATA(result), text, len);
+    memcpy(VARDATA(result), words, len);
     free(text);
     PG_RETURN_POINTER(result);
 }

@@ -36,7 +36,7 @@ typedef struct Order {
     pg_atomic_uint32 state;
     Latch *session;
     int sqlstate;
-    char name[MEMBER_NAME_LEN];
+    char id[MEMBER_NAME_LEN];
     char text[TEXT_LEN];
 } Order;
 
@@ -73,7 +73,7 @@ static void end(int sqlstate, const char *text)
 
     token_of = 0;
     order->sqlstate = sqlstate;
-    str_copy(order->text, sizeof order->text, text);
+    str_copy(order->text, sizeof order->text, tell_words(text));
     pg_write_barrier();
     if (move_on(ORDER_TAKEN, ORDER_ENDED))
         SetLatch(session);
@@ -89,14 +89,14 @@ void switch_attach(void)
         end(ERRCODE_OPERATOR_INTERVENTION, "the worker was restarted meanwhile");
 }
 
-bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *ret_name)
+bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *ret_id)
 {
     if (!move_on(ORDER_GIVEN, ORDER_TAKEN))
         return false;
-    str_copy(ret_name, MEMBER_NAME_LEN, order->name);
-    if (nodes_find(nodes, ret_name) < 0)
+    str_copy(ret_id, MEMBER_NAME_LEN, order->id);
+    if (nodes_find(nodes, ret_id) < 0)
         end(ERRCODE_UNDEFINED_OBJECT, "no node of that name is registered");
-    else if (core == NULL || document_find(&core->persist.doc, ret_name) == MEMBER_NONE)
+    else if (core == NULL || document_find(&core->persist.doc, ret_id) == MEMBER_NONE)
         end(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             "it was not taken in yet: that takes three nodes, each of which streams from the primary");
     else
@@ -137,17 +137,21 @@ static void leave(int code, Datum arg)
         pg_atomic_write_u32(&order->state, ORDER_FREE);
 }
 
-static void check(const char *name)
+/* Whether it can be called, with that name; ret_id: what the node is called inside. */
+static void check(const char *name, char *ret_id)
 {
+    char *text = name_from_server(pstrdup(name));
+
     board_need();
     if (RecoveryInProgress())
         ereport(ERROR,
                 (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
                  errhint("The primary hands over: call it there; pgkeeper.node_info tells who that is.")));
-    if (strcmp(name, gucs_node_name) == 0)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("\"%s\" is the primary already", name)));
-    if (strlen(name) >= MEMBER_NAME_LEN)
+    if (!name_is_valid(text))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no node of that name is registered")));
+    name_make_id(text, ret_id);
+    if (strcmp(ret_id, gucs_node_id) == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("\"%s\" is the primary already", name)));
     /* What it has written could never commit here. */
     if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
         ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -169,18 +173,18 @@ static void wait_end(void)
 /* switchover(node text): hands the primary's role over, and returns who has it when that is done. */
 Datum pgkeeper_switchover(PG_FUNCTION_ARGS)
 {
-    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)), text[TEXT_LEN] = "";
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)), text[TEXT_LEN] = "", id[MEMBER_NAME_LEN];
     volatile int sqlstate = 0;
     int pid;
 
-    check(name);
+    check(name, id);
     if (!board_worker_pid(&pid))
         ereport(ERROR, (errcode(ERRCODE_CANNOT_CONNECT_NOW), errmsg("the worker of pg_keeper does not run"),
                         errhint("The server's log says why.")));
     if (!move_on(ORDER_FREE, ORDER_CLAIMED))
         ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("a switchover is under way"),
                         errhint("pgkeeper.node_info shows what becomes of it.")));
-    str_copy(order->name, sizeof order->name, name);
+    str_copy(order->id, sizeof order->id, id);
     order->session = MyLatch;
     PG_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
     {
@@ -194,8 +198,8 @@ Datum pgkeeper_switchover(PG_FUNCTION_ARGS)
     PG_END_ENSURE_ERROR_CLEANUP(leave, (Datum) 0);
     leave(0, (Datum) 0);
     if (sqlstate != 0)
-        ereport(ERROR,
-                (errcode(sqlstate), errmsg("\"%s\" has not become the primary", name), errdetail("%s.", text),
-                 errhint("pgkeeper.node_info, or pgvigil status --dsn, shows how the nodes are.")));
+        ereport(ERROR, (errcode(sqlstate), errmsg("\"%s\" has not become the primary", name),
+                        errdetail("%s.", name_to_server(text)),
+                        errhint("pgkeeper.node_info, or pgvigil status --dsn, shows how the nodes are.")));
     PG_RETURN_TEXT_P(cstring_to_text(name));
 }

@@ -17,10 +17,10 @@ void switch_startup(void); /* with AddinShmemInitLock held */
 /* At its start: nobody knows any more what became of an order that the worker before had taken. */
 void switch_attach(void);
 /*
- * Somebody has ordered a switchover to a member: the core is to be told, by that token. What cannot be told
- * to it is answered here. core: NULL if there is none.
+ * Somebody has ordered a switchover to a member: the core is to be told, by that token, and the id. What
+ * cannot be told to it is answered here. core: NULL if there is none.
  */
-bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *ret_name);
+bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *ret_id);
 /* The core does not carry it out; false: that was another order. */
 bool switch_refused(uint32 token, const char *why);
 /* Looks whether it has ended. */
