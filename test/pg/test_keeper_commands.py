@@ -9,7 +9,7 @@ import pytest
 from harness.base import pg_bin, wait_for, write_file
 from harness.keeper import KeeperCluster, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 REJOIN = """#!/bin/sh
 # What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.

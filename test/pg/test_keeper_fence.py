@@ -10,7 +10,7 @@ from harness.base import wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 CLOSED = ("57P03", "may not acknowledge")
 

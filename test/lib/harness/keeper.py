@@ -6,16 +6,16 @@ import shutil
 import psycopg2
 
 from . import base
-from .base import Failure, build_path, pg_bin, run, wait_for, write_file
+from .base import Failure, pg_bin, run, wait_for, write_file
 from .cluster import Cluster
+from .modules import module
 
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 
 
 def library():
-    """The module that the build made; None: it made none."""
-    built = build_path("src", "keeper", "pg_keeper.so")
-    return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
+    """The module for the PostgreSQL under test; None: no server headers."""
+    return module("src/keeper/pg_keeper.so")
 
 
 def install(node, made):
