@@ -6,7 +6,7 @@ import shutil
 import psycopg2
 
 from . import base
-from .base import Failure, pg_bin, run, wait_for, write_file
+from .base import Failure, pg_bin, pg_major, run, wait_for, write_file
 from .cluster import Cluster
 from .modules import module
 
@@ -64,8 +64,12 @@ class KeeperCluster(Cluster):
         if node is self.nodes[-1]:
             node.basebackup(source)
         else:
-            node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
+            self.copy_files(node, source)
         self.name_node(node)
+
+    @staticmethod
+    def copy_files(node, source):
+        node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
 
     def address(self, node):
         """By name, while their primary_conninfo has an address at first."""
@@ -147,7 +151,12 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
-        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
+        if pg_major() < 14 and "synchronous_standby_names" in self.settings:
+            node.wipe()
+            self.copy_files(node, primary)
+        else:
+            node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
             file.write("primary_slot_name = ''\n")  # the source's
