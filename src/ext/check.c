@@ -129,7 +129,7 @@ static void refuse(Closed closed, int64 waited_us)
 /* Maintenance by hand, with nobody else connected; and what PostgreSQL does by itself and tells nobody of. */
 static bool is_exempt(void)
 {
-    return !IsUnderPostmaster || IsBinaryUpgrade || version_is_autovacuum();
+    return !IsUnderPostmaster || version_is_autovacuum();
 }
 
 static void wait_open(Fence *ret_fence)
