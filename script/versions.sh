@@ -13,7 +13,7 @@ postgresql_for() {
     local cache=$REPO/build/postgresql
     export PG_BIN
     for PG_BIN in "/usr/lib/postgresql/$1/bin" "/usr/pgsql-$1/bin" "$cache/$1/bin"; do
-        [ ! -x "$PG_BIN/pg_rewind" ] || { versions_can_run; return; }
+        [ ! -x "$PG_BIN/pg_rewind" ] || { versions_can_run "$1"; return; }
     done
     # shellcheck disable=SC2086
     need_packages $VERSIONS_PACKAGES
@@ -26,12 +26,18 @@ postgresql_for() {
         unset PG_BIN
         return 1
     fi
-    versions_can_run
+    versions_can_run "$1"
 }
 
+# versions_can_run VERSION: with its headers, since tests of the modules would be skipped without.
 versions_can_run() {
-    setpriv --reuid=postgres --regid=postgres --init-groups test -x "$PG_BIN/postgres" && return
-    echo "the user postgres cannot reach $PG_BIN: the project has to be in a folder that this user may enter" >&2
+    if ! setpriv --reuid=postgres --regid=postgres --init-groups test -x "$PG_BIN/postgres"; then
+        echo "the user postgres cannot reach $PG_BIN: the project has to be in a folder that this user may enter" >&2
+        return 1
+    fi
+    [ ! -f "$("$PG_BIN/pg_config" --includedir-server)/postgres.h" ] || return 0
+    echo "PostgreSQL $1 of $PG_BIN has no server headers, which the modules are built with: install" \
+        "postgresql-server-dev-$1" >&2
     return 1
 }
 
