@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.base import pg_bin, pg_major, wait_for, write_file
+from harness.base import pg_bin, pg_major, run, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
@@ -73,6 +73,14 @@ def test_unknown_setting(cluster):
     write_file(path, good)
     assert '"pg_keeper.nonsense"' in cluster.log_of(second)
     cluster.wait_streaming(30, primary=first)
+
+
+def test_libpq_is_the_servers_own(cluster):
+    """The worker uses the one that this PostgreSQL's walreceiver would load, and not the system's."""
+    with open("/proc/%d/maps" % cluster.pid_of(cluster.nodes[0]), encoding="ascii") as file:
+        used = {line.split()[-1] for line in file if "/libpq.so" in line}
+    folder = run([pg_bin("pg_config"), "--libdir"]).stdout.strip()
+    assert {os.path.dirname(path) for path in used} == {os.path.realpath(folder)}
 
 
 def test_standby_is_not_missed(cluster):
