@@ -7,9 +7,6 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <miscadmin.h>
 #include <postmaster/bgwriter.h>
 #include <replication/walreceiver.h>
@@ -124,7 +121,7 @@ static void end_snapshots(void)
         const PGPROC *proc = &ProcGlobal->allProcs[i];
         int pid = proc->pid;
         if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
-            TransactionIdIsValid(proc->xmin) && !board_serves(&proc->procLatch))
+            TransactionIdIsValid(version_xmin(proc)) && !board_serves(&proc->procLatch))
             ended += kill(pid, SIGTERM) == 0;
     }
     if (ended > 0)

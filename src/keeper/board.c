@@ -15,9 +15,6 @@
 #include <storage/lwlock.h>
 #include <storage/proc.h>
 #include <storage/shmem.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include "sys/clock.h"
 
@@ -57,9 +54,7 @@ _Static_assert(PLACES < 1 << PLACE_BITS, "a token has room for every place");
 
 static Board *board;
 static shmem_startup_hook_type next_startup;
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type next_request;
-#endif
 static uint32 serial, token_of[PLACES]; /* the worker's; 0: not its turn */
 
 /* ---- Making it ---- */
@@ -89,22 +84,15 @@ static void on_startup(void)
 
 static void on_request(void)
 {
-#if PG_VERSION_NUM >= 150000
     if (next_request != NULL)
         next_request();
-#endif
     RequestAddinShmemSpace(
         add_size(sizeof(Board), add_size(add_size(resolve_size(), disk_size()), switch_size())));
 }
 
 void board_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-    next_request = shmem_request_hook;
-    shmem_request_hook = on_request;
-#else
-    on_request();
-#endif
+    version_ask_memory(next_request, on_request);
     next_startup = shmem_startup_hook;
     shmem_startup_hook = on_startup;
 }

@@ -124,10 +124,6 @@ void gucs_define(void)
     DefineCustomStringVariable(
         "pg_keeper.upstream", "The primary_conninfo that this standby came from; not for editing.", NULL,
         &gucs_upstream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
-#if PG_VERSION_NUM >= 150000
-    MarkGUCPrefixReserved("pg_keeper");
-#else
-    EmitWarningsOnPlaceholders("pg_keeper");
-#endif
+    version_reserve_prefix("pg_keeper");
     check_name();
 }

@@ -7,9 +7,6 @@
 
 #include <access/timeline.h>
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <catalog/pg_control.h>
 #include <common/controldata_utils.h>
 #include <miscadmin.h>
@@ -23,10 +20,6 @@
 #include <storage/spin.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/backend_status.h>
-#include <utils/wait_event.h>
-#endif
 
 #include "base/str.h"
 #include "pg/conninfo.h"
@@ -38,21 +31,12 @@ static bool position_known; /* once it is, it stays so: it only rises */
 
 /* ---- Other processes ---- */
 
-static const PgBackendStatus *status_of(int i)
-{
-#if PG_VERSION_NUM >= 160000
-    return &pgstat_get_local_beentry_by_index(i)->backendStatus;
-#else
-    return &pgstat_fetch_stat_local_beentry(i)->backendStatus;
-#endif
-}
-
 static const PgBackendStatus *find_backend(int pid, BackendType type)
 {
     int count = pgstat_fetch_stat_numbackends();
 
     for (int i = 1; i <= count; i++) {
-        const PgBackendStatus *status = status_of(i);
+        const PgBackendStatus *status = version_status(i);
         if (status->st_procpid > 0 && (pid != 0 ? status->st_procpid == pid : status->st_backendType == type))
             return status;
     }
@@ -175,13 +159,8 @@ static void fill_confirmed(const Core *core, Observation *pg)
 
 static void fill_primary(const Core *core, Observation *pg)
 {
-#if PG_VERSION_NUM >= 150000
-    pg->timeline = GetWALInsertionTimeLine();
-    pg->lsn = GetFlushRecPtr(NULL);
-#else
-    pg->lsn = GetFlushRecPtr();
-    pg->timeline = ThisTimeLineID;
-#endif
+    pg->timeline = version_insertion_timeline();
+    pg->lsn = version_flushed();
     fill_confirmed(core, pg);
 }
 

@@ -15,9 +15,6 @@
 #include <pgstat.h>
 #include <storage/latch.h>
 #include <utils/builtins.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <libpq-fe.h>
 

@@ -8,9 +8,6 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <miscadmin.h>
 #include <replication/walreceiver.h>
 #include <storage/lwlock.h>

@@ -13,9 +13,6 @@
 #include <storage/proc.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,23 +49,16 @@ static void leave(int code, Datum arg)
 
 static uint32 wait_event(void)
 {
-#if PG_VERSION_NUM >= 170000
     static uint32 event;
+
     if (event == 0)
-        event = WaitEventExtensionNew("PgKeeperMain");
+        event = version_wait_event("PgKeeperMain");
     return event;
-#else
-    return PG_WAIT_EXTENSION;
-#endif
 }
 
 static WaitEventSet *make_set(void)
 {
-#if PG_VERSION_NUM >= 170000
-    WaitEventSet *set = CreateWaitEventSet(NULL, SOCKETS + 2);
-#else
-    WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, SOCKETS + 2);
-#endif
+    WaitEventSet *set = version_make_wait_set(SOCKETS + 2);
 
     AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
     AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);

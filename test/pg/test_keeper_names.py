@@ -10,7 +10,7 @@ from harness.fence import refused
 from harness.keeper import KeeperCluster, library, quoted
 from harness.writer import Writer
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 TITLES = {"pg1": "Server1", "pg2": "server1", "pg3": "o'brien $(touch x); \"köln\", DB.example"}
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from harness.base import pg_bin, wait_for, write_file
+from harness.base import pg_bin, pg_major, run, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,30 @@ def test_regression(cluster):
             write_file(os.path.join(here, "keeper.out"), file.read(), 0o644)
     elif done.stdout:
         pytest.fail(done.stdout, pytrace=False)
+
+
+def test_unknown_setting(cluster):
+    """A typo in a setting's name is told: before PostgreSQL 15 only in the log, at the start, of those in the configuration."""
+    first, second = cluster.nodes
+    if pg_major() >= 15:
+        refused(lambda: first.sql("set pg_keeper.nonsense = 3"), "42602", "pg_keeper")
+    path = os.path.join(second.data, "postgresql.conf")
+    with open(path, encoding="ascii") as file:
+        good = file.read()
+    second.pg_ctl("stop", "-m", "fast")
+    write_file(path, good + "pg_keeper.nonsense = 3\n")
+    second.start_postgres()
+    write_file(path, good)
+    assert '"pg_keeper.nonsense"' in cluster.log_of(second)
+    cluster.wait_streaming(30, primary=first)
+
+
+def test_libpq_is_the_servers_own(cluster):
+    """The worker uses the one that this PostgreSQL's walreceiver would load, and not the system's."""
+    with open("/proc/%d/maps" % cluster.pid_of(cluster.nodes[0]), encoding="ascii") as file:
+        used = {line.split()[-1] for line in file if "/libpq.so" in line}
+    folder = run([pg_bin("pg_config"), "--libdir"]).stdout.strip()
+    assert {os.path.dirname(path) for path in used} == {os.path.realpath(folder)}
 
 
 def test_standby_is_not_missed(cluster):

@@ -6,16 +6,16 @@ import shutil
 import psycopg2
 
 from . import base
-from .base import Failure, build_path, pg_bin, run, wait_for, write_file
+from .base import Failure, pg_bin, pg_major, run, wait_for, write_file
 from .cluster import Cluster
+from .modules import module
 
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 
 
 def library():
-    """The module that the build made; None: it made none."""
-    built = build_path("src", "keeper", "pg_keeper.so")
-    return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
+    """The module for the PostgreSQL under test; None: no server headers."""
+    return module("src/keeper/pg_keeper.so")
 
 
 def quoted(text):
@@ -70,8 +70,12 @@ class KeeperCluster(Cluster):
         if node is self.nodes[-1]:
             node.basebackup(source)
         else:
-            node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
+            self.copy_files(node, source)
         self.name_node(node)
+
+    @staticmethod
+    def copy_files(node, source):
+        node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
 
     def address(self, node):
         """By name, while their primary_conninfo has an address at first."""
@@ -157,10 +161,15 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
-        # Before that pg_rewind finds nothing to do.
-        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
-                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
-        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
+        if pg_major() < 14 and "synchronous_standby_names" in self.settings:
+            node.wipe()
+            self.copy_files(node, primary)
+        else:
+            # Before that pg_rewind finds nothing to do.
+            wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                           "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
+            node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
             file.write("primary_slot_name = ''\n")  # the source's
