@@ -31,14 +31,6 @@ static MemberNo unwanted(const Document *doc, const KeeperNodes *nodes)
     return found;
 }
 
-static bool somebody_is_on_the_way(const Document *doc)
-{
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
-            return true;
-    return false;
-}
-
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind)
 {
     const Document *doc = &core->persist.doc;
@@ -50,7 +42,7 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
     if (leaves != MEMBER_NONE)
         return doc->member[leaves].leaving ? NULL : doc->member[leaves].name;
     *ret_kind = COMMAND_MEMBER_ADD;
-    for (int i = 0; i < nodes->count && !somebody_is_on_the_way(doc); i++)
+    for (int i = 0; i < nodes->count && membership_on_its_way(doc) == MEMBER_NONE; i++)
         if (is_wanted(nodes, nodes->node[i].name) && document_find(doc, nodes->node[i].name) == MEMBER_NONE)
             return nodes->node[i].name;
     return NULL;
