@@ -294,12 +294,17 @@ static bool is_ahead(const Core *core, MemberNo no)
 
 int candidate_rank(const Core *core)
 {
+    const Document *doc = &core->persist.doc;
+    MemberNo primary = doc->primary;
     int rank = 0;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && no != core->persist.doc.primary && core->peer[no].heard)
+        if (no != core->self && no != primary && core->peer[no].heard)
             rank += is_ahead(core, no);
-    if (core->self != MEMBER_NONE && core->persist.doc.member[core->self].leaving)
+    /* A primary without a vote that is back has to ask for mine, and does within that time. */
+    if (primary >= 0 && primary != core->self && !doc->member[primary].voter && view_is_fresh(core, primary))
+        rank += is_incumbent(core, primary) ? 2 : 0;
+    if (core->self != MEMBER_NONE && doc->member[core->self].leaving)
         rank += MEMBER_MAX; /* whoever stays goes first */
     return rank;
 }
