@@ -109,7 +109,7 @@ int swarm_standbys(const Cluster *c)
  * these are for each seed what they were. */
 static bool draw_pair(uint64_t seed, int *ret_data)
 {
-    uint64_t rng = seed ^ 0x7061697273u;
+    uint64_t rng = seed ^ 0x70616983u;
 
     rng_next(&rng);
     *ret_data = below(&rng, 3) ? 2 : 3;
