@@ -295,23 +295,24 @@ static bool begin_core(void)
  * Without a state the cluster begins here, if this worker has seen the table without this node, or nobody
  * could have been elected by it. A primary that is registered from the start on had a state, and lost it.
  */
-static bool begins(int count)
+static bool begins(void)
 {
     if (body.persist.doc.id.term != 0 || RecoveryInProgress())
         return false;
-    if (body.outside || count < NODES_LEAST)
+    if (body.outside || !nodes_elect(&body.nodes))
         return true;
     log_limited(
         &body.refused, LOG_LEVEL_WARN, "state_lost",
         "this server is registered and a primary, but its state is gone: it is closed until another node tells it more; "
-        "if there is no other, start it without pg_keeper and empty pgkeeper.node");
+        "if there is no other, start it without pg_keeper and empty pgkeeper.node; of two, start it with pg_keeper.prefer = "
+        "primary");
     return false;
 }
 
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
+    int self = nodes_find(&body.nodes, gucs_node_name);
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
@@ -319,8 +320,8 @@ static bool takes_part(void)
                        (body.nodes.left_out == 0 || body.outside);
         return false;
     }
-    body.alone = begins(count);
-    return body.persist.doc.id.term != 0 || body.alone || count >= NODES_LEAST;
+    body.alone = begins();
+    return body.persist.doc.id.term != 0 || body.alone || nodes_elect(&body.nodes);
 }
 
 /* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
@@ -427,6 +428,8 @@ static void notice_async(void)
     body.waited = body.waited || waits;
     if (gucs_resync || body.stays_async || !body.waited || waits || body.core.role != ROLE_LEADER)
         return;
+    if (gucs_prefer == PREFER_STANDBY && nodes_registered(&body.nodes) == 2)
+        return; /* the standby gets its vote, and with it commits wait */
     body.stays_async = true;
     log_line(LOG_LEVEL_WARN, "asynchronous",
              "commits wait for no standby any more, and will not again: pg_keeper.resync is off");

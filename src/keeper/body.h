@@ -42,9 +42,6 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
 
 /* ---- reconcile.c: the table and the document ---- */
 
-/* With fewer a failover by itself could not be told from a cut between the two. */
-#define NODES_LEAST 3
-
 /* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
 

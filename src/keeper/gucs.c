@@ -16,6 +16,10 @@ char *gucs_after_command;
 char *gucs_rejoin_command;
 char *gucs_upstream;
 bool gucs_resync = true;
+int gucs_prefer = PREFER_PRIMARY;
+
+static const struct config_enum_entry prefers[] = {
+    {"primary", PREFER_PRIMARY, false}, {"standby", PREFER_STANDBY, false}, {NULL, 0, false}};
 
 /* As ext.h has them. */
 const char gucs_teller[] = "SELECT * FROM pgkeeper.node_info";
@@ -103,6 +107,11 @@ void gucs_define(void)
     DefineCustomBoolVariable("pg_keeper.resync",
                              "Go back to synchronous replication when standbys are there again.", NULL,
                              &gucs_resync, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+    DefineCustomEnumVariable(
+        "pg_keeper.prefer", "With two nodes: which of them goes on without the other.",
+        "primary: it goes on alone, and is replaced by hand. standby: it takes over by itself, and commits "
+        "wait for it.",
+        &gucs_prefer, PREFER_PRIMARY, prefers, PGC_SIGHUP, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("pg_keeper.commit_wait",
                             "How long a commit waits for this server's lease before it is refused.", NULL,
                             &gucs_wait_ms, 2000, 0, 600000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);

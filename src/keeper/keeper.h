@@ -22,6 +22,10 @@ extern char *gucs_rejoin_command;
 extern char *gucs_upstream;
 extern bool gucs_resync;
 
+/* Of two nodes: who goes on without the other. */
+typedef enum Prefer { PREFER_PRIMARY, PREFER_STANDBY } Prefer;
+extern int gucs_prefer;
+
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);
 
@@ -112,6 +116,8 @@ typedef struct KeeperNodes {
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
+/* Whether others than the primary have votes: with three nodes, or two if the standby is preferred. */
+bool nodes_elect(const KeeperNodes *nodes);
 /* By name; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *name);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */

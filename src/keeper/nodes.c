@@ -17,6 +17,8 @@
 
 #include "base/str.h"
 
+/* With fewer a failover by itself could not be told from a cut between the two, unless one side was chosen. */
+#define NODES_LEAST 3
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
  * The extension's own table, of a superuser: this worker is one, and whatever else bears that name could be a
@@ -47,6 +49,13 @@ int nodes_registered(const KeeperNodes *nodes)
     for (int i = 0; i < nodes->count; i++)
         count += !nodes->node[i].gone;
     return count;
+}
+
+bool nodes_elect(const KeeperNodes *nodes)
+{
+    int count = nodes_registered(nodes);
+
+    return count >= NODES_LEAST || (count == 2 && gucs_prefer == PREFER_STANDBY);
 }
 
 /* What would make a node unreachable, or be overruled in silence; NULL: nothing. */

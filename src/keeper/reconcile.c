@@ -12,9 +12,7 @@ static bool is_registered(const KeeperNodes *nodes, const char *name)
 
 static bool is_wanted(const KeeperNodes *nodes, const char *name)
 {
-    bool few = nodes_registered(nodes) < NODES_LEAST;
-
-    return strcmp(name, gucs_node_name) == 0 || (!few && is_registered(nodes, name));
+    return strcmp(name, gucs_node_name) == 0 || (nodes_elect(nodes) && is_registered(nodes, name));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */

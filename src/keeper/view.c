@@ -87,8 +87,11 @@ static void fill_node(const Core *core, BoardNode *node)
     else
         other_state(core, no, node->state, sizeof node->state);
     size_t len = strlen(node->state);
-    if (!doc->member[no].voter)
+    bool alone = doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter;
+    if (!doc->member[no].voter && !node->is_primary)
         snprintf(node->state + len, sizeof node->state - len, ", without a vote");
+    else if (doc->member[no].voter && alone)
+        snprintf(node->state + len, sizeof node->state - len, ", with the only vote");
 }
 
 static void set_title(const KeeperNodes *nodes, const Core *core)

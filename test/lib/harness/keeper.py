@@ -9,6 +9,7 @@ from . import base
 from .base import Failure, build_path, pg_bin, run, wait_for, write_file
 from .cluster import Cluster
 
+STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 
 
@@ -111,7 +112,7 @@ class KeeperCluster(Cluster):
                 told["masters"] = masters
                 if len(masters) != 1 or (primary and masters[0] != primary.name):
                     return None
-                if any(info[n.name]["state"] != "standby, streaming" for n in nodes if n.name != masters[0]):
+                if any(info[n.name]["state"] not in STREAMS for n in nodes if n.name != masters[0]):
                     return None
                 if info[masters[0]]["state"] != "primary":
                     return None
