@@ -1,6 +1,5 @@
 """pg_keeper with two nodes and pg_keeper.prefer = standby: the standby has the only vote, and takes over by itself."""
 
-import psycopg2
 import pytest
 
 from harness.base import wait_for
@@ -48,7 +47,7 @@ def wait_armed(cluster, primary=None):
 
 def prefer(nodes, what):
     for node in nodes:
-        node.sql("alter system set pg_keeper.prefer = %s" % what)
+        node.sql("alter system set pg_keeper.prefer = '%s'" % what)
         node.sql("select pg_reload_conf()")
 
 
@@ -57,7 +56,9 @@ def take_over(cluster, writer, old):
     new = cluster.wait_primary(40, unlike=old)
     writer.wait_acks(20, server=new)
     cluster.heal()
-    refused(lambda: old.sql("create table back(i int)"), *CLOSED) if old.postmaster() else None
+    if old.postmaster():
+        refused(lambda: old.sql("create table back(i int)"), *CLOSED)
+    old.kill()  # a fast shutdown would wait for sessions that wait for the other one
     cluster.rejoin(old, new)
     assert wait_armed(cluster, new) == (new, old)
     writer.check("fault", lossless=True)
@@ -147,20 +148,21 @@ def test_settings_differ(armed):
 
 def test_third_node(request):
     """With three all vote; with two of them the standby alone again."""
-    with KeeperCluster(nodes=3, settings=PREFER) as three:
-        first, second, third = three.start().nodes
-        three.register(first, second)
+    three = KeeperCluster(nodes=3, settings=PREFER)
+    request.addfinalizer(three.destroy)
+    first, second, third = three.start().nodes
+    three.register(first, second)
 
-        def states(node):
-            return {name: row["state"] for name, row in three.info(node).items()}
+    def states(node):
+        return {name: row["state"] for name, row in three.info(node).items()}
 
-        only = {"pg1": "primary", "pg2": "standby, streaming, with the only vote"}
-        wait_for(lambda: states(first) == only, 40, lambda: "votes to move: %r" % states(first))
-        first.sql("select pgkeeper.add_node('pg3', '%s')" % three.address(third))
-        every = {"pg1": "primary", "pg2": "standby, streaming", "pg3": "standby, streaming"}
-        wait_for(lambda: states(first) == every, 40, lambda: "all to vote: %r" % states(first))
-        first.sql("select pgkeeper.del_node('pg3')")
-        wait_for(lambda: states(first) == only, 40, lambda: "votes to move again: %r" % states(first))
-        first.kill_postmaster()
-        assert three.wait_primary(40, unlike=first) is second
-        three.wait_writable(second)
+    only = {"pg1": "primary", "pg2": "standby, streaming, with the only vote"}
+    wait_for(lambda: states(first) == only, 40, lambda: "votes to move: %r" % states(first))
+    first.sql("select pgkeeper.add_node('pg3', '%s')" % three.address(third))
+    every = {"pg1": "primary", "pg2": "standby, streaming", "pg3": "standby, streaming"}
+    wait_for(lambda: states(first) == every, 40, lambda: "all to vote: %r" % states(first))
+    first.sql("select pgkeeper.del_node('pg3')")
+    wait_for(lambda: states(first) == only, 40, lambda: "votes to move again: %r" % states(first))
+    first.kill_postmaster()
+    assert three.wait_primary(40, unlike=first) is second
+    three.wait_writable(second)
