@@ -51,6 +51,13 @@ const KeeperNodes *body_known(void)
     return &body.nodes;
 }
 
+bool body_leads(void)
+{
+    Clock now = clock_now();
+
+    return body.runs && core_lease_holds(&body.core, &now);
+}
+
 static CoreOptions options_now(void)
 {
     body.stays_async = body.stays_async && !gucs_resync;
@@ -320,6 +327,9 @@ static bool takes_part(void)
                        (body.nodes.left_out == 0 || body.outside);
         return false;
     }
+    /* What the two of a pair talk through is not there: nobody can have been elected. */
+    if (pair_is_set() && !body.nodes.there && body.persist.doc.id.term == 0 && !RecoveryInProgress())
+        body.outside = true;
     body.alone = begins();
     return body.persist.doc.id.term != 0 || body.alone || nodes_elect(&body.nodes);
 }

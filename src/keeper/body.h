@@ -30,6 +30,8 @@ void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
+/* Its lease holds. */
+bool body_leads(void);
 
 /* ---- options.c ---- */
 

@@ -11,6 +11,7 @@
 #define SECONDS_MOST 60 /* a longer lease is no lease any more */
 
 char *gucs_node_name;
+char *gucs_my_conninfo, *gucs_partner_conninfo;
 char *gucs_database;
 char *gucs_after_command;
 char *gucs_rejoin_command;
@@ -56,7 +57,8 @@ static void check_name(void)
     if (gucs_node_name[0] == '\0')
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
-                 errhint("Set it in postgresql.conf to the name of this node, another one on each server.")));
+                 errhint("Set it in postgresql.conf to the name of this node, another one on each server; or, "
+                         "with two servers, pg_keeper.my_conninfo and pg_keeper.partner_conninfo.")));
     if (!is_name(gucs_node_name))
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -100,6 +102,14 @@ void gucs_define(void)
     DefineCustomStringVariable("pg_keeper.node_name", "Name of this node.",
                                "1 to 31 of a-z, 0-9, - and _; another one on each server.", &gucs_node_name,
                                "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+    DefineCustomStringVariable("pg_keeper.my_conninfo",
+                               "With two nodes, instead of their registration: how the other finds this one.",
+                               NULL, &gucs_my_conninfo, "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, NULL, NULL,
+                               NULL);
+    DefineCustomStringVariable("pg_keeper.partner_conninfo",
+                               "With two nodes, instead of their registration: how to find the other one.",
+                               NULL, &gucs_partner_conninfo, "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, NULL,
+                               NULL, NULL);
     DefineCustomStringVariable("pg_keeper.database", "Database with the extension pg_keeper in it.", NULL,
                                &gucs_database, "postgres", PGC_POSTMASTER, 0, NULL, NULL, NULL);
     define_times();
@@ -126,5 +136,6 @@ void gucs_define(void)
 #else
     EmitWarningsOnPlaceholders("pg_keeper");
 #endif
+    pair_check();
     check_name();
 }

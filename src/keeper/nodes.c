@@ -153,9 +153,14 @@ static Oid find_table(void)
     return is_null ? InvalidOid : DatumGetObjectId(oid);
 }
 
+static KeeperNodes loaded;
+
 /* Found, locked and found again: the name cannot come to mean another one before it is read. */
-static void query(KeeperNodes *nodes)
+static void query(void)
 {
+    KeeperNodes *nodes = &loaded;
+
+
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -177,15 +182,15 @@ static void query(KeeperNodes *nodes)
     CommitTransactionCommand();
 }
 
-bool nodes_load(KeeperNodes *ret_nodes, Err *err)
+/* What the transaction leaves is as before it, also when it fails. */
+bool nodes_try(void (*transaction)(void), Err *err)
 {
     MemoryContext context = CurrentMemoryContext;
     volatile bool ok = true;
 
-    memset(ret_nodes, 0, sizeof *ret_nodes);
     PG_TRY();
     {
-        query(ret_nodes);
+        transaction();
     }
     PG_CATCH();
     {
@@ -201,4 +206,15 @@ bool nodes_load(KeeperNodes *ret_nodes, Err *err)
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     return ok;
+}
+
+bool nodes_load(KeeperNodes *ret_nodes, Err *err)
+{
+    memset(&loaded, 0, sizeof loaded);
+    if (!nodes_try(query, err))
+        return false;
+    if (pair_is_set())
+        pair_replace(&loaded);
+    *ret_nodes = loaded;
+    return true;
 }

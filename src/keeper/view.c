@@ -120,6 +120,7 @@ void view_publish(void)
 
     for (int i = 0; i < nodes->count; i++) {
         str_copy(view.node[i].name, sizeof view.node[i].name, nodes->node[i].name);
+        view.node[i].seqno = pair_is_set() ? nodes->node[i].seqno : 0;
         if (core != NULL)
             fill_node(core, &view.node[i]);
         else

@@ -103,10 +103,13 @@ static void read_nodes(void)
     static KeeperNodes nodes;
     Err err = {0};
 
-    if (nodes_load(&nodes, &err))
+    if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
-    else
+        if (body_leads())
+            pair_make_extension(&nodes);
+    } else {
         log_limited(&limit, LOG_LEVEL_WARN, "nodes_unknown", "reason=\"%s\"", err.text);
+    }
 }
 
 static void run(void)
@@ -146,6 +149,9 @@ void pg_keeper_main(Datum arg)
     BackgroundWorkerInitializeConnection(gucs_database, NULL, 0);
     /* A lock on the table must not cost the lease. */
     SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+    /* Nor what little it writes itself: no wait for a standby, or for the lease. */
+    SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("pg_keeper.commit_wait", "0", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("application_name", "pg_keeper", PGC_USERSET, PGC_S_OVERRIDE);
     before_shmem_exit(leave, 0);

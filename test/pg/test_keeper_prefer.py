@@ -26,23 +26,8 @@ def cluster():
 @pytest.fixture
 def armed(cluster):
     """What a test left broken fails the next one here."""
-    wait_armed(cluster)
+    cluster.wait_armed()
     return cluster
-
-
-def wait_armed(cluster, primary=None):
-    """Of one mind, and the standby has the only vote."""
-    primary = cluster.wait_formed(primary)
-    standby = cluster.others(primary)[0]
-
-    def probe():
-        for node in (primary, standby):
-            row = cluster.info(node)[standby.name]
-            if not (row["is_sync"] and row["is_nextmaster"] and row["state"].endswith("with the only vote")):
-                return False
-        return cluster.info(primary)[primary.name]["state"] == "primary"
-    wait_for(probe, 40, lambda: "votes to move: %r" % cluster.info(primary))
-    return primary, standby
 
 
 def prefer(nodes, what):
@@ -60,14 +45,14 @@ def take_over(cluster, writer, old):
         refused(lambda: old.sql("create table back(i int)"), *CLOSED)
     old.kill()  # a fast shutdown would wait for sessions that wait for the other one
     cluster.rejoin(old, new)
-    assert wait_armed(cluster, new) == (new, old)
+    assert cluster.wait_armed(new) == (new, old)
     writer.check("fault", lossless=True)
 
 
 def test_primary_killed(armed):
     """The standby takes over with everything, and then the other way round."""
     for _ in range(2):
-        old, _ = wait_armed(armed)
+        old, _ = armed.wait_armed()
         with Writer(armed) as writer:
             writer.mark("fault")
             old.kill_postmaster()
@@ -76,7 +61,7 @@ def test_primary_killed(armed):
 
 def test_parted(armed):
     """Both run and hear nothing of each other: the primary's commits end before the standby takes over."""
-    old, standby = wait_armed(armed)
+    old, standby = armed.wait_armed()
     with Writer(armed) as writer:
         writer.mark("fault")
         armed.cut(old, standby)
@@ -92,7 +77,7 @@ def test_parted(armed):
 
 def test_standby_killed(armed):
     """Commits wait, then are refused, however long that takes; and go on when it is back."""
-    primary, standby = wait_armed(armed)
+    primary, standby = armed.wait_armed()
     with Writer(armed) as writer:
         standby.pg_ctl("stop", "-m", "immediate")
         wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
@@ -101,14 +86,14 @@ def test_standby_killed(armed):
             refused(lambda: primary.sql("create table away(i int)"), *CLOSED)
         assert writer.report()["acks"] == before
         standby.start_postgres()
-        assert wait_armed(armed) == (primary, standby)
+        assert armed.wait_armed() == (primary, standby)
         writer.wait_acks(50, server=primary)
         writer.check(lossless=True)
 
 
 def test_both_killed(armed):
     """Whoever is the primary afterwards: there is one, with everything."""
-    primary, standby = wait_armed(armed)
+    primary, standby = armed.wait_armed()
     with Writer(armed) as writer:
         writer.mark("fault")
         for node in (primary, standby):
@@ -118,14 +103,14 @@ def test_both_killed(armed):
         new = armed.wait_primary(60)
         if new is not primary:
             armed.rejoin(primary, new)
-        wait_armed(armed, new)
+        armed.wait_armed(new)
         writer.wait_acks(20, server=new)
         writer.check("fault", lossless=True)
 
 
 def test_changed_while_it_runs(armed):
     """The leader's setting counts: with primary it goes on alone, with standby votes move again."""
-    primary, standby = wait_armed(armed)
+    primary, standby = armed.wait_armed()
     prefer([primary], "primary")
     wait_for(lambda: armed.info(primary)[standby.name]["state"] == "registered, without a vote", 30,
              lambda: "the vote to come back: %r" % armed.info(primary))
@@ -135,14 +120,14 @@ def test_changed_while_it_runs(armed):
     prefer([primary], "standby")
     armed.wait_writable(primary)  # it has its vote as long as nobody else can have it
     standby.start_postgres()
-    assert wait_armed(armed) == (primary, standby)
+    assert armed.wait_armed() == (primary, standby)
 
 
 def test_settings_differ(armed):
     """A standby that is not to vote goes on with the vote that it has; a new one would get none."""
-    primary, standby = wait_armed(armed)
+    primary, standby = armed.wait_armed()
     prefer([standby], "primary")
-    assert wait_armed(armed) == (primary, standby)
+    assert armed.wait_armed() == (primary, standby)
     prefer([standby], "standby")
 
 

@@ -52,7 +52,7 @@ class KeeperCluster(Cluster):
     def start(self):
         """Servers that stream; nothing is registered."""
         first = self.nodes[0]
-        first.initdb({**self.settings, "pg_keeper.node_name": "'pg1'"})
+        first.initdb({**self.settings, **self.identity(first)})
         first.start_postgres()
         for node in self.nodes[1:]:
             self.copy(node, first)
@@ -120,6 +120,20 @@ class KeeperCluster(Cluster):
 
         return wait_for(probe, timeout, lambda: "nodes of one mind: %r" % told)
 
+    def wait_armed(self, primary=None):
+        """Of one mind, and of two the standby has the only vote: who is the primary, and the standby."""
+        primary = self.wait_formed(primary)
+        standby = self.others(primary)[0]
+
+        def probe():
+            for node in (primary, standby):
+                row = self.info(node)[standby.name]
+                if not (row["is_sync"] and row["is_nextmaster"] and row["state"].endswith("with the only vote")):
+                    return False
+            return self.info(primary)[primary.name]["state"] == "primary"
+        wait_for(probe, 40, lambda: "votes to move: %r" % self.info(primary))
+        return primary, standby
+
     def wait_writable(self, node, timeout=30):
         def probe():
             try:
@@ -154,11 +168,14 @@ class KeeperCluster(Cluster):
             file.write("primary_slot_name = ''\n")  # the source's
         node.start_postgres()
 
-    @staticmethod
-    def name_node(node):
+    def identity(self, node):
+        """The settings that differ."""
+        return {"pg_keeper.node_name": "'%s'" % node.name}
+
+    def name_node(self, node):
         """postgresql.conf is copied like any other file."""
         with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
-            file.write("pg_keeper.node_name = '%s'\n" % node.name)
+            file.write("".join("%s = %s\n" % item for item in self.identity(node).items()))
 
     @staticmethod
     def log_of(node):
@@ -178,3 +195,19 @@ class KeeperCluster(Cluster):
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid
+
+
+class PairCluster(KeeperCluster):
+    """As in 1.0: two servers, each with its own connection string and the other's, in the old spelling of the rest."""
+
+    def __init__(self, settings=None, **kwargs):
+        super().__init__(nodes=2, settings={"pg_keeper.keepalives_time": "1", **(settings or {})}, **kwargs)
+
+    def identity(self, node):
+        return {"pg_keeper.my_conninfo": "'%s'" % self.address(node),
+                "pg_keeper.partner_conninfo": "'%s'" % self.address(self.others(node)[0])}
+
+    @staticmethod
+    def info(node, local=False):
+        """By the names of the machines; the nodes' have the port as well."""
+        return {name[:-len("-5432")]: row for name, row in KeeperCluster.info(node, local).items()}
