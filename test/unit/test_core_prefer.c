@@ -171,6 +171,23 @@ static void commits_wait_as_strictly_as_votes_need(void **state)
     assert_int_equal(mode, SYNC_OFF);
 }
 
+/* It may have to take over before the primary has its vote: so long commits count on it. */
+static void whoever_votes_alone_stays_waited_for(void **state)
+{
+    Core core = pair();
+
+    (void) state;
+    core.persist.doc.member[A].voter = false;
+    core.persist.doc.member[B].leaving = true;
+    core.looked_us = 1;
+    core.pg.names = (Names){.kind = NAMES_OURS, .set = 1u << B, .needed = 1, .epoch = 2};
+    fixture_out.count = 0;
+    assert_false(standbys_tick(&core, &fixture_out));
+    core.persist.doc.member[A].voter = true;
+    assert_true(standbys_tick(&core, &fixture_out));
+    assert_int_equal(core.persist.doc.sync_set, 1u << A);
+}
+
 /* Without a vote of its own the incumbent stands, and nobody else does. */
 static void who_stands_without_a_vote(void **state)
 {
@@ -197,6 +214,7 @@ int main(void)
         cmocka_unit_test(a_standby_that_must_not_take_over),
         cmocka_unit_test(a_standby_that_leaves),
         cmocka_unit_test(commits_wait_as_strictly_as_votes_need),
+        cmocka_unit_test(whoever_votes_alone_stays_waited_for),
         cmocka_unit_test(who_stands_without_a_vote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
