@@ -55,10 +55,11 @@ static bool is_name(const char *text)
 static void check_name(void)
 {
     if (gucs_node_name[0] == '\0')
-        ereport(FATAL,
-                (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
-                 errhint("Set it in postgresql.conf to the name of this node, another one on each server; or, "
-                         "with two servers, pg_keeper.my_conninfo and pg_keeper.partner_conninfo.")));
+        ereport(
+            FATAL,
+            (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
+             errhint("Set it in postgresql.conf to the name of this node, another one on each server; or, "
+                     "with two servers, pg_keeper.my_conninfo and pg_keeper.partner_conninfo.")));
     if (!is_name(gucs_node_name))
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR),

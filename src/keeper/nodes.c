@@ -17,7 +17,8 @@
 
 #include "base/str.h"
 
-/* With fewer a failover by itself could not be told from a cut between the two, unless one side was chosen. */
+/* With fewer a failover by itself could not be told from a cut between the two, unless one side was chosen.
+ */
 #define NODES_LEAST 3
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
@@ -159,7 +160,6 @@ static KeeperNodes loaded;
 static void query(void)
 {
     KeeperNodes *nodes = &loaded;
-
 
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();

@@ -69,23 +69,25 @@ void pair_check(void)
     if (!one && !other)
         return;
     if (one != other)
-        ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-                        errmsg("pg_keeper.%s is set, and pg_keeper.%s is not",
-                               one ? "my_conninfo" : "partner_conninfo",
-                               one ? "partner_conninfo" : "my_conninfo"),
-                        errhint("Set both, the other way round on the other server; or neither, and "
-                                "pg_keeper.node_name.")));
+        ereport(FATAL,
+                (errcode(ERRCODE_CONFIG_FILE_ERROR),
+                 errmsg("pg_keeper.%s is set, and pg_keeper.%s is not",
+                        one ? "my_conninfo" : "partner_conninfo", one ? "partner_conninfo" : "my_conninfo"),
+                 errhint("Set both, the other way round on the other server; or neither, and "
+                         "pg_keeper.node_name.")));
     if (gucs_node_name[0] != '\0')
-        ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-                        errmsg("pg_keeper.node_name is set along with pg_keeper.my_conninfo"),
-                        errhint("With my_conninfo the name is made of its host and port: remove node_name.")));
+        ereport(FATAL,
+                (errcode(ERRCODE_CONFIG_FILE_ERROR),
+                 errmsg("pg_keeper.node_name is set along with pg_keeper.my_conninfo"),
+                 errhint("With my_conninfo the name is made of its host and port: remove node_name.")));
     take("pg_keeper.my_conninfo", gucs_my_conninfo, &mine);
     take("pg_keeper.partner_conninfo", gucs_partner_conninfo, &partner);
     if (strcmp(mine.name, partner.name) == 0)
-        ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR),
-                        errmsg("pg_keeper.my_conninfo and pg_keeper.partner_conninfo name the same server, \"%s\"",
-                               mine.name),
-                        errhint("my_conninfo is how the other server finds this one.")));
+        ereport(FATAL,
+                (errcode(ERRCODE_CONFIG_FILE_ERROR),
+                 errmsg("pg_keeper.my_conninfo and pg_keeper.partner_conninfo name the same server, \"%s\"",
+                        mine.name),
+                 errhint("my_conninfo is how the other server finds this one.")));
     SetConfigOption("pg_keeper.node_name", mine.name, PGC_POSTMASTER, PGC_S_OVERRIDE);
 }
 
@@ -129,6 +131,6 @@ void pair_make_extension(const KeeperNodes *nodes)
         log_line(LOG_LEVEL_INFO, "extension", "pg_keeper was created in database %s", gucs_database);
     else
         log_limited(&limit, LOG_LEVEL_WARN, "extension_missing",
-                    "reason=\"%s\" the nodes talk through it: CREATE EXTENSION pg_keeper in database %s", err.text,
-                    gucs_database);
+                    "reason=\"%s\" the nodes talk through it: CREATE EXTENSION pg_keeper in database %s",
+                    err.text, gucs_database);
 }

@@ -278,7 +278,8 @@ int cluster_primary(const Cluster *c);
  */
 bool cluster_has_data(const Cluster *c);
 
-/* By that document's leader the only other member is to have the only vote; -1: it is as with more members. */
+/* By that document's leader the only other member is to have the only vote; -1: it is as with more members.
+ */
 int cluster_only_voter(const Cluster *c, int leader);
 
 /* The node of the document's slot, and the slot of a node in a document; -1, MEMBER_NONE: there is none. */

@@ -160,7 +160,8 @@ static void guard_sleeps_end(Sim *s, int no)
     s->c->node[no].guard_late_us = 0;
 }
 
-/* One member at a time: what two have lost nobody can bring back, nor a vote without which there is no majority. */
+/* One member at a time: what two have lost nobody can bring back, nor a vote without which there is no
+ * majority. */
 static bool may_lose_state(const Cluster *c, int no)
 {
     int primary = cluster_primary(c), votes = 0;

@@ -42,7 +42,8 @@ static void expect_votes(const Core *core, bool a, bool b)
 
     assert_int_equal(doc.member[A].voter, a);
     assert_int_equal(doc.member[B].voter, b);
-    assert_int_equal(changes, a != core->persist.doc.member[A].voter || b != core->persist.doc.member[B].voter);
+    assert_int_equal(changes,
+                     a != core->persist.doc.member[A].voter || b != core->persist.doc.member[B].voter);
 }
 
 static void the_primary_gives_its_vote_up_when_all_is_there(void **state)
