@@ -34,8 +34,6 @@ static struct {
     Fence fence;
     uint32_t persisted_seq;
     bool persist_told, persist_ok;
-    bool waited; /* commits have waited for standbys */
-    bool stays_async;
     Clock looked, reconciled;
     uint32_t order;
     LogLimit disk, message, refused;
@@ -60,9 +58,8 @@ bool body_leads(void)
 
 static CoreOptions options_now(void)
 {
-    body.stays_async = body.stays_async && !gucs_resync;
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
-    return options_make(&body.nodes, doc, body.alone, body.stays_async);
+    return options_make(&body.nodes, doc, body.alone);
 }
 
 /* ---- The fence ---- */
@@ -224,6 +221,7 @@ static void take(const char *text, size_t len, uint32 token)
         log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
         return;
     }
+    byhand_hear(&body.core, &body.nodes, name, &msg);
     msg.from = document_find(&body.core.persist.doc, name);
     bool stranger = msg.from == MEMBER_NONE;
     if (stranger && token == 0)
@@ -255,6 +253,16 @@ void body_answer(const char *text, size_t len)
 
 /* ---- Beginning and end ---- */
 
+/* A node that nobody knows yet. */
+static bool make_state(Err *err)
+{
+    memset(&body.persist, 0, sizeof body.persist);
+    body.persist.doc.primary = MEMBER_NONE;
+    if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
+        return err_set(err, ERR_IO, "there are no random numbers");
+    return store_save(body.store, &body.persist, err);
+}
+
 bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
@@ -262,14 +270,8 @@ bool body_start(Err *err)
     if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_name, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
-    if (!body.found) {
-        memset(&body.persist, 0, sizeof body.persist);
-        body.persist.doc.primary = MEMBER_NONE;
-        if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
-            return err_set(err, ERR_IO, "there are no random numbers");
-        if (!store_save(body.store, &body.persist, err))
-            return false;
-    }
+    if (!body.found && !make_state(err))
+        return false;
     if (!fence_read(board_fence(), &body.fence))
         body.fence = (Fence){0};
     return true;
@@ -334,19 +336,6 @@ static bool takes_part(void)
     return body.persist.doc.id.term != 0 || body.alone || nodes_elect(&body.nodes);
 }
 
-/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
-static void keep_members(KeeperNodes *nodes)
-{
-    for (int i = 0; body.runs && i < body.nodes.count && nodes->count < MEMBER_MAX; i++) {
-        const KeeperNode *node = &body.nodes.node[i];
-        bool member = document_find(&body.core.persist.doc, node->name) != MEMBER_NONE;
-        if (!member || nodes_find(nodes, node->name) >= 0)
-            continue;
-        nodes->node[nodes->count] = *node;
-        nodes->node[nodes->count++].gone = true;
-    }
-}
-
 /* It does not belong any more, or the table of before there was a document has changed. */
 static bool has_to_stop(bool changed)
 {
@@ -363,7 +352,8 @@ void body_nodes(const KeeperNodes *table)
     KeeperNodes nodes = *table;
 
     body.table_read = !RecoveryInProgress();
-    keep_members(&nodes);
+    if (body.runs)
+        reconcile_keep(&body.core, &body.nodes, &nodes);
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
         body.nodes = nodes;
@@ -420,30 +410,35 @@ static void reconcile(void)
 
 /* ---- The turn ---- */
 
+/* What it knew was of the primary before, and says that this server must not write. */
+static void begin_anew(void)
+{
+    Persist before = body.core.persist;
+    Err err = {0};
+
+    log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
+    if (!make_state(&err)) {
+        log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
+        body.persist = before;
+        return;
+    }
+    body.runs = false;
+    body.outside = true;
+    if (takes_part())
+        (void) begin_core();
+}
+
 static void look(const Clock *now)
 {
+    if (byhand_is_promoted(&body.core, &body.nodes))
+        begin_anew();
+    if (!body.runs)
+        return;
     Observation pg = look_server(&body.core, &body.nodes);
     Event event = {.kind = EVENT_OBSERVED, .pg = &pg, .looked_us = now->boot_us, .progress = UINT8_MAX};
 
     body.looked = *now;
     step(&event);
-}
-
-/* resync = off: what became asynchronous stays so. */
-static void notice_async(void)
-{
-    const Document *doc = &body.core.persist.doc;
-    bool waits = doc->synchronous && doc->sync_needed > 0;
-
-    body.waited = body.waited || waits;
-    if (gucs_resync || body.stays_async || !body.waited || waits || body.core.role != ROLE_LEADER)
-        return;
-    if (gucs_prefer == PREFER_STANDBY && nodes_registered(&body.nodes) == 2)
-        return; /* the standby gets its vote, and with it commits wait */
-    body.stays_async = true;
-    log_line(LOG_LEVEL_WARN, "asynchronous",
-             "commits wait for no standby any more, and will not again: pg_keeper.resync is off");
-    body_reload();
 }
 
 static void act(void)
@@ -463,9 +458,9 @@ void body_turn(void)
 {
     Clock now = clock_now();
 
+    if (body.runs && now.boot_us - body.looked.boot_us >= LOOK_US)
+        look(&now);
     if (body.runs) {
-        if (now.boot_us - body.looked.boot_us >= LOOK_US)
-            look(&now);
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
             Event tick = {.kind = EVENT_TICK};
@@ -474,7 +469,9 @@ void body_turn(void)
         if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
             body.reconciled = now;
             reconcile();
-            notice_async();
+            byhand_ask(&body.core, &body.nodes);
+            if (options_notice_async(&body.core, &body.nodes))
+                body_reload();
         }
     }
     orders_look(body_core(), &body.nodes);

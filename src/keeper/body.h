@@ -40,12 +40,26 @@ bool body_leads(void);
  * is a document: whoever joins waits for one, so that no two of them can make another cluster among
  * themselves.
  */
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async);
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone);
+/* True when they have changed: with resync off the cluster has become asynchronous, and stays so. */
+bool options_notice_async(const Core *core, const KeeperNodes *nodes);
 
 /* ---- reconcile.c: the table and the document ---- */
 
 /* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
+
+/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
+void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
+
+/* ---- byhand.c: one of two is promoted by hand ---- */
+
+/* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
+bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
+/* Asks a node that is registered and no member how it is, */
+void byhand_ask(const Core *core, const KeeperNodes *nodes);
+/* and what any says of itself. */
+void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *name, const Msg *msg);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 
@@ -74,6 +88,8 @@ void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
 /* Goes on; true, with the result, when the action has ended. */
 bool act_turn(const Core *core, ActionResult *ret_result);
 bool act_runs(void);
+/* Closes it: that one is the primary, for that reason. */
+void act_close(const char *primary, const char *why);
 /* Why this server is closed until it is started anew; NULL: it is not. */
 const char *act_closed(void);
 

@@ -4,15 +4,35 @@
 #include "keeper/body.h"
 
 #include "base/str.h"
+#include "sys/log.h"
 
-static void take_sync(CoreOptions *options, const Document *doc, bool stays_async)
+/* resync = off: what became asynchronous stays so. */
+static bool waited, stays_async;
+
+bool options_notice_async(const Core *core, const KeeperNodes *nodes)
+{
+    bool waits = core_waits_for_standbys(core);
+
+    waited = waited || waits;
+    if (gucs_resync || stays_async || !waited || waits || core->role != ROLE_LEADER)
+        return false;
+    if (gucs_prefer == PREFER_STANDBY && nodes_registered(nodes) == 2)
+        return false; /* the standby gets its vote, and with it commits wait */
+    stays_async = true;
+    log_line(LOG_LEVEL_WARN, "asynchronous",
+             "commits wait for no standby any more, and will not again: pg_keeper.resync is off");
+    return true;
+}
+
+static void take_sync(CoreOptions *options, const Document *doc)
 {
     look_wanted_sync(doc, &options->sync_mode, &options->sync_k);
+    stays_async = stays_async && !gucs_resync;
     if (stays_async)
         options->sync_mode = SYNC_OFF;
 }
 
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async)
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone)
 {
     uint32_t lease_ms = gucs_lease_ms();
     CoreOptions options = {
@@ -32,7 +52,7 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .resolve_after_ms = INT32_MAX,
     };
 
-    take_sync(&options, doc, stays_async);
+    take_sync(&options, doc);
     str_copy(options.name, sizeof options.name, gucs_node_name);
     for (int i = 0, slot = 0; i < nodes->count; i++) {
         const char *name = nodes->node[i].name;

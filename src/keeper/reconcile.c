@@ -45,3 +45,15 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
             return nodes->node[i].name;
     return NULL;
 }
+
+void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes)
+{
+    for (int i = 0; i < before->count && nodes->count < MEMBER_MAX; i++) {
+        const KeeperNode *node = &before->node[i];
+        bool member = document_find(&core->persist.doc, node->name) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->name) >= 0)
+            continue;
+        nodes->node[nodes->count] = *node;
+        nodes->node[nodes->count++].gone = true;
+    }
+}

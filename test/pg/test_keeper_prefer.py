@@ -1,5 +1,8 @@
 """pg_keeper with two nodes and pg_keeper.prefer = standby: the standby has the only vote, and takes over by itself."""
 
+import os
+import shutil
+
 import pytest
 
 from harness.base import wait_for
@@ -129,6 +132,47 @@ def test_settings_differ(armed):
     prefer([standby], "primary")
     assert armed.wait_armed() == (primary, standby)
     prefer([standby], "standby")
+
+
+def test_standby_lost_for_good(armed):
+    """One that is promoted by hand while it has the only vote is closed, since the primary's lease is its word. To make
+    it a standby again takes its state, and so its vote: then people say that the primary begins anew."""
+    primary, standby = armed.wait_armed()
+    assert standby.value("select pg_promote()")
+    wait_for(lambda: armed.info(standby)[standby.name]["state"].startswith("closed: %s is the primary" % primary.name), 30,
+             "the standby to be closed")
+    refused(lambda: standby.sql("create table stray(i int)"), *CLOSED)
+    assert armed.info(primary)[primary.name]["state"] == "primary"
+    standby.kill()
+    armed.rejoin(standby, primary)
+    wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
+    prefer([primary], "primary")
+    primary.kill()
+    shutil.rmtree(os.path.join(primary.data, "pg_keeper"))
+    primary.start_postgres()
+    armed.wait_writable(primary)
+    prefer([primary], "standby")
+    assert armed.wait_armed() == (primary, standby)
+
+
+def test_promoted_by_hand(armed):
+    """With prefer = primary again it has none: what its state knows of the time before does not keep it closed."""
+    primary, standby = armed.wait_armed()
+    prefer(armed.nodes, "primary")
+    wait_for(lambda: armed.info(primary)[standby.name]["state"] == "registered, without a vote", 30, "the vote to go")
+    wait_for(lambda: "no_member" in armed.log_of(standby), 30, "the standby to hear of it")
+    primary.kill()
+    assert standby.value("select pg_promote()")
+    armed.wait_writable(standby)
+    assert "promoted_by_hand" in armed.log_of(standby)
+    primary.start_postgres()
+    wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: %s was promoted by hand" % standby.name, 30,
+             "the old one to hear")
+    refused(lambda: primary.sql("create table back(i int)"), *CLOSED)
+    primary.kill()
+    armed.rejoin(primary, standby)
+    prefer(armed.nodes, "standby")
+    armed.wait_armed(standby)
 
 
 def test_third_node(request):
