@@ -286,6 +286,8 @@ static bool begin_core(void)
 
     if (!pg_strong_random(&inc, sizeof inc) || !pg_strong_random(&seed, sizeof seed))
         return false;
+    if (body.alone)
+        upstream_forget_names();
     CoreOptions options = options_now();
     core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &grace);
     body.persisted_seq = 0;

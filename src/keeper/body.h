@@ -105,6 +105,8 @@ bool upstream_write_nobody(Err *err);
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+/* Whoever begins anew waits for none of those that commits waited for in a former life. */
+void upstream_forget_names(void);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 

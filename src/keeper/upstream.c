@@ -12,9 +12,11 @@
 #include <access/xlogrecovery.h>
 #endif
 #include <miscadmin.h>
+#include <replication/syncrep.h>
 #include <replication/walreceiver.h>
 #include <storage/lwlock.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -159,4 +161,21 @@ bool upstream_write_names(const UpstreamNames *names, Err *err)
 
     put_names(&settings, names);
     return settings.count == 0 || write_settings(&settings, err);
+}
+
+/* Names as syncset_names_write makes them, of members that no document has any more. */
+void upstream_forget_names(void)
+{
+    UpstreamNames none = {.names = "", .generation = (uint32_t) gucs_generation + 1};
+    Err err = {0};
+
+    if (gucs_generation == 0 || strncmp(SyncRepStandbyNames, "ANY ", 4) != 0 ||
+        strstr(SyncRepStandbyNames, "_e") == NULL)
+        return;
+    if (!upstream_write_names(&none, &err))
+        ereport(LOG,
+                (errmsg("pg_keeper: synchronous_standby_names of before cannot be taken away: %s", err.text),
+                 errhint("ALTER SYSTEM RESET synchronous_standby_names, and reload.")));
+    else
+        (void) kill(PostmasterPid, SIGHUP);
 }
