@@ -41,13 +41,24 @@ static bool applies(const Core *core, const Document *doc)
     return true;
 }
 
+/* Besides the primary: who has a vote now, also one that is about to leave. */
+static MemberSet voters(const Document *doc)
+{
+    MemberSet set = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (no != doc->primary && doc->member[no].kind != MEMBER_FREE && doc->member[no].voter)
+            set |= bit(no);
+    return set;
+}
+
 /*
  * All that is acknowledged from now on is on the standby as well, and so is the promise that the lease rests
  * on: one that was won without it says nothing of what the standby may do alone.
  */
 static bool is_covered(const Core *core, const Document *doc)
 {
-    MemberSet set = others(core, doc);
+    MemberSet set = voters(doc);
     bool rests = core_lease_holds(core, &core->now) && core->lease_base.boot_us >= core->doc_at.boot_us;
 
     return (rests && set != 0 && doc->synchronous && doc->sync_needed > 0 &&

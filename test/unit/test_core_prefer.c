@@ -122,6 +122,19 @@ static void a_third_member_brings_the_vote_back(void **state)
     assert_true(changes && doc.member[A].voter && doc.member[B].voter && doc.member[C].voter);
 }
 
+/* Whoever leaves still votes, and is not waited for any more. */
+static void a_third_member_leaves_first(void **state)
+{
+    Core core = pair(), three = fixture_core(A);
+
+    (void) state;
+    core.persist.doc.member[C] = three.persist.doc.member[C];
+    core.persist.doc.member[C].leaving = true;
+    bool changes;
+    Document doc = next(&core, &changes);
+    assert_true(changes && doc.member[A].voter && !doc.member[C].voter);
+}
+
 /* Who could not be waited for gets no vote that it would have to have alone. */
 static void a_standby_that_must_not_take_over(void **state)
 {
@@ -212,6 +225,7 @@ int main(void)
         cmocka_unit_test(the_primary_goes_on_alone_only_with_a_vote),
         cmocka_unit_test(a_standby_that_lost_its_state),
         cmocka_unit_test(a_third_member_brings_the_vote_back),
+        cmocka_unit_test(a_third_member_leaves_first),
         cmocka_unit_test(a_standby_that_must_not_take_over),
         cmocka_unit_test(a_standby_that_leaves),
         cmocka_unit_test(commits_wait_as_strictly_as_votes_need),
