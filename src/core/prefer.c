@@ -70,6 +70,8 @@ bool prefer_admits(const Core *core, const Document *doc, MemberNo no)
 {
     const Report *report = &core->peer[no].report;
 
+    if (doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter)
+        return false; /* that one's is next */
     if (!applies(core, doc) || doc->member[no].kind != MEMBER_DATA)
         return true;
     return report->pg.streaming && !report->no_failover && !report->no_sync;

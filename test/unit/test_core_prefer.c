@@ -116,6 +116,7 @@ static void a_third_member_brings_the_vote_back(void **state)
     expect_votes(&core, false, true);
     core.peer[C].report.pg.streaming = true;
     expect_votes(&core, true, true);
+    assert_false(prefer_admits(&core, &core.persist.doc, C)); /* wherever its slot is */
     core.persist.doc.member[A].voter = true;
     bool changes;
     Document doc = next(&core, &changes);
