@@ -212,6 +212,11 @@ static void check_votes(Cluster *c, int no, const Document *doc)
 {
     if (doc->primary < 0 || doc->member[doc->primary].voter)
         return;
+    /* By order it begins alone in R, and then nobody else may take over. */
+    if (c->seen.accepted_epoch == doc->epoch)
+        c->seen.lossy_epoch = doc->epoch;
+    if (c->seen.lossy_epoch == doc->epoch && syncset_alone(doc))
+        return;
     looked_at(c, INVARIANT_STANDBY_VOTE);
     for (MemberNo slot = 0; slot < MEMBER_MAX; slot++)
         if (doc->member[slot].voter &&

@@ -243,6 +243,7 @@ typedef struct Cluster {
         int64_t order_us;        /* when an operator said last that what others hold may be lost */
         bool resolved;           /* and at least once, that a member's side is kept whatever others hold */
         uint32_t accepted_epoch; /* by that, and nobody was promoted in it yet; 0: none */
+        uint32_t lossy_epoch;    /* the newest that began so */
         bool promises[NODE_MAX]; /* the last that was in force there was */
         DocId checked[NODE_MAX]; /* by its node's last step */
         bool led[NODE_MAX];
