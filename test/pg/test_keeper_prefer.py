@@ -195,3 +195,18 @@ def test_third_node(request):
     first.kill_postmaster()
     assert three.wait_primary(40, unlike=first) is second
     three.wait_writable(second)
+
+
+def test_restarts_within_the_lease(request):
+    """Neither of them loses its place: the primary asks for the vote of the other, which has promised it nobody else."""
+    slow = KeeperCluster(nodes=2, seconds=15, settings=PREFER)
+    request.addfinalizer(slow.destroy)
+    slow.start().register()
+    primary, standby = slow.wait_armed()
+    for node in (standby, primary):
+        with Writer(slow) as writer:
+            node.pg_ctl("restart", "-m", "immediate", "-l", node.seen + "/log/postgresql.log")
+            writer.wait_acks(20, server=primary)
+            writer.check(lossless=True)
+        assert slow.wait_armed() == (primary, standby)
+    assert "rule=promote" not in slow.log_of(standby)
