@@ -49,13 +49,6 @@ const KeeperNodes *body_known(void)
     return &body.nodes;
 }
 
-bool body_leads(void)
-{
-    Clock now = clock_now();
-
-    return body.runs && core_lease_holds(&body.core, &now);
-}
-
 static CoreOptions options_now(void)
 {
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
@@ -65,15 +58,15 @@ static CoreOptions options_now(void)
 /* ---- The fence ---- */
 
 /*
- * A table that was never read may name this server. A standby is never unmanaged: once it is promoted by hand
- * its table is read anew, by a worker that works.
+ * A table that was never read may name this server, and one whose row for it cannot be used does. A standby
+ * is never unmanaged: once it is promoted by hand its table is read anew, by a worker that works.
  */
 static bool is_unmanaged(void)
 {
     if (!body.table_read)
         return false;
     if (!body.runs)
-        return body.persist.doc.id.term == 0;
+        return body.persist.doc.id.term == 0 && !body.nodes.self_left_out;
     /* Nobody else can be elected before there is a document. */
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
 }
@@ -173,7 +166,8 @@ static void run_effect(const Effect *effect)
     case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
     case EFFECT_ANSWER:
         if (effect->answer == ANSWER_REFUSED)
-            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
+            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"",
+                        tell_words(effect->text));
         break;
     case EFFECT_HISTORY: tell_history(&body.core, effect); break;
     case EFFECT_LOG: tell_log(effect->level, "core", effect->text); break;
@@ -267,7 +261,7 @@ bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
 
-    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_name, &body.store, err) ||
+    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
     if (!body.found && !make_state(err))
@@ -323,12 +317,17 @@ static bool begins(void)
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name);
+    int self = nodes_find(&body.nodes, gucs_node_id);
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
         body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() &&
                        (body.nodes.left_out == 0 || body.outside);
+        if (body.nodes.self_left_out)
+            log_limited(
+                &body.refused, LOG_LEVEL_WARN, "own_row",
+                "this node's row in pgkeeper.node cannot be used: it is closed; correct the row on the primary, "
+                "or here after a start without pg_keeper");
         return false;
     }
     /* What the two of a pair talk through is not there: nobody can have been elected. */
@@ -341,7 +340,7 @@ static bool takes_part(void)
 /* It does not belong any more, or the table of before there was a document has changed. */
 static bool has_to_stop(bool changed)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name);
+    int self = nodes_find(&body.nodes, gucs_node_id);
     bool unborn = body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
 
     if (self < 0 || (body.nodes.node[self].gone && body.core.persist.outside))
@@ -463,6 +462,7 @@ void body_turn(void)
     if (body.runs && now.boot_us - body.looked.boot_us >= LOOK_US)
         look(&now);
     if (body.runs) {
+        ping_turn();
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
             Event tick = {.kind = EVENT_TICK};
@@ -472,7 +472,7 @@ void body_turn(void)
             body.reconciled = now;
             reconcile();
             byhand_ask(&body.core, &body.nodes);
-            if (options_notice_async(&body.core, &body.nodes))
+            if (resync_look(&body.core))
                 body_reload();
         }
     }

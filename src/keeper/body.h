@@ -30,8 +30,6 @@ void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
-/* Its lease holds. */
-bool body_leads(void);
 
 /* ---- options.c ---- */
 
@@ -41,8 +39,13 @@ bool body_leads(void);
  * themselves.
  */
 CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone);
-/* True when they have changed: with resync off the cluster has become asynchronous, and stays so. */
-bool options_notice_async(const Core *core, const KeeperNodes *nodes);
+
+/* ---- resync.c: what became asynchronous, with resync = off ---- */
+
+/* Makes the options asynchronous where the cluster is to stay that. */
+void resync_apply(const Document *doc, CoreOptions *options);
+/* Each second; true: the options are to be made anew. */
+bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
@@ -59,7 +62,7 @@ bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
 /* Asks a node that is registered and no member how it is, */
 void byhand_ask(const Core *core, const KeeperNodes *nodes);
 /* and what any says of itself. */
-void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *name, const Msg *msg);
+void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 
@@ -100,16 +103,27 @@ typedef struct UpstreamNames {
     uint32_t generation;
 } UpstreamNames;
 
-bool upstream_write_nobody(Err *err);
+/*
+ * The server's own lock for postgresql.auto.conf, under which all of these write. False: a session in ALTER
+ * SYSTEM has it, perhaps one that is frozen: it is never waited for.
+ */
+bool upstream_lock(void);
+void upstream_unlock(void);
+
+/* freeze: a number of its own, for whoever reads it to say so. */
+bool upstream_write_nobody(uint32_t freeze, Err *err);
 /* Ends with what is to be primary_conninfo in ret_conninfo. */
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
 /* Whoever begins anew waits for none of those that commits waited for in a former life. */
 void upstream_forget_names(void);
+bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* A text of the core's; it stays until the next one. */
+const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
 

@@ -38,18 +38,18 @@ bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes)
 }
 
 /* It leads, by a document of its own: one that was promoted and has to wait for others does not say so. */
-void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *name, const Msg *msg)
+void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg)
 {
     const Observation *pg = &msg->report.pg;
-    int index = nodes_find(nodes, name);
+    int index = nodes_find(nodes, id);
     bool alone = core->role == ROLE_LEADER && core->self != MEMBER_NONE &&
                  core->persist.doc.member[core->self].voter && nodes_registered(nodes) == 2;
 
-    if (!alone || index < 0 || strcmp(name, gucs_node_name) == 0 || !msg->report.eligible)
+    if (!alone || index < 0 || strcmp(id, gucs_node_id) == 0 || !msg->report.eligible)
         return;
     if (pg->state == PG_PRIMARY && pg->system_identifier == core->pg.system_identifier &&
         pg->timeline > core->pg.timeline)
-        act_close(name, "was promoted by hand");
+        act_close(nodes_name(nodes, id), "was promoted by hand");
 }
 
 void byhand_ask(const Core *core, const KeeperNodes *nodes)
@@ -66,7 +66,7 @@ void byhand_ask(const Core *core, const KeeperNodes *nodes)
     hello.report = core_report(core);
     for (int i = 0; i < nodes->count; i++) {
         Buf text = {0};
-        if (document_find(&core->persist.doc, nodes->node[i].name) != MEMBER_NONE)
+        if (document_find(&core->persist.doc, nodes->node[i].id) != MEMBER_NONE)
             continue;
         codec_encode_msg(&hello, &core->persist.doc, core->options.name, &text);
         if (!text.failed && text.data != NULL)

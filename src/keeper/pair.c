@@ -18,8 +18,6 @@
 #include "base/str.h"
 #include "sys/log.h"
 
-#define HASH_LEN 9 /* "-" and eight digits */
-
 static KeeperNode mine, partner;
 
 bool pair_is_set(void)
@@ -27,17 +25,8 @@ bool pair_is_set(void)
     return mine.name[0] != '\0';
 }
 
-static uint32 hash_of(const char *text)
-{
-    uint32 hash = 2166136261u;
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char) *text) * 16777619u;
-    return hash;
-}
-
-/* "db1.example.com", "5432": db1-example-com-5432; one that is too long ends in what tells it from others. */
-static void make_name(KeeperNode *node)
+/* "db1.example.com", "5432": db1-example-com-5432 */
+static bool make_name(KeeperNode *node)
 {
     char text[NODE_HOST_LEN + sizeof node->port + 1];
 
@@ -47,9 +36,8 @@ static void make_name(KeeperNode *node)
         if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-_", *c) == NULL)
             *c = '-';
     }
-    if (str_copy(node->name, sizeof node->name, text))
-        return;
-    snprintf(node->name, sizeof node->name, "%.*s-%08x", MEMBER_NAME_LEN - 1 - HASH_LEN, text, hash_of(text));
+    name_make_id(text, node->id);
+    return str_copy(node->name, sizeof node->name, text);
 }
 
 static void take(const char *setting, const char *conninfo, KeeperNode *node)
@@ -59,7 +47,9 @@ static void take(const char *setting, const char *conninfo, KeeperNode *node)
     if (!nodes_parse(conninfo, node, &err))
         ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s cannot be used", setting),
                         errdetail("%s", err.text)));
-    make_name(node);
+    if (!make_name(node))
+        ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s cannot be used", setting),
+                        errdetail("Host and port make a name of at most %d bytes.", NODE_NAME_LEN - 1)));
 }
 
 void pair_check(void)
@@ -101,6 +91,7 @@ void pair_replace(KeeperNodes *nodes)
                     "the nodes are those of pg_keeper.my_conninfo and partner_conninfo: empty pgkeeper.node");
     nodes->count = 2;
     nodes->left_out = 0;
+    nodes->self_left_out = false;
     memset(nodes->node, 0, sizeof nodes->node);
     nodes->node[0] = first ? mine : partner;
     nodes->node[1] = first ? partner : mine;

@@ -3,16 +3,16 @@
  */
 #include "keeper/body.h"
 
-static bool is_registered(const KeeperNodes *nodes, const char *name)
+static bool is_registered(const KeeperNodes *nodes, const char *id)
 {
-    int index = nodes_find(nodes, name);
+    int index = nodes_find(nodes, id);
 
     return index >= 0 && !nodes->node[index].gone;
 }
 
-static bool is_wanted(const KeeperNodes *nodes, const char *name)
+static bool is_wanted(const KeeperNodes *nodes, const char *id)
 {
-    return strcmp(name, gucs_node_name) == 0 || (nodes_elect(nodes) && is_registered(nodes, name));
+    return strcmp(id, gucs_node_id) == 0 || (nodes_elect(nodes) && is_registered(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */
@@ -41,8 +41,8 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
         return doc->member[leaves].leaving ? NULL : doc->member[leaves].name;
     *ret_kind = COMMAND_MEMBER_ADD;
     for (int i = 0; i < nodes->count && membership_on_its_way(doc) == MEMBER_NONE; i++)
-        if (is_wanted(nodes, nodes->node[i].name) && document_find(doc, nodes->node[i].name) == MEMBER_NONE)
-            return nodes->node[i].name;
+        if (is_wanted(nodes, nodes->node[i].id) && document_find(doc, nodes->node[i].id) == MEMBER_NONE)
+            return nodes->node[i].id;
     return NULL;
 }
 
@@ -50,8 +50,8 @@ void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *no
 {
     for (int i = 0; i < before->count && nodes->count < MEMBER_MAX; i++) {
         const KeeperNode *node = &before->node[i];
-        bool member = document_find(&core->persist.doc, node->name) != MEMBER_NONE;
-        if (!member || nodes_find(nodes, node->name) >= 0)
+        bool member = document_find(&core->persist.doc, node->id) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->id) >= 0)
             continue;
         nodes->node[nodes->count] = *node;
         nodes->node[nodes->count++].gone = true;

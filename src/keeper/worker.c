@@ -26,7 +26,7 @@
 
 #define NODES_EVERY_US US_PER_SEC
 #define WAIT_MOST_MS   1000L
-#define SOCKETS        MEMBER_MAX
+#define SOCKETS        (MEMBER_MAX + 1) /* one to each other node, and one to this server */
 
 extern PGDLLEXPORT void pg_keeper_main(Datum arg);
 
@@ -74,7 +74,7 @@ static WaitEventSet *make_set(void)
     AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
     for (int i = 0; i < SOCKETS; i++) {
         uint32 events;
-        int socket = link_socket(i, &events);
+        int socket = i < MEMBER_MAX ? link_socket(i, &events) : ping_socket(&events);
         if (socket >= 0)
             AddWaitEventToSet(set, events, socket, NULL, NULL);
     }
@@ -97,6 +97,14 @@ static void rest(long ms)
     CHECK_FOR_INTERRUPTS();
 }
 
+static bool leads(void)
+{
+    const Core *core = body_core();
+    Clock now = clock_now();
+
+    return core != NULL && core_lease_holds(core, &now);
+}
+
 static void read_nodes(void)
 {
     static LogLimit limit;
@@ -105,7 +113,7 @@ static void read_nodes(void)
 
     if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
-        if (body_leads())
+        if (leads())
             pair_make_extension(&nodes);
     } else {
         log_limited(&limit, LOG_LEVEL_WARN, "nodes_unknown", "reason=\"%s\"", err.text);

@@ -19,6 +19,11 @@ def library():
     return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
 
 
+def quoted(text):
+    """As a string of SQL, and of postgresql.conf."""
+    return "'%s'" % text.replace("'", "''")
+
+
 def install(node, made):
     """Its files over the folder of PostgreSQL's own, on this machine only."""
     share = os.path.join(run([pg_bin("pg_config"), "--sharedir"]).stdout.strip(), "extension")
@@ -33,10 +38,11 @@ def install(node, made):
 
 
 class KeeperCluster(Cluster):
-    """seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that."""
+    """seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that. titles: what
+    pg_keeper calls the nodes, by the name that they have here; without it the same."""
 
-    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", **kwargs):
-        self.role = role
+    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", titles=None, **kwargs):
+        self.role, self.titles = role, titles or {}
         super().__init__(nodes=nodes, agents=False, settings=settings, **kwargs)
         made = os.path.join(self.root, "bin", "pg_keeper.so")
         shutil.copy(library(), made)
@@ -79,7 +85,8 @@ class KeeperCluster(Cluster):
         if self.role != "postgres":
             first.sql("create role %s login; grant usage on schema pgkeeper to %s;"
                       "grant execute on function pgkeeper.exchange(text) to %s" % ((self.role,) * 3))
-        calls = ["select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)) for node in nodes or self.nodes]
+        calls = ["select pgkeeper.add_node(%s, '%s')" % (quoted(self.title(node)), self.address(node))
+                 for node in nodes or self.nodes]
         for text in ["; ".join(calls)] if together else calls:
             first.sql(text)
         return self
@@ -89,12 +96,15 @@ class KeeperCluster(Cluster):
         self.start().register().wait_formed()
         return self
 
-    @staticmethod
-    def info(node, local=False):
+    def title(self, node):
+        return self.titles.get(node.name, node.name)
+
+    def info(self, node, local=False):
         """node_info as {name: row}."""
         rows = node.sql("select name, is_master, is_nextmaster, is_sync, state, seqno from pgkeeper.node_info", local)
         keys = ("is_master", "is_nextmaster", "is_sync", "state", "seqno")
-        return {row[0]: dict(zip(keys, row[1:])) for row in rows}
+        names = {title: name for name, title in self.titles.items()}
+        return {names.get(row[0], row[0]): dict(zip(keys, row[1:])) for row in rows}
 
     def wait_formed(self, primary=None, but=(), timeout=40):
         """Every node (but those) sees the same primary, and each other node as a standby that streams."""
@@ -162,6 +172,9 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
+        # Before that pg_rewind finds nothing to do.
+        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
         node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
@@ -170,11 +183,11 @@ class KeeperCluster(Cluster):
 
     def identity(self, node):
         """The settings that differ."""
-        return {"pg_keeper.node_name": "'%s'" % node.name}
+        return {"pg_keeper.node_name": quoted(self.title(node))}
 
     def name_node(self, node):
         """postgresql.conf is copied like any other file."""
-        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="utf-8") as file:
             file.write("".join("%s = %s\n" % item for item in self.identity(node).items()))
 
     @staticmethod
@@ -202,12 +215,8 @@ class PairCluster(KeeperCluster):
 
     def __init__(self, settings=None, **kwargs):
         super().__init__(nodes=2, settings={"pg_keeper.keepalives_time": "1", **(settings or {})}, **kwargs)
+        self.titles = {node.name: "%s-%d" % (node.name, node.port) for node in self.nodes}
 
     def identity(self, node):
         return {"pg_keeper.my_conninfo": "'%s'" % self.address(node),
                 "pg_keeper.partner_conninfo": "'%s'" % self.address(self.others(node)[0])}
-
-    @staticmethod
-    def info(node, local=False):
-        """By the names of the machines; the nodes' have the port as well."""
-        return {name[:-len("-5432")]: row for name, row in KeeperCluster.info(node, local).items()}
