@@ -271,17 +271,12 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 
 /* ---- Losing its place ---- */
 
-static void close_for_good(const Core *core)
+void act_close(const char *primary, const char *why)
 {
-    const Document *doc = &core->persist.doc;
-    const char *primary = doc->primary != MEMBER_NONE
-                              ? nodes_name(body_known(), doc->member[doc->primary].name)
-                              : "another node";
-
     if (closed[0] != '\0')
         return;
     give_end();
-    snprintf(closed, sizeof closed, "%s is the primary, since epoch %u", primary, (unsigned) doc->epoch);
+    snprintf(closed, sizeof closed, "%s %s", primary, why);
     ereport(
         LOG,
         (errmsg("pg_keeper: this server %s: it is closed", RecoveryInProgress()
@@ -290,6 +285,17 @@ static void close_for_good(const Core *core)
          errdetail("%s. Commits are refused here; reads may be old.", closed),
          errhint(
              "Stop it, pg_rewind it from the new primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
+}
+
+static void close_for_good(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    char why[64];
+
+    snprintf(why, sizeof why, "is the primary, since epoch %u", (unsigned) doc->epoch);
+    act_close(doc->primary != MEMBER_NONE ? nodes_name(body_known(), doc->member[doc->primary].name)
+                                          : "another node",
+              why);
 }
 
 /* A leader gives its server up because another node can take over; any other stays closed. */

@@ -49,11 +49,20 @@ bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
-/* With fewer a failover by itself could not be told from a cut between the two. */
-#define NODES_LEAST 3
-
 /* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
+
+/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
+void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
+
+/* ---- byhand.c: one of two is promoted by hand ---- */
+
+/* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
+bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
+/* Asks a node that is registered and no member how it is, */
+void byhand_ask(const Core *core, const KeeperNodes *nodes);
+/* and what any says of itself. */
+void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 
@@ -84,6 +93,8 @@ void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
 /* Goes on; true, with the result, when the action has ended. */
 bool act_turn(const Core *core, ActionResult *ret_result);
 bool act_runs(void);
+/* Closes it: that one is the primary, for that reason. */
+void act_close(const char *primary, const char *why);
 /* Why this server is closed until it is started anew; NULL: it is not. */
 const char *act_closed(void);
 /* A fast stop is under way. */
@@ -130,6 +141,8 @@ bool upstream_write_nobody(uint32_t freeze, Err *err);
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+/* Whoever begins anew waits for none of those that commits waited for in a former life. */
+void upstream_forget_names(void);
 bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */

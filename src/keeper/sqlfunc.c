@@ -38,6 +38,12 @@ static void need_primary(void)
         ereport(ERROR,
                 (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
                  errhint("Nodes are registered on the primary; the standbys get the table from there.")));
+    if (pair_is_set())
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the nodes of this server come from its settings"),
+                 errhint("pg_keeper.my_conninfo and pg_keeper.partner_conninfo say who they are. To register "
+                         "nodes, set pg_keeper.node_name instead on both servers.")));
 }
 
 /* ---- Messages ---- */
@@ -316,10 +322,11 @@ static void correct(BoardView *view)
             snprintf(view->node[i].state, sizeof view->node[i].state, "closed: it has no lease");
 }
 
-/* node_states(): name, is_master, is_nextmaster, is_sync, state, as the worker here sees them. */
+/* node_states(): seqno (null: as the table has it), name, is_master, is_nextmaster, is_sync, state, as the
+ * worker here sees them. */
 Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
 {
-    enum { NAME, IS_MASTER, IS_NEXTMASTER, IS_SYNC, STATE, COLUMNS };
+    enum { SEQNO, NAME, IS_MASTER, IS_NEXTMASTER, IS_SYNC, STATE, COLUMNS };
     FuncCallContext *context;
     BoardView *view;
 
@@ -342,11 +349,12 @@ Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
     if (context->call_cntr >= view->count)
         SRF_RETURN_DONE(context);
     BoardNode *node = &view->node[context->call_cntr];
-    Datum values[COLUMNS] = {[NAME] = CStringGetTextDatum(name_to_server(node->name)),
+    Datum values[COLUMNS] = {[SEQNO] = Int32GetDatum(node->seqno),
+                             [NAME] = CStringGetTextDatum(name_to_server(node->name)),
                              [IS_MASTER] = BoolGetDatum(node->is_primary),
                              [IS_NEXTMASTER] = BoolGetDatum(node->is_next),
                              [IS_SYNC] = BoolGetDatum(node->is_sync),
                              [STATE] = CStringGetTextDatum(name_to_server(node->state))};
-    bool nulls[COLUMNS] = {0};
+    bool nulls[COLUMNS] = {[SEQNO] = node->seqno == 0};
     SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(context->tuple_desc, values, nulls)));
 }

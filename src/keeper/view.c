@@ -87,8 +87,11 @@ static void fill_node(const Core *core, const char *id, BoardNode *node)
     else
         other_state(core, no, node->state, sizeof node->state);
     size_t len = strlen(node->state);
-    if (!doc->member[no].voter)
+    bool alone = doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter;
+    if (!doc->member[no].voter && !node->is_primary)
         snprintf(node->state + len, sizeof node->state - len, ", without a vote");
+    else if (doc->member[no].voter && alone)
+        snprintf(node->state + len, sizeof node->state - len, ", with the only vote");
 }
 
 static void set_title(const KeeperNodes *nodes, const Core *core)
@@ -117,6 +120,7 @@ void view_publish(void)
 
     for (int i = 0; i < nodes->count; i++) {
         str_copy(view.node[i].name, sizeof view.node[i].name, nodes->node[i].name);
+        view.node[i].seqno = pair_is_set() ? nodes->node[i].seqno : 0;
         if (core != NULL)
             fill_node(core, nodes->node[i].id, &view.node[i]);
         else

@@ -87,16 +87,27 @@ static void rest(long ms)
     CHECK_FOR_INTERRUPTS();
 }
 
+static bool leads(void)
+{
+    const Core *core = body_core();
+    Clock now = clock_now();
+
+    return core != NULL && core_lease_holds(core, &now);
+}
+
 static void read_nodes(void)
 {
     static LogLimit limit;
     static KeeperNodes nodes;
     Err err = {0};
 
-    if (nodes_load(&nodes, &err))
+    if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
-    else
+        if (leads())
+            pair_make_extension(&nodes);
+    } else {
         log_limited(&limit, LOG_LEVEL_WARN, "nodes_unknown", "reason=\"%s\"", err.text);
+    }
 }
 
 static void run(void)
@@ -136,6 +147,9 @@ void pg_keeper_main(Datum arg)
     BackgroundWorkerInitializeConnection(gucs_database, NULL, 0);
     /* A lock on the table must not cost the lease. */
     SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+    /* Nor what little it writes itself: no wait for a standby, or for the lease. */
+    SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("pg_keeper.commit_wait", "0", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("application_name", "pg_keeper", PGC_USERSET, PGC_S_OVERRIDE);
     before_shmem_exit(leave, 0);

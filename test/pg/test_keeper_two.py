@@ -124,3 +124,20 @@ def test_nobody_promotes_itself(cluster):
     first.kill()
     first.start_postgres()
     cluster.wait_writable(first)
+
+
+def test_promoted_by_hand(cluster):
+    """People say that the old primary is down: the standby goes on. One that is back is closed as soon as it hears."""
+    first, second = cluster.nodes
+    first.kill()
+    assert second.value("select pg_promote()")
+    cluster.wait_writable(second)
+    wait_for(lambda: cluster.info(second)["pg2"]["state"] == "primary", 30, "it to lead")
+    first.start_postgres()
+    wait_for(lambda: cluster.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
+             lambda: "the old one to hear: %r" % cluster.info(first))
+    refused(lambda: first.sql("create table back(i int)"), "57P03", "may not acknowledge")
+    cluster.rejoin(first, second)
+    cluster.wait_streaming(30, primary=second)
+    cluster.wait_writable(second)
+    assert cluster.primary() is second

@@ -10,6 +10,7 @@ from .base import Failure, pg_bin, pg_major, run, wait_for, write_file
 from .cluster import Cluster
 from .modules import module
 
+STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 
 
@@ -57,7 +58,7 @@ class KeeperCluster(Cluster):
     def start(self):
         """Servers that stream; nothing is registered."""
         first = self.nodes[0]
-        first.initdb({**self.settings, "pg_keeper.node_name": quoted(self.title(first))})
+        first.initdb({**self.settings, **self.identity(first)})
         first.start_postgres()
         for node in self.nodes[1:]:
             self.copy(node, first)
@@ -125,13 +126,27 @@ class KeeperCluster(Cluster):
                 told["masters"] = masters
                 if len(masters) != 1 or (primary and masters[0] != primary.name):
                     return None
-                if any(info[n.name]["state"] != "standby, streaming" for n in nodes if n.name != masters[0]):
+                if any(info[n.name]["state"] not in STREAMS for n in nodes if n.name != masters[0]):
                     return None
                 if info[masters[0]]["state"] != "primary":
                     return None
             return self[told["masters"][0]]
 
         return wait_for(probe, timeout, lambda: "nodes of one mind: %r" % told)
+
+    def wait_armed(self, primary=None):
+        """Of one mind, and of two the standby has the only vote: who is the primary, and the standby."""
+        primary = self.wait_formed(primary)
+        standby = self.others(primary)[0]
+
+        def probe():
+            for node in (primary, standby):
+                row = self.info(node)[standby.name]
+                if not (row["is_sync"] and row["is_nextmaster"] and row["state"].endswith("with the only vote")):
+                    return False
+            return self.info(primary)[primary.name]["state"] == "primary"
+        wait_for(probe, 40, lambda: "votes to move: %r" % self.info(primary))
+        return primary, standby
 
     def wait_writable(self, node, timeout=30):
         def probe():
@@ -175,10 +190,14 @@ class KeeperCluster(Cluster):
             file.write("primary_slot_name = ''\n")  # the source's
         node.start_postgres()
 
+    def identity(self, node):
+        """The settings that differ."""
+        return {"pg_keeper.node_name": quoted(self.title(node))}
+
     def name_node(self, node):
         """postgresql.conf is copied like any other file."""
         with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="utf-8") as file:
-            file.write("pg_keeper.node_name = %s\n" % quoted(self.title(node)))
+            file.write("".join("%s = %s\n" % item for item in self.identity(node).items()))
 
     @staticmethod
     def log_of(node):
@@ -198,3 +217,15 @@ class KeeperCluster(Cluster):
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid
+
+
+class PairCluster(KeeperCluster):
+    """As in 1.0: two servers, each with its own connection string and the other's, in the old spelling of the rest."""
+
+    def __init__(self, settings=None, **kwargs):
+        super().__init__(nodes=2, settings={"pg_keeper.keepalives_time": "1", **(settings or {})}, **kwargs)
+        self.titles = {node.name: "%s-%d" % (node.name, node.port) for node in self.nodes}
+
+    def identity(self, node):
+        return {"pg_keeper.my_conninfo": "'%s'" % self.address(node),
+                "pg_keeper.partner_conninfo": "'%s'" % self.address(self.others(node)[0])}
