@@ -6,7 +6,7 @@ VERSIONS_DEFAULT="13 17 18"
 # security updates first, or only there.
 VERSIONS_SUITES="bullseye trixie sid"
 VERSIONS_SECURITY_SUITES="bullseye-security trixie-security"
-VERSIONS_PACKAGES="gcc make bison flex perl dpkg-dev debian-archive-keyring"
+VERSIONS_PACKAGES="gcc make bison flex perl dpkg-dev debian-archive-keyring libkrb5-dev"
 
 # postgresql_for VERSION: sets PG_BIN to the programs of that version, installed or built before or built now.
 postgresql_for() {
@@ -76,7 +76,7 @@ versions_build() {
     made=$2/$1.new
     rm -rf "$made"
     cd "$source" || return 1
-    ./configure -q --prefix="$2/$1" --without-readline --without-zlib --without-icu CFLAGS="-O2 -g0" &&
+    ./configure -q --prefix="$2/$1" --without-readline --without-zlib --without-icu --with-gssapi CFLAGS="-O2 -g0" &&
         nice make -s -j"$(nproc)" && nice make -s install DESTDIR="$made" || return 1
     cd "$2" || return 1
     rm -rf "${2:?}/$1"
