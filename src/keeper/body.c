@@ -19,7 +19,6 @@
 #define LOOK_US      (200 * US_PER_MS)
 #define RECONCILE_US US_PER_SEC
 #define ACT_WAIT_MS  5
-#define FOREVER_US   (INT64_MAX / 4)
 
 static struct {
     KeeperNodes nodes;
@@ -32,7 +31,6 @@ static struct {
     bool outside;    /* it was seen as a primary that is not registered */
     Core core;
     Effects effects;
-    Fence fence;
     uint32_t persisted_seq;
     bool persist_told, persist_ok;
     Clock looked, reconciled;
@@ -72,52 +70,22 @@ static bool is_unmanaged(void)
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
 }
 
-/*
- * Epoch 0 tells it from a lease. Where nodes can be registered it ends with a worker that hangs and does not
- * see that they are.
- */
-static Fence unmanaged_fence(void)
-{
-    Clock now = clock_now();
-    int64 long_us = body.nodes.there ? (int64) gucs_lease_ms() * US_PER_MS : FOREVER_US;
-
-    return (Fence){.until = {.raw_us = now.raw_us + long_us, .boot_us = now.boot_us + long_us}};
-}
-
-static void write_fence(const Fence *fence)
-{
-    Clock now = clock_now();
-
-    if (!fence_equal(fence, &body.fence)) {
-        body.fence = *fence;
-        fence_write(board_fence(), &body.fence);
-    }
-    fence_touch(board_fence(), &now);
-}
-
 static void set_fence(const Effects *effects)
 {
     const Core *core = &body.core;
-    Fence fence = body.fence;
+    Fence fence = deadline_last();
 
     for (uint32_t i = 0; effects != NULL && i < effects->count; i++)
-        if (effects->effect[i].kind == EFFECT_FENCE) {
-            fence.until = effects->effect[i].fence_until;
-            fence.epoch = core->persist.doc.epoch;
-            fence.synchronous = effects->effect[i].fence_synchronous;
-            fence.generation = effects->effect[i].fence_names.generation;
-            syncset_names_write(&effects->effect[i].fence_names, &core->persist.doc, fence.names,
-                                sizeof fence.names);
-        }
+        if (effects->effect[i].kind == EFFECT_FENCE)
+            deadline_take(core, &effects->effect[i], &fence);
     fence.hold = give_holds();
-    if (is_unmanaged()) {
-        fence = unmanaged_fence();
-    } else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused) {
+    if (is_unmanaged())
+        fence = deadline_unmanaged(body.nodes.there);
+    else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused)
         fence.until = (Clock){0};
-    }
     if (body.runs && fence.until.boot_us == 0)
         fence.synchronous = core_waits_for_standbys(core);
-    write_fence(&fence);
+    deadline_write(&fence);
 }
 
 /* What is no effect of the core's: there is none, or the server was closed. */
@@ -268,8 +236,7 @@ bool body_start(Err *err)
         return false;
     if (!body.found && !make_state(err))
         return false;
-    if (!fence_read(board_fence(), &body.fence))
-        body.fence = (Fence){0};
+    deadline_load();
     return true;
 }
 
@@ -278,7 +245,8 @@ static bool begin_core(void)
     uint64_t inc, seed;
     Clock now = clock_now();
     /* What was open because nothing was managed is no lease that a core before this one had. */
-    Clock grace = body.fence.epoch != 0 ? body.fence.until : (Clock){0};
+    Fence before = deadline_last();
+    Clock grace = before.epoch != 0 ? before.until : (Clock){0};
 
     if (!pg_strong_random(&inc, sizeof inc) || !pg_strong_random(&seed, sizeof seed))
         return false;
@@ -385,8 +353,7 @@ void body_reload(void)
 
 void body_close(void)
 {
-    body.fence = (Fence){0}; /* what is there may not be known yet */
-    fence_write(board_fence(), &body.fence);
+    deadline_close();
 }
 
 /* ---- The table and the document ---- */

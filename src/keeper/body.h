@@ -31,6 +31,22 @@ void body_close(void);
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
 
+/* ---- deadline.c: the fence's deadline in shared memory, which only the worker writes ---- */
+
+/* What a worker before this one has left there. */
+void deadline_load(void);
+/* As this worker has written it last, or found it. */
+Fence deadline_last(void);
+/* Takes an EFFECT_FENCE into the fence. */
+void deadline_take(const Core *core, const Effect *effect, Fence *fence);
+/*
+ * Open without a lease: epoch 0 tells it from one. Where nodes can be registered it ends with a worker that
+ * hangs and does not see that they are.
+ */
+Fence deadline_unmanaged(bool can_register);
+void deadline_write(const Fence *fence);
+void deadline_close(void);
+
 /* ---- options.c ---- */
 
 /*
