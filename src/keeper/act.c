@@ -171,7 +171,18 @@ static bool claim(uint32_t timeline, uint32_t wanted, Err *err)
     return true;
 }
 
-/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. */
+/* By its snapshot, or by the locks that a transaction keeps to its end. */
+static bool can_hold_up(const PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+    LocalTransactionId transaction = proc->vxid.lxid;
+#else
+    LocalTransactionId transaction = proc->lxid;
+#endif
+    return TransactionIdIsValid(proc->xmin) || LocalTransactionIdIsValid(transaction);
+}
+
+/* Whoever can do that would for max_standby_streaming_delay. */
 static void end_snapshots(void)
 {
     int ended = 0;
@@ -181,8 +192,7 @@ static void end_snapshots(void)
     for (int i = 0; i < MaxBackends; i++) {
         const PGPROC *proc = &ProcGlobal->allProcs[i];
         int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
-            TransactionIdIsValid(proc->xmin))
+        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid && can_hold_up(proc))
             ended += kill(pid, SIGTERM) == 0;
     }
     if (ended > 0)

@@ -13,10 +13,11 @@ from .writer import Writer
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 REJOIN = """#!/bin/sh
 # What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
+# In order: pg_rewind itself runs the recovery of a primary that was not, but not that of a standby.
 data=%(data)s
 exec >> %(log)s 2>&1
 set -e
-%(bin)s/pg_ctl stop -D "$data" -m immediate -w
+%(bin)s/pg_ctl stop -D "$data" -m fast -w
 %(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
 echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
 %(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
