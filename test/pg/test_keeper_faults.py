@@ -240,28 +240,33 @@ def test_primary_whose_fsync_fails(formed):
 
 @contextlib.contextmanager
 def state_disks(cluster, nodes):
-    """The folder of the state on a file system of its own; gives what fills it."""
-    def anew(node, *commands):
+    """The folder of the state on a file system of its own, where it begins anew; gives what fills it."""
+    def anew(node, command):
         node.pg_ctl("stop", "-m", "fast")
-        for command in commands:
-            node.machine.run(["sh", "-c", command % (node.seen + "/data/pg_keeper")])
+        node.machine.run(["sh", "-c", "cd %s/data && %s" % (node.seen, command)])
         node.start_postgres()
         cluster.wait_formed()
 
     for node in nodes:
-        anew(node, "mount -t tmpfs -o size=1m,mode=0700,uid=%s tmpfs %%s" % USER)
+        anew(node, "rm pg_keeper/* && mount -t tmpfs -o size=1m,mode=0700,uid=%s tmpfs pg_keeper" % USER)
     yield lambda: [n.machine.run(["sh", "-c", "dd if=/dev/zero of=%s/data/pg_keeper/%s.ballast bs=4k || true" % (
         n.seen, n.name)]) for n in nodes]
     for node in nodes:
-        anew(node, "umount %s")
+        anew(node, "umount pg_keeper")
 
 
 def test_state_disk_full_on_both_standbys(formed):
-    """What has to be kept is written over in its place: they elect one all the same."""
+    """What has to be kept is written over in its place: they elect one all the same, by workers that have just begun, too."""
     with contextlib.ExitStack() as stack:
-        fill = stack.enter_context(state_disks(formed, standbys(formed)))
+        full = standbys(formed)
+        fill = stack.enter_context(state_disks(formed, full))
         story = stack.enter_context(Takeover(formed))
         fill()
+        for node in full:
+            pid = formed.pid_of(node)
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda n=node, was=pid: formed.worker_runs(n) and formed.pid_of(n) != was, 20, "another worker")
+        formed.wait_formed(story.old)
         story.old.kill_postmaster()
         story.wait()
         formed.revive(story.old)
