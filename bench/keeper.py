@@ -1,6 +1,7 @@
 """script/bench keeper: the write gap of failovers without any agent, and what worker and fence cost pgbench."""
 
 import json
+import os
 import sys
 
 import fence
@@ -57,10 +58,12 @@ class Keeper:
     def load(self, on):
         """The standbys are gone while the primary is: nobody takes over."""
         standbys = self.cluster.others(self.primary)
+        libraries = self.cluster.settings["shared_preload_libraries"] if on else "''"
         for node in [*standbys, self.primary]:
-            node.sql("alter system " + ("reset shared_preload_libraries" if on else "set shared_preload_libraries = ''"))
             node.sql("checkpoint")
             node.pg_ctl("stop", "-m", "fast")
+            with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+                file.write("shared_preload_libraries = %s\n" % libraries)
         for node in [self.primary, *standbys]:
             node.start_postgres()
         assert self.cluster.wait_streaming(60) is self.primary
