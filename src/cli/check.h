@@ -54,6 +54,12 @@ bool check_tls_usable(const Config *config, int64_t *ret_expires_s, Err *err);
 /* One of these files is closed to who asks; the daemon's user may be able to read it. */
 bool check_tls_closed(const Config *config);
 
+/* [commands]: their programs are there. Nothing is run. */
+void check_commands(Check *check);
+
+/* A program that pgvigil is to run: it is there, and not everybody's to change. */
+void check_program(Check *check, const char *subject, const char *program);
+
 /* [notify NAME]: what is needed on this machine is there. Nothing is sent. */
 void check_notify(Check *check);
 

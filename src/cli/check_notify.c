@@ -29,22 +29,6 @@ static void check_folder(Check *check, const char *subject, const char *folder)
         check_line(check, CHECK_OK, subject, NULL, "alert files in %s", folder);
 }
 
-static void check_command(Check *check, const char *subject, const char *program)
-{
-    struct stat st;
-
-    if (stat(program, &st) != 0)
-        check_line(check, CHECK_FAIL, subject, "put it there, on every member", "%s: %s", program,
-                   strerror(errno));
-    else if (!S_ISREG(st.st_mode) || access(program, X_OK) != 0)
-        check_line(check, CHECK_FAIL, subject, "chmod 755, or name another program",
-                   "%s cannot be run by this user", program);
-    else if ((st.st_mode & S_IWOTH) != 0)
-        check_line(check, CHECK_WARN, subject, "chmod o-w", "everybody may change %s", program);
-    else
-        check_line(check, CHECK_OK, subject, NULL, "%s can be run", program);
-}
-
 /* A host by UDP cannot be looked at. */
 static void check_socket(Check *check, const char *subject, const char *path)
 {
@@ -92,7 +76,7 @@ static void check_section(Check *check, const ConfigNotify *section)
                    "%s: %s", section->ca_file, strerror(errno));
     switch (section->kind) {
     case NOTIFY_ALERT_FILE: check_folder(check, subject, section->folder); break;
-    case NOTIFY_HOOK: check_command(check, subject, section->command.item[0]); break;
+    case NOTIFY_HOOK: check_program(check, subject, section->command.item[0]); break;
     case NOTIFY_SYSLOG:
         check_socket(check, subject, section->address != NULL ? section->address : "/dev/log");
         break;

@@ -92,6 +92,7 @@ int verb_check(const Call *call)
         check_machine(&check);
         check_front(&check);
         check_tls(&check);
+        check_commands(&check);
         check_notify(&check);
         if (check.self->role == MEMBER_ROLE_DATA) {
             check_data(&check);

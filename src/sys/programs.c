@@ -13,16 +13,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEBIAN_ROOT "/usr/lib/postgresql"
 #define PGDG_FORMAT "/usr/pgsql-%ld/bin" /* Red Hat's packages */
 
+static bool can_run(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
 static bool has_postgres(const char *dir)
 {
     char path[PATH_MAX];
 
-    return snprintf(path, sizeof path, "%s/postgres", dir) < (int) sizeof path && access(path, X_OK) == 0;
+    return snprintf(path, sizeof path, "%s/postgres", dir) < (int) sizeof path && can_run(path);
 }
 
 /* Major version from the data directory's PG_VERSION; 0 if there is none. */
@@ -67,18 +75,29 @@ static long newest_installed(void)
     return newest;
 }
 
-static bool find_in_path(char *ret_path, size_t size)
+bool programs_in_path(const char *program, char *ret_path, size_t size)
 {
     const char *rest = getenv("PATH");
 
+    if (strchr(program, '/') != NULL)
+        return str_copy(ret_path, size, program) && can_run(program);
     while (rest != NULL && *rest != '\0') {
         size_t len = strcspn(rest, ":");
-        if (len > 0 && snprintf(ret_path, size, "%.*s", (int) len, rest) < (int) size &&
-            has_postgres(ret_path))
+        if (len > 0 && snprintf(ret_path, size, "%.*s/%s", (int) len, rest, program) < (int) size &&
+            can_run(ret_path))
             return true;
         rest += len + (rest[len] == ':');
     }
     return false;
+}
+
+/* The folder of postgres. */
+static bool find_in_path(char *ret_path, size_t size)
+{
+    if (!programs_in_path("postgres", ret_path, size))
+        return false;
+    *strrchr(ret_path, '/') = '\0';
+    return true;
 }
 
 bool programs_find(const char *configured, const char *data_directory, char *ret_path, size_t size, Err *err)

@@ -16,4 +16,10 @@
  */
 bool programs_find(const char *configured, const char *data_directory, char *ret_path, size_t size, Err *err);
 
+/*
+ * What execvp would run: the program itself if its name has a slash, else the first in PATH. False if there
+ * is none that this user may run, or its path does not fit.
+ */
+bool programs_in_path(const char *program, char *ret_path, size_t size);
+
 #endif

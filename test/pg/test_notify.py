@@ -466,7 +466,8 @@ def test_check_and_try(cluster):
             section("lost", kind="syslog", address="host:99999") +
             section("mail", kind="mail", server="no-such-name.invalid", sender="a@b.c", receivers="d@e.f", retry="1h",
                     timeout="3s") +
-            section("unsigned", kind="webhook", url="http://%s:9/" % HUB, secret="file:/nonexistent"))
+            section("unsigned", kind="webhook", url="http://%s:9/" % HUB, secret="file:/nonexistent") +
+            "[commands]\nstart = env no-such-program\nreload = no-such-program --now\n")
     with cluster.configured(text):
         lines = json.loads(primary.pgvigil("check", "--json", check=False).stdout)["lines"]
         told = {line["subject"]: line for line in lines if line["subject"].startswith("notify ")}
@@ -476,6 +477,11 @@ def test_check_and_try(cluster):
         assert "no port from 1 to 65535" in told["notify lost"]["text"] and told["notify lost"]["cure"]
         assert "/nonexistent" in told["notify unsigned"]["text"]
         assert not log.find("test")  # check sends nothing
+
+        told = {line["subject"]: line for line in lines if line["subject"].startswith("command ")}
+        assert {subject: line["grade"] for subject, line in told.items()} == {"command start": "OK",
+                                                                              "command reload": "FAIL"}
+        assert "no-such-program" in told["command reload"]["text"] and told["command reload"]["cure"]
 
         done = primary.pgvigil("notify", "log")
         assert done.stdout == "log: left\n" and log.wait("a test of notifications from %s" % primary.name)

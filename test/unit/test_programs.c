@@ -47,11 +47,29 @@ static void in_path_at_last(void **state)
     assert_string_equal(path, folder);
 }
 
+static void what_execvp_would_run(void **state)
+{
+    char path[PATH_MAX], search[PATH_MAX];
+
+    (void) state;
+    folder_write("tool", "");
+    snprintf(search, sizeof search, "/nowhere:%s:/", folder);
+    setenv("PATH", search, 1);
+    assert_false(programs_in_path("tool", path, sizeof path)); /* nobody may run it yet */
+    chmod(folder_path("tool"), 0755);
+    assert_true(programs_in_path("tool", path, sizeof path));
+    assert_string_equal(path, folder_path("tool"));
+    assert_true(programs_in_path(folder_path("tool"), path, sizeof path));
+    assert_false(programs_in_path("./tool", path, sizeof path)); /* a slash: not by PATH */
+    assert_false(programs_in_path("tmp", path, sizeof path));    /* a folder of / */
+    assert_false(programs_in_path("tool", path, 4));
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_setup, folder_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {IN_FOLDER(given), IN_FOLDER(by_the_data_directory),
-                                       IN_FOLDER(in_path_at_last)};
+                                       IN_FOLDER(in_path_at_last), IN_FOLDER(what_execvp_would_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
