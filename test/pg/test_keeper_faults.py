@@ -240,19 +240,21 @@ def test_primary_whose_fsync_fails(formed):
 
 @contextlib.contextmanager
 def state_disks(cluster, nodes):
-    """The folder of the state on a file system of its own, where it begins anew; gives what fills it."""
-    def anew(node, command):
+    """The folder of the state on a file system of its own, where it begins anew and which stays; gives what fills it."""
+    primary = cluster.wait_primary()
+    for node in nodes:
+        changes = cluster.log_of(primary).count("document_in_force")
         node.pg_ctl("stop", "-m", "fast")
-        node.machine.run(["sh", "-c", "cd %s/data && %s" % (node.seen, command)])
+        node.machine.run(["sh", "-c", "cd %s/data && rm pg_keeper/* && mount -t tmpfs -o size=1m,mode=0700,uid=%s tmpfs pg_keeper"
+                          % (node.seen, USER)])
         node.start_postgres()
-        cluster.wait_formed()
-
-    for node in nodes:
-        anew(node, "rm pg_keeper/* && mount -t tmpfs -o size=1m,mode=0700,uid=%s tmpfs pg_keeper" % USER)
-    yield lambda: [n.machine.run(["sh", "-c", "dd if=/dev/zero of=%s/data/pg_keeper/%s.ballast bs=4k || true" % (
-        n.seen, n.name)]) for n in nodes]
-    for node in nodes:
-        anew(node, "umount pg_keeper")
+        # The vote of before goes, and the new one comes: two without one would leave no majority.
+        wait_for(lambda n=changes: cluster.log_of(primary).count("document_in_force") >= n + 2, 30, "%s to have a vote" % node)
+        cluster.wait_formed(primary)
+    ballasts = [(node, "%s/data/pg_keeper/%s.ballast" % (node.seen, node.name)) for node in nodes]
+    yield lambda: [node.machine.run(["sh", "-c", "dd if=/dev/zero of=%s bs=4k || true" % path]) for node, path in ballasts]
+    for node, path in ballasts:
+        node.machine.run(["rm", path])
 
 
 def test_state_disk_full_on_both_standbys(formed):
