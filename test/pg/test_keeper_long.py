@@ -24,6 +24,18 @@ GROWTH_KB, CONTEXTS_KB = 64, 8  # usual: 0 to 8, and 0
 TEST_LIMIT = 240  # seconds, as all tests have
 
 
+@pytest.fixture
+def make():
+    made = []
+
+    def form(**kwargs):
+        made.append(KeeperCluster(**kwargs))
+        return made[0].form()
+
+    yield form
+    made[0].destroy()
+
+
 # Memory
 
 def letter_of(node):
@@ -70,27 +82,24 @@ def live_through(cluster, letter, rounds):
     cluster.wait_formed(primary)
 
 
-def test_memory_does_not_grow():
+def test_memory_does_not_grow(make):
     signal.alarm(TEST_LIMIT + 2 * ROUNDS)
-    cluster = KeeperCluster(seconds=2)
-    try:
-        primary = cluster.form().wait_formed()
-        standby = cluster.others(primary)[0]
-        letter = letter_of(standby)
-        assert standby.value("select pgkeeper.exchange('%s') is not null" % letter)  # what comes of it is an answer
-        # Nobody listens there: it is tried for ever.
-        primary.sql("select pgkeeper.add_node('nobody', 'host=%s port=1')" % primary.address)
-        live_through(cluster, letter, WARM_ROUNDS)
-        workers = [cluster.pid_of(node) for node in cluster.nodes]
-        before = [memory_kb(cluster, node) for node in cluster.nodes]
-        live_through(cluster, letter, ROUNDS)
-        after = [memory_kb(cluster, node) for node in cluster.nodes]
-        assert [cluster.pid_of(node) for node in cluster.nodes] == workers
-        growths = [(all_after - all_before, used_after - used_before)
-                   for (all_before, used_before), (all_after, used_after) in zip(before, after)]
-        assert all(grown <= GROWTH_KB and used <= CONTEXTS_KB for grown, used in growths), (growths, before)
-    finally:
-        cluster.destroy()
+    cluster = make(seconds=2)
+    primary = cluster.wait_formed()
+    standby = cluster.others(primary)[0]
+    letter = letter_of(standby)
+    assert standby.value("select pgkeeper.exchange('%s') is not null" % letter)  # what comes of it is an answer
+    # Nobody listens there: it is tried for ever.
+    primary.sql("select pgkeeper.add_node('nobody', 'host=%s port=1')" % primary.address)
+    live_through(cluster, letter, WARM_ROUNDS)
+    workers = [cluster.pid_of(node) for node in cluster.nodes]
+    before = [memory_kb(cluster, node) for node in cluster.nodes]
+    live_through(cluster, letter, ROUNDS)
+    after = [memory_kb(cluster, node) for node in cluster.nodes]
+    assert [cluster.pid_of(node) for node in cluster.nodes] == workers
+    growths = [(all_after - all_before, used_after - used_before)
+               for (all_before, used_before), (all_after, used_after) in zip(before, after)]
+    assert all(grown <= GROWTH_KB and used <= CONTEXTS_KB for grown, used in growths), (growths, before)
 
 
 # Cycles: each of these is a primary's end, and what its service manager, or the network, does afterwards
@@ -129,22 +138,18 @@ def impatient():
     set_sql_timeout(SQL_TIMEOUT)
 
 
-def test_one_failover_after_the_other(impatient):
+def test_one_failover_after_the_other(make, impatient):
     """Nobody does anything by hand; and in synchronous mode nothing that was acknowledged is missing after any of them."""
     signal.alarm(TEST_LIMIT + 60 * CYCLES)
-    cluster = KeeperCluster(rejoin=True, settings={"synchronous_standby_names": "'pg1, pg2, pg3'"})
+    cluster = make(rejoin=True, settings={"synchronous_standby_names": "'pg1, pg2, pg3'"})
     harms = (killed, cut_off, frozen, worker_frozen, stopped)
-    try:
-        cluster.form()
-        with Writer(cluster) as writer:
-            for number in range(CYCLES):
-                old = cluster.wait_formed(timeout=60)
-                cluster.wait_synchronous(old)
-                writer.mark("fault")
-                heal = harms[number % len(harms)](cluster, old)
-                writer.wait_acks(20, 40, server=cluster.wait_primary(40, unlike=old))
-                heal()
-            cluster.wait_formed(timeout=60)
-            writer.check("fault", lossless=True)
-    finally:
-        cluster.destroy()
+    with Writer(cluster) as writer:
+        for number in range(CYCLES):
+            old = cluster.wait_formed(timeout=60)
+            cluster.wait_synchronous(old)
+            writer.mark("fault")
+            heal = harms[number % len(harms)](cluster, old)
+            writer.wait_acks(20, 40, server=cluster.wait_primary(40, unlike=old))
+            heal()
+        cluster.wait_formed(timeout=60)
+        writer.check("fault", lossless=True)

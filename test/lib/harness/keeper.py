@@ -13,11 +13,14 @@ from .writer import Writer
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 REJOIN = """#!/bin/sh
 # What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
-# In order: pg_rewind itself runs the recovery of a primary that was not, but not that of a standby.
+# A primary at once: sessions that wait for a standby do not end in order. pg_rewind runs the recovery that this leaves to
+# be done, but not that of a standby.
 data=%(data)s
 exec >> %(log)s 2>&1
 set -e
-%(bin)s/pg_ctl stop -D "$data" -m fast -w
+how=immediate
+[ ! -e "$data/standby.signal" ] || how=fast
+%(bin)s/pg_ctl stop -D "$data" -m $how -w
 %(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
 echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
 %(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
