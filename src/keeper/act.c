@@ -28,17 +28,21 @@
 #include "sys/file.h"
 #include "sys/log.h"
 
-#define FREEZE_MS     5000
-#define FOLLOW_MS     10000
-#define NAMES_MS      10000
-#define PROMOTE_MS    60000
-#define CHECKPOINT_MS 600000
-#define CLAIMS_MOST   1000u
+#define FREEZE_MS        5000
+#define FREEZE_CLEARS_MS 500 /* whoever asks for a vote waits for a lease at most */
+#define FOLLOW_MS        10000
+#define NAMES_MS         10000
+#define PROMOTE_MS       60000
+#define CHECKPOINT_MS    600000
+#define CLAIMS_MOST      1000u
 
 static struct {
     Action action; /* kind NONE: nothing is under way */
     Clock began;
-    bool asked; /* the server was told to promote, or to write a checkpoint */
+    bool begun; /* it waits for nothing any more that others have */
+    uint32_t freeze;
+    bool cleared; /* sessions that could hold up replay were ended */
+    bool asked;   /* the server was told to promote, or to write a checkpoint */
     uint32_t timeline;
     char conninfo[CONNINFO_LEN];
     bool failed;
@@ -94,7 +98,7 @@ static void end_walreceiver(void)
         (void) kill(pid, SIGTERM);
 }
 
-/* The startup process reads its settings before it can ask for another walreceiver: its signal is first. */
+/* Sooner than by way of the postmaster. */
 static void tell_startup(void)
 {
     int pid = look_startup_pid();
@@ -103,13 +107,46 @@ static void tell_startup(void)
         (void) kill(pid, SIGHUP);
 }
 
+/* By its snapshot, or by the locks that a transaction keeps to its end. */
+static bool can_hold_up(const PGPROC *proc)
+{
+#if PG_VERSION_NUM >= 170000
+    LocalTransactionId transaction = proc->vxid.lxid;
+#else
+    LocalTransactionId transaction = proc->lxid;
+#endif
+    return TransactionIdIsValid(proc->xmin) || LocalTransactionIdIsValid(transaction);
+}
+
+/* Whoever can do that would for max_standby_streaming_delay. Not those that wait for a vote. */
+static void end_snapshots(void)
+{
+    int ended = 0;
+
+    if (GetWalRcvFlushRecPtr(NULL, NULL) <= GetXLogReplayRecPtr(NULL))
+        return;
+    for (int i = 0; i < MaxBackends; i++) {
+        const PGPROC *proc = &ProcGlobal->allProcs[i];
+        int pid = proc->pid;
+        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid && can_hold_up(proc) &&
+            !board_serves(&proc->procLatch))
+            ended += kill(pid, SIGTERM) == 0;
+    }
+    if (ended > 0)
+        log_line(LOG_LEVEL_INFO, "replay_clears", "sessions=%d they could have held up replay", ended);
+}
+
 static void begin_freeze(void)
 {
     Err err = {0};
 
+    /* One that no process can have read before, not in a former life of the server either. */
+    if (!pg_strong_random(&now.freeze, sizeof now.freeze))
+        fail("there are no random numbers");
+    now.freeze = (now.freeze & INT32_MAX) | 1u;
     if (!RecoveryInProgress())
         fail("it is no standby");
-    else if (!upstream_write_nobody(&err))
+    else if (!upstream_write_nobody(now.freeze, &err))
         fail(err.text);
     else {
         tell_startup();
@@ -118,17 +155,37 @@ static void begin_freeze(void)
     }
 }
 
+/*
+ * The startup process may just have been about to ask for another walreceiver with its old settings: only
+ * when it has read the new ones, one that is gone stays gone. A query that holds replay up keeps it from
+ * that.
+ */
+static bool startup_has_read(void)
+{
+    Clock at = clock_now();
+
+    if (board_freeze() == now.freeze)
+        return true;
+    if (!now.cleared && clock_elapsed_most(&now.began, &at) / US_PER_MS > FREEZE_CLEARS_MS) {
+        now.cleared = true;
+        end_snapshots();
+    }
+    return false;
+}
+
 static bool freeze_is_done(ActionResult *result)
 {
     if (!RecoveryInProgress()) {
         fail("it is no standby any more");
         return true;
     }
+    if (!startup_has_read())
+        return false;
+    pg_read_barrier();
     if (WalRcvRunning()) {
         end_walreceiver();
         return false;
     }
-    /* This process has read that there is nobody to follow; the startup process had its signal before. */
     if (PrimaryConnInfo[0] != '\0' || !look_position_is_known())
         return false;
     result->lsn = look_position(&result->timeline);
@@ -169,34 +226,6 @@ static bool claim(uint32_t timeline, uint32_t wanted, Err *err)
         if (!timeline_claim(DataDir, n, timeline, &made, err))
             return false;
     return true;
-}
-
-/* By its snapshot, or by the locks that a transaction keeps to its end. */
-static bool can_hold_up(const PGPROC *proc)
-{
-#if PG_VERSION_NUM >= 170000
-    LocalTransactionId transaction = proc->vxid.lxid;
-#else
-    LocalTransactionId transaction = proc->lxid;
-#endif
-    return TransactionIdIsValid(proc->xmin) || LocalTransactionIdIsValid(transaction);
-}
-
-/* Whoever can do that would for max_standby_streaming_delay. */
-static void end_snapshots(void)
-{
-    int ended = 0;
-
-    if (GetWalRcvFlushRecPtr(NULL, NULL) <= GetXLogReplayRecPtr(NULL))
-        return;
-    for (int i = 0; i < MaxBackends; i++) {
-        const PGPROC *proc = &ProcGlobal->allProcs[i];
-        int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid && can_hold_up(proc))
-            ended += kill(pid, SIGTERM) == 0;
-    }
-    if (ended > 0)
-        log_line(LOG_LEVEL_INFO, "promote_clears", "sessions=%d they could have held up replay", ended);
 }
 
 static void begin_promote(const Core *core)
@@ -253,7 +282,9 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 static void close_for_good(const Core *core)
 {
     const Document *doc = &core->persist.doc;
-    const char *primary = doc->primary != MEMBER_NONE ? doc->member[doc->primary].name : "another node";
+    const char *primary = doc->primary != MEMBER_NONE
+                              ? nodes_name(body_known(), doc->member[doc->primary].name)
+                              : "another node";
 
     if (closed[0] != '\0')
         return;
@@ -279,8 +310,7 @@ static void begin_stop(const Core *core, bool fast)
     }
     ereport(
         LOG,
-        (errmsg(
-            "pg_keeper: this server is stopped, since it cannot be the primary that it was elected to be")));
+        (errmsg("pg_keeper: this server is stopped, since it cannot be the primary, and another node can")));
     (void) kill(PostmasterPid, fast ? SIGINT : SIGQUIT);
 }
 
@@ -297,6 +327,12 @@ static int64 limit_ms(ActionKind kind)
     case ACTION_STOP_IMMEDIATE: return INT64_MAX / US_PER_MS; /* until the server ends */
     default: return NAMES_MS;
     }
+}
+
+static bool writes_settings(ActionKind kind)
+{
+    return kind == ACTION_FREEZE || kind == ACTION_FOLLOW || kind == ACTION_PROMOTE ||
+           kind == ACTION_SET_NAMES;
 }
 
 static void begin(const Core *core, const KeeperNodes *nodes)
@@ -322,12 +358,26 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     }
 }
 
+/* False: somebody else is writing the settings; it is tried again with the next turn. */
+static bool try_begin(const Core *core, const KeeperNodes *nodes)
+{
+    bool locks = writes_settings(now.action.kind);
+
+    if (now.begun || (locks && !upstream_lock()))
+        return now.begun;
+    now.begun = true;
+    begin(core, nodes);
+    if (locks)
+        upstream_unlock();
+    return true;
+}
+
 void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
 {
     memset(&now, 0, sizeof now);
     now.action = *action;
     now.began = clock_now();
-    begin(core, nodes);
+    (void) try_begin(core, nodes);
 }
 
 static bool is_done(const Core *core, ActionResult *result)
@@ -368,9 +418,9 @@ bool act_turn(const Core *core, ActionResult *ret_result)
     if (!act_runs())
         return false;
     *ret_result = (ActionResult){.id = now.action.id};
-    bool ends = is_done(core, ret_result);
+    bool ends = try_begin(core, body_known()) && is_done(core, ret_result);
     if (!ends && clock_elapsed_most(&now.began, &at) / US_PER_MS > limit_ms(now.action.kind)) {
-        fail("it was not done in time");
+        fail(now.begun ? "it was not done in time" : "a session holds postgresql.auto.conf in ALTER SYSTEM");
         ends = true;
     }
     if (!ends)

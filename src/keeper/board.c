@@ -25,13 +25,14 @@
 #define PLACE_BITS 5 /* of a token: the place, from 1 on; so no token is 0, whatever the serial number */
 #define VIEW_TRIES 1000
 
+/* Whose a place is in each state: only he writes its len and text, and in POSTED nobody does. */
 typedef enum PlaceState {
-    PLACE_FREE = 0,
-    PLACE_CLAIMED,  /* a backend writes its message */
-    PLACE_POSTED,   /* the worker has not seen it */
-    PLACE_TAKEN,    /* the worker has it, and writes the answer */
-    PLACE_ANSWERED, /* the backend reads the answer */
-    PLACE_LEFT,     /* taken, and nobody waits any more */
+    PLACE_FREE = 0, /* nobody's; a backend claims it */
+    PLACE_CLAIMED,  /* a backend's, which writes its message; then POSTED, or FREE */
+    PLACE_POSTED, /* the worker has not seen it; the worker makes it TAKEN, the backend takes it back: FREE */
+    PLACE_TAKEN,  /* the worker's, which writes the answer; then ANSWERED. The backend leaves it: LEFT */
+    PLACE_ANSWERED, /* the backend's, which reads the answer; then FREE */
+    PLACE_LEFT,     /* the worker's: nobody waits any more; then FREE */
 } PlaceState;
 
 typedef struct Place {
@@ -46,6 +47,7 @@ typedef struct Board {
     Latch *volatile worker; /* NULL: there is none */
     volatile int worker_pid;
     pg_atomic_uint32 reread;
+    pg_atomic_uint32 freeze;        /* the freeze whose settings the startup process has read; 0: none */
     pg_atomic_uint32 view_sequence; /* odd while it is written */
     BoardView view;
     Place place[PLACES];
@@ -74,11 +76,13 @@ static void on_startup(void)
         memset(board, 0, sizeof *board);
         fence_write(&board->fence, &(Fence){0}); /* closed until the worker knows better */
         pg_atomic_init_u32(&board->reread, 1);
+        pg_atomic_init_u32(&board->freeze, 0);
         pg_atomic_init_u32(&board->view_sequence, 0);
         for (int i = 0; i < PLACES; i++)
             pg_atomic_init_u32(&board->place[i].state, PLACE_FREE);
     }
     resolve_startup();
+    disk_startup();
     LWLockRelease(AddinShmemInitLock);
 }
 
@@ -88,7 +92,7 @@ static void on_request(void)
     if (next_request != NULL)
         next_request();
 #endif
-    RequestAddinShmemSpace(add_size(sizeof(Board), resolve_size()));
+    RequestAddinShmemSpace(add_size(sizeof(Board), add_size(resolve_size(), disk_size())));
 }
 
 void board_init(void)
@@ -115,16 +119,25 @@ FenceFile *board_fence(void)
 
 /* ---- The worker comes and goes ---- */
 
+/* What the worker before this one had taken and not answered: there is no answer. */
+static void hand_back(Place *place)
+{
+    uint32 taken = PLACE_TAKEN, left = PLACE_LEFT;
+
+    if (pg_atomic_read_u32(&place->state) == PLACE_TAKEN) {
+        Latch *backend = place->backend;
+        place->len = 0;
+        pg_write_barrier();
+        if (pg_atomic_compare_exchange_u32(&place->state, &taken, PLACE_ANSWERED))
+            SetLatch(backend);
+    }
+    (void) pg_atomic_compare_exchange_u32(&place->state, &left, PLACE_FREE);
+}
+
 void board_attach(void)
 {
-    for (int i = 0; i < PLACES; i++) {
-        uint32 taken = PLACE_TAKEN, left = PLACE_LEFT;
-        board->place[i].len =
-            pg_atomic_read_u32(&board->place[i].state) == PLACE_TAKEN ? 0 : board->place[i].len;
-        /* What the worker before this one had not answered. */
-        if (!pg_atomic_compare_exchange_u32(&board->place[i].state, &taken, PLACE_ANSWERED))
-            (void) pg_atomic_compare_exchange_u32(&board->place[i].state, &left, PLACE_FREE);
-    }
+    for (int i = 0; i < PLACES; i++)
+        hand_back(&board->place[i]);
     board->worker_pid = MyProcPid;
     pg_atomic_write_u32(&board->reread, 1);
     pg_write_barrier();
@@ -151,6 +164,19 @@ void board_wake(bool reread)
 bool board_take_reread(void)
 {
     return pg_atomic_exchange_u32(&board->reread, 0) != 0;
+}
+
+void board_stamp_freeze(uint32 number)
+{
+    if (board == NULL)
+        return;
+    pg_atomic_write_u32(&board->freeze, number);
+    board_wake(false);
+}
+
+uint32 board_freeze(void)
+{
+    return pg_atomic_read_u32(&board->freeze);
 }
 
 bool board_worker_pid(int *ret_pid)
@@ -275,6 +301,16 @@ void board_answer(uint32 token, const char *text, size_t len)
         SetLatch(backend);
     else
         pg_atomic_write_u32(&place->state, PLACE_FREE); /* it was left */
+}
+
+bool board_serves(const Latch *backend)
+{
+    bool found = false;
+
+    for (int i = 0; i < PLACES && !found; i++)
+        found =
+            board->place[i].backend == backend && pg_atomic_read_u32(&board->place[i].state) != PLACE_FREE;
+    return found;
 }
 
 void board_publish(const BoardView *view)

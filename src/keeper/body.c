@@ -34,8 +34,6 @@ static struct {
     Fence fence;
     uint32_t persisted_seq;
     bool persist_told, persist_ok;
-    bool waited; /* commits have waited for standbys */
-    bool stays_async;
     Clock looked, reconciled;
     uint32_t order;
     LogLimit disk, message, refused;
@@ -53,23 +51,22 @@ const KeeperNodes *body_known(void)
 
 static CoreOptions options_now(void)
 {
-    body.stays_async = body.stays_async && !gucs_resync;
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
-    return options_make(&body.nodes, doc, body.alone, body.stays_async);
+    return options_make(&body.nodes, doc, body.alone);
 }
 
 /* ---- The fence ---- */
 
 /*
- * A table that was never read may name this server. A standby is never unmanaged: once it is promoted by hand
- * its table is read anew, by a worker that works.
+ * A table that was never read may name this server, and one whose row for it cannot be used does. A standby
+ * is never unmanaged: once it is promoted by hand its table is read anew, by a worker that works.
  */
 static bool is_unmanaged(void)
 {
     if (!body.table_read)
         return false;
     if (!body.runs)
-        return body.persist.doc.id.term == 0;
+        return body.persist.doc.id.term == 0 && !body.nodes.self_left_out;
     /* Nobody else can be elected before there is a document. */
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
 }
@@ -169,7 +166,8 @@ static void run_effect(const Effect *effect)
     case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
     case EFFECT_ANSWER:
         if (effect->answer == ANSWER_REFUSED)
-            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"", effect->text);
+            log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"",
+                        tell_words(effect->text));
         break;
     case EFFECT_HISTORY: tell_history(&body.core, effect); break;
     case EFFECT_LOG: tell_log(effect->level, "core", effect->text); break;
@@ -252,7 +250,7 @@ bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
 
-    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_name, &body.store, err) ||
+    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
     if (!body.found) {
@@ -311,12 +309,17 @@ static bool begins(int count)
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name), count = nodes_registered(&body.nodes);
+    int self = nodes_find(&body.nodes, gucs_node_id), count = nodes_registered(&body.nodes);
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
         body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() &&
                        (body.nodes.left_out == 0 || body.outside);
+        if (body.nodes.self_left_out)
+            log_limited(
+                &body.refused, LOG_LEVEL_WARN, "own_row",
+                "this node's row in pgkeeper.node cannot be used: it is closed; correct the row on the primary, "
+                "or here after a start without pg_keeper");
         return false;
     }
     body.alone = begins(count);
@@ -328,8 +331,8 @@ static void keep_members(KeeperNodes *nodes)
 {
     for (int i = 0; body.runs && i < body.nodes.count && nodes->count < MEMBER_MAX; i++) {
         const KeeperNode *node = &body.nodes.node[i];
-        bool member = document_find(&body.core.persist.doc, node->name) != MEMBER_NONE;
-        if (!member || nodes_find(nodes, node->name) >= 0)
+        bool member = document_find(&body.core.persist.doc, node->id) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->id) >= 0)
             continue;
         nodes->node[nodes->count] = *node;
         nodes->node[nodes->count++].gone = true;
@@ -339,7 +342,7 @@ static void keep_members(KeeperNodes *nodes)
 /* It does not belong any more, or the table of before there was a document has changed. */
 static bool has_to_stop(bool changed)
 {
-    int self = nodes_find(&body.nodes, gucs_node_name);
+    int self = nodes_find(&body.nodes, gucs_node_id);
     bool unborn = body.core.persist.doc.id.term == 0 && body.core.role == ROLE_FOLLOWER;
 
     if (self < 0 || (body.nodes.node[self].gone && body.core.persist.outside))
@@ -418,21 +421,6 @@ static void look(const Clock *now)
     step(&event);
 }
 
-/* resync = off: what became asynchronous stays so. */
-static void notice_async(void)
-{
-    const Document *doc = &body.core.persist.doc;
-    bool waits = doc->synchronous && doc->sync_needed > 0;
-
-    body.waited = body.waited || waits;
-    if (gucs_resync || body.stays_async || !body.waited || waits || body.core.role != ROLE_LEADER)
-        return;
-    body.stays_async = true;
-    log_line(LOG_LEVEL_WARN, "asynchronous",
-             "commits wait for no standby any more, and will not again: pg_keeper.resync is off");
-    body_reload();
-}
-
 static void act(void)
 {
     ActionResult result;
@@ -451,6 +439,7 @@ void body_turn(void)
     Clock now = clock_now();
 
     if (body.runs) {
+        ping_turn();
         if (now.boot_us - body.looked.boot_us >= LOOK_US)
             look(&now);
         act();
@@ -461,7 +450,8 @@ void body_turn(void)
         if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
             body.reconciled = now;
             reconcile();
-            notice_async();
+            if (resync_look(&body.core))
+                body_reload();
         }
     }
     orders_look(body_core(), &body.nodes);

@@ -38,7 +38,14 @@ const KeeperNodes *body_known(void);
  * is a document: whoever joins waits for one, so that no two of them can make another cluster among
  * themselves.
  */
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async);
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone);
+
+/* ---- resync.c: what became asynchronous, with resync = off ---- */
+
+/* Makes the options asynchronous where the cluster is to stay that. */
+void resync_apply(const Document *doc, CoreOptions *options);
+/* Each second; true: the options are to be made anew. */
+bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
@@ -85,14 +92,25 @@ typedef struct UpstreamNames {
     uint32_t generation;
 } UpstreamNames;
 
-bool upstream_write_nobody(Err *err);
+/*
+ * The server's own lock for postgresql.auto.conf, under which all of these write. False: a session in ALTER
+ * SYSTEM has it, perhaps one that is frozen: it is never waited for.
+ */
+bool upstream_lock(void);
+void upstream_unlock(void);
+
+/* freeze: a number of its own, for whoever reads it to say so. */
+bool upstream_write_nobody(uint32_t freeze, Err *err);
 /* Ends with what is to be primary_conninfo in ret_conninfo. */
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* A text of the core's; it stays until the next one. */
+const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
 

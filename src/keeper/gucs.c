@@ -3,6 +3,7 @@
  */
 #include "keeper/keeper.h"
 
+#include <miscadmin.h>
 #include <utils/guc.h>
 
 #include <limits.h>
@@ -11,11 +12,13 @@
 #define SECONDS_MOST 60 /* a longer lease is no lease any more */
 
 char *gucs_node_name;
+char gucs_node_id[MEMBER_NAME_LEN];
 char *gucs_database;
 char *gucs_after_command;
 char *gucs_rejoin_command;
 char *gucs_upstream;
 bool gucs_resync = true;
+bool gucs_waited;
 
 /* As ext.h has them. */
 const char gucs_teller[] = "SELECT * FROM pgkeeper.node_info";
@@ -23,6 +26,7 @@ int gucs_wait_ms = 2000;
 int gucs_generation;
 
 static int keepalive_time = 5, keepalive_count = 1;
+static int freeze;
 static int keepalives_time = 0, keepalives_count = 0; /* the older spellings; 0: not set */
 
 uint32 gucs_lease_ms(void)
@@ -39,12 +43,15 @@ static void on_generation(int value, void *extra)
     shared_stamp(value);
 }
 
-/* It names files and is part of application_name, and goes into messages: what all of them take. */
-static bool is_name(const char *text)
+/*
+ * Behind an empty primary_conninfo in the same file, so that the startup process has read that, too. It alone
+ * asks for a walreceiver, and with nobody to follow it asks for none any more.
+ */
+static void on_freeze(int value, void *extra)
 {
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_");
-
-    return len > 0 && len < MEMBER_NAME_LEN && text[len] == '\0';
+    (void) extra;
+    if (AmStartupProcess())
+        board_stamp_freeze((uint32) value);
 }
 
 static void check_name(void)
@@ -53,11 +60,12 @@ static void check_name(void)
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
                  errhint("Set it in postgresql.conf to the name of this node, another one on each server.")));
-    if (!is_name(gucs_node_name))
+    if (!name_is_valid(gucs_node_name))
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR),
                  errmsg("pg_keeper.node_name \"%s\" is not a name that a node can have", gucs_node_name),
-                 errhint("1 to %d of a-z, 0-9, - and _.", MEMBER_NAME_LEN - 1)));
+                 errhint("1 to %d bytes of UTF-8, without control characters.", NODE_NAME_LEN - 1)));
+    name_make_id(gucs_node_name, gucs_node_id);
     if (gucs_lease_ms() == SECONDS_MOST * 1000)
         ereport(LOG, (errmsg("pg_keeper.keepalive_time times keepalive_count counts as %d s at most",
                              SECONDS_MOST)));
@@ -94,8 +102,8 @@ static void define_commands(void)
 void gucs_define(void)
 {
     DefineCustomStringVariable("pg_keeper.node_name", "Name of this node.",
-                               "1 to 31 of a-z, 0-9, - and _; another one on each server.", &gucs_node_name,
-                               "", PGC_POSTMASTER, 0, NULL, NULL, NULL);
+                               "1 to 63 bytes of UTF-8; another one on each server.", &gucs_node_name, "",
+                               PGC_POSTMASTER, 0, NULL, NULL, NULL);
     DefineCustomStringVariable("pg_keeper.database", "Database with the extension pg_keeper in it.", NULL,
                                &gucs_database, "postgres", PGC_POSTMASTER, 0, NULL, NULL, NULL);
     define_times();
@@ -109,6 +117,10 @@ void gucs_define(void)
     DefineCustomIntVariable(
         "pg_keeper.generation", "How often pg_keeper has set synchronous_standby_names; not for editing.",
         NULL, &gucs_generation, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_generation, NULL);
+    DefineCustomBoolVariable("pg_keeper.waited", "Commits have waited for standbys; not for editing.", NULL,
+                             &gucs_waited, false, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+    DefineCustomIntVariable("pg_keeper.freeze", "The newest freeze for a vote; not for editing.", NULL,
+                            &freeze, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_freeze, NULL);
     DefineCustomStringVariable(
         "pg_keeper.upstream", "The primary_conninfo that this standby came from; not for editing.", NULL,
         &gucs_upstream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);

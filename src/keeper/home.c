@@ -27,7 +27,7 @@
 
 static void path_of(const char *ending, char *ret_path, size_t size)
 {
-    snprintf(ret_path, size, "%s/" FOLDER "/%s.%s", DataDir, gucs_node_name, ending);
+    snprintf(ret_path, size, "%s/" FOLDER "/%s.%s", DataDir, gucs_node_id, ending);
 }
 
 /* False: errno says why. */
@@ -47,12 +47,12 @@ static bool text_of(const char *path, char *ret_text, size_t size)
 /* Names of other nodes: a copy of their data directory. */
 static void remove_others(const char *folder)
 {
-    size_t len = strlen(gucs_node_name);
+    size_t len = strlen(gucs_node_id);
     DIR *dir = opendir(folder);
     char path[MAXPGPATH * 2];
 
     for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        bool mine = strncmp(entry->d_name, gucs_node_name, len) == 0 && entry->d_name[len] == '.';
+        bool mine = strncmp(entry->d_name, gucs_node_id, len) == 0 && entry->d_name[len] == '.';
         if (entry->d_name[0] == '.' || mine)
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);

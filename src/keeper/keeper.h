@@ -9,21 +9,37 @@
 
 #include "ext/ext.h"
 
+#include <storage/latch.h>
+
 #include "base/err.h"
 #include "base/types.h"
 
 /* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
 
 extern char *gucs_node_name;
+extern char gucs_node_id[MEMBER_NAME_LEN]; /* name.c */
 extern char *gucs_database;
 extern char *gucs_after_command;
 extern char *gucs_rejoin_command;
 /* The primary_conninfo that a vote or a new primary took the place of: credentials come from it. */
 extern char *gucs_upstream;
 extern bool gucs_resync;
+extern bool gucs_waited; /* commits have waited for standbys */
 
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);
+
+/* ---- name.c: a node's name, and its id, which is what it is called in the core ---- */
+
+#define NODE_NAME_LEN 64 /* with its end */
+
+/* UTF-8 that can be printed, and not too long. */
+bool name_is_valid(const char *name);
+/* The name itself if it is 1 to 31 of a-z, 0-9, - and _. ret_id has room for MEMBER_NAME_LEN. */
+void name_make_id(const char *name, char *ret_id);
+/* From and to the encoding of the database, in a transaction; ERROR if a letter is not in it. */
+char *name_from_server(char *text);
+char *name_to_server(char *text);
 
 /* ---- board.c: the shared memory between the worker and the backends ---- */
 
@@ -33,7 +49,7 @@ uint32 gucs_lease_ms(void);
 
 /* A node as the worker sees it, for node_info. */
 typedef struct BoardNode {
-    char name[MEMBER_NAME_LEN];
+    char name[NODE_NAME_LEN];
     bool is_primary, is_next, is_sync;
     char state[BOARD_STATE_LEN];
 } BoardNode;
@@ -56,11 +72,18 @@ void board_detach(void);
 void board_wake(bool reread);
 bool board_take_reread(void);
 
+/* The startup process: it has read the settings of that freeze. And the worker: of which one it has. */
+void board_stamp_freeze(uint32 number);
+uint32 board_freeze(void);
+
 /*
  * A backend: hands the text to the worker and waits for its answer, for one lease at the most. NULL: there is
  * none. The text returned is palloc'ed. ERROR if the worker is not there or too many others wait.
  */
 char *board_exchange(const char *text, size_t len);
+
+/* The worker: that backend hands it a message, or waits for the answer. */
+bool board_serves(const Latch *backend);
 
 /* The worker: calls each for every message that came; the token names it for board_answer. */
 typedef void BoardMessage(const char *text, size_t len, uint32 token);
@@ -86,6 +109,26 @@ void resolve_init(void);
 void resolve_startup(void); /* with AddinShmemInitLock held */
 Size resolve_size(void);
 
+/* ---- disk.c: whether the disk takes writes, tried by the worker of resolve.c ---- */
+
+/* Writes a block if it is time for one; returns when it is on the disk, or cannot be. */
+void disk_write_if_due(void);
+/* The newest write has failed, or the one under way takes longer than that. *ret_full: it found no room,
+ * which alone is not stuck. */
+bool disk_is_stuck(int64 limit_us, bool *ret_full);
+
+void disk_startup(void); /* as resolve_startup */
+Size disk_size(void);
+
+/* ---- ping.c: whether this server takes new connections ---- */
+
+/* Goes on; never blocks. */
+void ping_turn(void);
+/* The newest one was answered in time; before there was one: true. */
+bool ping_is_answered(void);
+/* As link_socket has it. */
+int ping_socket(uint32 *ret_events);
+
 /* ---- nodes.c: the table of nodes ---- */
 
 #define NODE_CONNINFO_LEN 1024
@@ -93,7 +136,8 @@ Size resolve_size(void);
 
 typedef struct KeeperNode {
     int seqno;
-    char name[MEMBER_NAME_LEN];
+    char name[NODE_NAME_LEN];
+    char id[MEMBER_NAME_LEN];
     char conninfo[NODE_CONNINFO_LEN];
     char host[NODE_HOST_LEN]; /* hostaddr if there is one */
     char port[8];
@@ -101,8 +145,9 @@ typedef struct KeeperNode {
 } KeeperNode;
 
 typedef struct KeeperNodes {
-    bool there;   /* the table is */
-    int left_out; /* rows that say something else than a node */
+    bool there;         /* the table is */
+    int left_out;       /* rows that say something else than a node */
+    bool self_left_out; /* this node's own is one of them */
     int count;
     KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
 } KeeperNodes;
@@ -112,8 +157,10 @@ typedef struct KeeperNodes {
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
-/* By name; -1: none. */
-int nodes_find(const KeeperNodes *nodes, const char *name);
+/* By id; -1: none. */
+int nodes_find(const KeeperNodes *nodes, const char *id);
+/* What people call it; the id if it is none of them. */
+const char *nodes_name(const KeeperNodes *nodes, const char *id);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
 bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
 

@@ -10,8 +10,11 @@
 #include <storage/latch.h>
 #include <utils/guc.h>
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <libpq/pqcomm.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "base/str.h"
 #include "sys/clock.h"
@@ -39,7 +42,7 @@ typedef struct Link {
     int queued;
     bool up;
     bool flushing;
-    LogLimit complaint;
+    LogLimit complaint, kerberos;
 } Link;
 
 static Link links[MEMBER_MAX];
@@ -155,10 +158,35 @@ static bool is_ready(const Link *link)
     return poll(&at, 1, 0) != 0;
 }
 
+/*
+ * libpq would ask a KDC for a ticket, in place, for as long as that takes. The server's word is the first of
+ * its answer; where TLS hides it nothing can be done.
+ */
+static bool asks_for_kerberos(const Link *link)
+{
+    uint32 request[2] = {0};
+    char word[1 + sizeof request];
+
+    if (recv(PQsocket(link->conn), word, sizeof word, MSG_PEEK | MSG_DONTWAIT) != sizeof word ||
+        word[0] != 'R')
+        return false;
+    memcpy(request, word + 1, sizeof request);
+    return ntohl(request[1]) == AUTH_REQ_GSS || ntohl(request[1]) == AUTH_REQ_SSPI;
+}
+
 static void go_on_connecting(Link *link)
 {
     if (!is_ready(link))
         return;
+    if (asks_for_kerberos(link)) {
+        log_limited(
+            &link->kerberos, LOG_LEVEL_ERROR, "kerberos_refused",
+            "node=%s its pg_hba.conf has gss for the role of the nodes, and a ticket could hold this worker "
+            "up: let that role in by password or certificate",
+            link->node.name);
+        fail(link, "it asks for Kerberos");
+        return;
+    }
     link->poll = PQconnectPoll(link->conn);
     if (link->poll == PGRES_POLLING_FAILED)
         fail(link, "cannot connect");

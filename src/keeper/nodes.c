@@ -16,6 +16,7 @@
 #include <libpq-fe.h>
 
 #include "base/str.h"
+#include "sys/log.h"
 
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
@@ -32,12 +33,19 @@
     " JOIN pg_catalog.pg_authid r ON r.oid = c.relowner AND r.rolsuper"                                      \
     " WHERE n.nspname = 'pgkeeper' AND c.relname = 'node' AND c.relkind = 'r'"
 
-int nodes_find(const KeeperNodes *nodes, const char *name)
+int nodes_find(const KeeperNodes *nodes, const char *id)
 {
     for (int i = 0; i < nodes->count; i++)
-        if (strcmp(nodes->node[i].name, name) == 0)
+        if (strcmp(nodes->node[i].id, id) == 0)
             return i;
     return -1;
+}
+
+const char *nodes_name(const KeeperNodes *nodes, const char *id)
+{
+    int index = nodes_find(nodes, id);
+
+    return index >= 0 ? nodes->node[index].name : id;
 }
 
 int nodes_registered(const KeeperNodes *nodes)
@@ -109,28 +117,41 @@ bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err)
     return ok;
 }
 
+/* What the row says; false, with the reason, if that is no node. */
+static bool read_row(HeapTuple row, TupleDesc columns, const KeeperNodes *nodes, KeeperNode *node, Err *err)
+{
+    char *seqno = SPI_getvalue(row, columns, 1), *name = SPI_getvalue(row, columns, 2),
+         *conninfo = SPI_getvalue(row, columns, 3);
+
+    name = name != NULL ? name_from_server(name) : NULL;
+    if (seqno == NULL || name == NULL || conninfo == NULL || !name_is_valid(name))
+        return err_set(err, ERR_CONFIG, "it has no name that a node can have");
+    str_copy(node->name, sizeof node->name, name);
+    name_make_id(name, node->id);
+    node->seqno = atoi(seqno);
+    if (nodes_find(nodes, node->id) >= 0)
+        return err_set(err, ERR_CONFIG, "inside it would be called %s, as another one is", node->id);
+    return nodes_parse(conninfo, node, err);
+}
+
 static void read_rows(KeeperNodes *nodes)
 {
+    static LogLimit limit[MEMBER_MAX];
+
     for (uint64 i = 0; i < SPI_processed && nodes->count < MEMBER_MAX; i++) {
-        HeapTuple row = SPI_tuptable->vals[i];
         KeeperNode *node = &nodes->node[nodes->count];
-        char *seqno = SPI_getvalue(row, SPI_tuptable->tupdesc, 1);
-        char *name = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
-        char *conninfo = SPI_getvalue(row, SPI_tuptable->tupdesc, 3);
         Err err = {0};
 
-        if (seqno == NULL || name == NULL || conninfo == NULL ||
-            !str_copy(node->name, sizeof node->name, name)) {
-            nodes->left_out++;
-            continue;
-        }
-        node->seqno = atoi(seqno);
-        if (nodes_parse(conninfo, node, &err)) {
+        memset(node, 0, sizeof *node);
+        if (read_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, nodes, node, &err)) {
             nodes->count++;
             continue;
         }
         nodes->left_out++;
-        ereport(LOG, (errmsg("pg_keeper: node \"%s\" is left out: %s", name, err.text)));
+        nodes->self_left_out = nodes->self_left_out || strcmp(node->name, gucs_node_name) == 0;
+        log_limited(&limit[i], LOG_LEVEL_WARN, "node_left_out", "node=\"%s\" reason=\"%s\"", node->name,
+                    err.text);
+        memset(node, 0, sizeof *node);
     }
 }
 

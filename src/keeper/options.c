@@ -5,14 +5,10 @@
 
 #include "base/str.h"
 
-static void take_sync(CoreOptions *options, const Document *doc, bool stays_async)
-{
-    look_wanted_sync(doc, &options->sync_mode, &options->sync_k);
-    if (stays_async)
-        options->sync_mode = SYNC_OFF;
-}
+/* A shorter silence than that a loaded machine may have; as an agent has it. */
+#define UNRESPONSIVE_LEAST_MS 5000u
 
-CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone, bool stays_async)
+CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alone)
 {
     uint32_t lease_ms = gucs_lease_ms();
     CoreOptions options = {
@@ -21,7 +17,7 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .heartbeat_ms = lease_ms / 5,
         .drift_ppm = 1000,
         .margin_ms = 30,
-        .unresponsive_ms = INT32_MAX,
+        .unresponsive_ms = Max(lease_ms, UNRESPONSIVE_LEAST_MS),
         .brownout_ms = INT32_MAX, /* without its lease the server is closed, and goes on when it is back */
         .start_limit_ms = INT32_MAX,
         .stream_timeout_ms = INT32_MAX,
@@ -31,14 +27,15 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .resolve_after_ms = INT32_MAX,
     };
 
-    take_sync(&options, doc, stays_async);
-    str_copy(options.name, sizeof options.name, gucs_node_name);
+    look_wanted_sync(doc, &options.sync_mode, &options.sync_k);
+    resync_apply(doc, &options);
+    str_copy(options.name, sizeof options.name, gucs_node_id);
     for (int i = 0, slot = 0; i < nodes->count; i++) {
-        const char *name = nodes->node[i].name;
-        bool self = strcmp(name, gucs_node_name) == 0;
+        const char *id = nodes->node[i].id;
+        bool self = strcmp(id, gucs_node_id) == 0;
         if (alone && !self)
             continue;
-        str_copy(options.member[slot].name, sizeof options.member[slot].name, name);
+        str_copy(options.member[slot].name, sizeof options.member[slot].name, id);
         options.member[slot].kind = MEMBER_DATA;
         options.member[slot++].voter = alone && self;
     }

@@ -3,18 +3,18 @@
  */
 #include "keeper/body.h"
 
-static bool is_registered(const KeeperNodes *nodes, const char *name)
+static bool is_registered(const KeeperNodes *nodes, const char *id)
 {
-    int index = nodes_find(nodes, name);
+    int index = nodes_find(nodes, id);
 
     return index >= 0 && !nodes->node[index].gone;
 }
 
-static bool is_wanted(const KeeperNodes *nodes, const char *name)
+static bool is_wanted(const KeeperNodes *nodes, const char *id)
 {
     bool few = nodes_registered(nodes) < NODES_LEAST;
 
-    return strcmp(name, gucs_node_name) == 0 || (!few && is_registered(nodes, name));
+    return strcmp(id, gucs_node_id) == 0 || (!few && is_registered(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */
@@ -51,7 +51,7 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
         return doc->member[leaves].leaving ? NULL : doc->member[leaves].name;
     *ret_kind = COMMAND_MEMBER_ADD;
     for (int i = 0; i < nodes->count && !somebody_is_on_the_way(doc); i++)
-        if (is_wanted(nodes, nodes->node[i].name) && document_find(doc, nodes->node[i].name) == MEMBER_NONE)
-            return nodes->node[i].name;
+        if (is_wanted(nodes, nodes->node[i].id) && document_find(doc, nodes->node[i].id) == MEMBER_NONE)
+            return nodes->node[i].id;
     return NULL;
 }

@@ -2,6 +2,8 @@
  * resolve.c: host names to addresses, in a worker of its own, and there by a thread of libc's, because
  * getaddrinfo() may block for many seconds, and a server that is to stop must not wait for it.
  *
+ * Since this worker may block, it is also the one that tries the disk (disk.c).
+ *
  * The keeper writes down which names it wants and takes what is there; a name is looked up again now and
  * then, and the last address stays when that fails.
  */
@@ -28,7 +30,7 @@
 #include "base/str.h"
 
 #define NAMES       (2 * MEMBER_MAX)
-#define AGAIN_MS    10000
+#define AGAIN_S     10
 #define LOOK_MS     50 /* between two looks whether a name was found */
 #define ADDRESS_LEN 64
 
@@ -102,13 +104,17 @@ bool resolve_address(const char *host, char *ret_address, size_t size)
 
 /* ---- The resolver ---- */
 
-/* Ends the process in order when the server stops; the thread goes with it. */
-static void wait_a_little(int64 ms)
+/* Ends the process in order when the server stops; the thread goes with it. True: somebody asks for a name.
+ */
+static bool wait_a_little(int64 ms)
 {
-    (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) ms, PG_WAIT_EXTENSION);
+    disk_write_if_due();
+    int happened =
+        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) ms, PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
     if (ShutdownRequestPending)
         proc_exit(1); /* and not 0: one that was ended alone is to come again */
+    return (happened & WL_LATCH_SET) != 0;
 }
 
 /* What the thread reads and writes stays until it is done. */
@@ -125,7 +131,7 @@ static bool look_up(const char *host, char *ret_address)
     if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0)
         return false;
     while (gai_error(&request) == EAI_INPROGRESS)
-        wait_a_little(LOOK_MS);
+        (void) wait_a_little(LOOK_MS);
     if (gai_error(&request) != 0 || request.ar_result == NULL)
         return false;
     bool ok = getnameinfo(request.ar_result->ai_addr, request.ar_result->ai_addrlen, ret_address, ADDRESS_LEN,
@@ -167,7 +173,8 @@ void pg_keeper_resolver_main(Datum arg)
     resolver->worker = MyLatch;
     for (;;) {
         look_up_all();
-        wait_a_little(AGAIN_MS);
+        for (int i = 0; i < AGAIN_S && !wait_a_little(1000); i++)
+            ;
     }
 }
 

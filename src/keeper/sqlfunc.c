@@ -111,69 +111,88 @@ static uint64 change(const char *query, int count, Oid *types, Datum *values)
     return changed;
 }
 
-/* Locked first, and with a new snapshot (not "read only"): what others have committed meanwhile counts. */
-static int64 nodes_now(void)
+/* shown: as the session has it */
+static void check_other(const char *name, const char *shown, char *other)
 {
-    bool null;
+    char id[MEMBER_NAME_LEN], other_id[MEMBER_NAME_LEN];
 
+    name_make_id(name, id);
+    name_make_id(name_from_server(other), other_id);
+    if (strcmp(shown, other) == 0)
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("node \"%s\" is registered already", shown),
+                        errhint("SELECT pgkeeper.del_node(%s) first, if it is somewhere else now.",
+                                quote_literal_cstr(shown))));
+    if (strcmp(id, other_id) == 0)
+        ereport(ERROR,
+                (errcode(ERRCODE_DUPLICATE_OBJECT),
+                 errmsg("nodes \"%s\" and \"%s\" would have the same name inside, \"%s\"", shown, other, id),
+                 errhint("Give one of them another pg_keeper.node_name.")));
+}
+
+/*
+ * How many there are, none of them with this name. Locked first, and with a new snapshot (not "read only"):
+ * what others have committed meanwhile counts.
+ */
+static uint64 others_than(const char *name, const char *shown)
+{
     lock_nodes();
     SPI_connect();
-    if (SPI_execute("SELECT pg_catalog.count(*) FROM pgkeeper.node", false, 1) != SPI_OK_SELECT)
+    if (SPI_execute("SELECT name FROM pgkeeper.node", false, 0) != SPI_OK_SELECT)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the table of nodes could not be read")));
-    int64 count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+    for (uint64 i = 0; i < SPI_processed; i++)
+        check_other(name, shown, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+    uint64 count = SPI_processed;
     SPI_finish();
     return count;
 }
 
-static void check_name(const char *name)
+static void check_name(const char *name, const char *shown)
 {
-    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
-
-    if (len == 0 || len >= MEMBER_NAME_LEN || name[len] != '\0')
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_INVALID_NAME), errmsg("\"%s\" is not a name that a node can have", name),
-             errhint("1 to %d of a-z, 0-9, - and _, as in pg_keeper.node_name there.", MEMBER_NAME_LEN - 1)));
+    if (!name_is_valid(name))
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_NAME), errmsg("\"%s\" is not a name that a node can have", shown),
+                 errhint("1 to %d bytes of UTF-8 without control characters, as pg_keeper.node_name there.",
+                         NODE_NAME_LEN - 1)));
 }
 
 /* add_node(node_name text, conninfo text) */
 Datum pgkeeper_add_node(PG_FUNCTION_ARGS)
 {
-    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)), *conninfo = text_to_cstring(PG_GETARG_TEXT_PP(1));
+    char *shown = text_to_cstring(PG_GETARG_TEXT_PP(0)), *conninfo = text_to_cstring(PG_GETARG_TEXT_PP(1));
     KeeperNode node;
     Err err = {0};
 
     need_primary();
-    check_name(name);
+    char *name = name_from_server(shown), *self = name_to_server(gucs_node_name);
+    check_name(name, shown);
     if (!nodes_parse(conninfo, &node, &err))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("the connection string of node \"%s\" cannot be used", name),
+                        errmsg("the connection string of node \"%s\" cannot be used", shown),
                         errdetail("%s", err.text)));
-    int64 count = nodes_now();
+    uint64 count = others_than(name, shown);
     if (count == 0 && strcmp(name, gucs_node_name) != 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the first node has to be the primary, \"%s\"", gucs_node_name),
-                        errhint("SELECT pgkeeper.add_node('%s', ...) first, here.", gucs_node_name)));
+                        errmsg("the first node has to be the primary, \"%s\"", self),
+                        errhint("SELECT pgkeeper.add_node(%s, ...) first, here.", quote_literal_cstr(self))));
     if (count >= MEMBER_MAX)
         ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                         errmsg("there are %d nodes, and no more are possible", MEMBER_MAX)));
     Oid types[] = {TEXTOID, TEXTOID};
-    Datum values[] = {CStringGetTextDatum(name), CStringGetTextDatum(conninfo)};
-    if (change(
-            "INSERT INTO pgkeeper.node (seqno, name, conninfo) SELECT coalesce(pg_catalog.max(seqno), 0) + 1, $1, $2"
-            " FROM pgkeeper.node ON CONFLICT (name) DO NOTHING",
-            2, types, values) == 0)
-        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("node \"%s\" is registered already", name),
-                        errhint("SELECT pgkeeper.del_node('%s') first, if it is somewhere else now.", name)));
+    Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+    (void) change(
+        "INSERT INTO pgkeeper.node (seqno, name, conninfo) SELECT coalesce(pg_catalog.max(seqno), 0) + 1, $1, $2"
+        " FROM pgkeeper.node",
+        2, types, values);
     PG_RETURN_BOOL(true);
 }
 
 static void check_not_self(bool is_self)
 {
     if (is_self)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-                        errmsg("\"%s\" is the primary, and cannot be removed", gucs_node_name),
-                        errhint("Another node has to be the primary first.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("\"%s\" is the primary, and cannot be removed", name_to_server(gucs_node_name)),
+                 errhint("Another node has to be the primary first.")));
 }
 
 /* del_node(node_name text) */
@@ -183,7 +202,7 @@ Datum pgkeeper_del_node_name(PG_FUNCTION_ARGS)
     Datum values[] = {PG_GETARG_DATUM(0)};
 
     need_primary();
-    check_not_self(strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), gucs_node_name) == 0);
+    check_not_self(strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), name_to_server(gucs_node_name)) == 0);
     PG_RETURN_BOOL(change("DELETE FROM pgkeeper.node WHERE name = $1", 1, types, values) > 0);
 }
 
@@ -191,7 +210,8 @@ Datum pgkeeper_del_node_name(PG_FUNCTION_ARGS)
 Datum pgkeeper_del_node_seqno(PG_FUNCTION_ARGS)
 {
     Oid types[] = {INT4OID, TEXTOID};
-    Datum values[] = {PG_GETARG_DATUM(0), CStringGetTextDatum(gucs_node_name != NULL ? gucs_node_name : "")};
+    Datum values[] = {PG_GETARG_DATUM(0),
+                      CStringGetTextDatum(gucs_node_name != NULL ? name_to_server(gucs_node_name) : "")};
 
     need_primary();
     SPI_connect();
@@ -334,12 +354,12 @@ Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
     view = context->user_fctx;
     if (context->call_cntr >= view->count)
         SRF_RETURN_DONE(context);
-    const BoardNode *node = &view->node[context->call_cntr];
-    Datum values[COLUMNS] = {[NAME] = CStringGetTextDatum(node->name),
+    BoardNode *node = &view->node[context->call_cntr];
+    Datum values[COLUMNS] = {[NAME] = CStringGetTextDatum(name_to_server(node->name)),
                              [IS_MASTER] = BoolGetDatum(node->is_primary),
                              [IS_NEXTMASTER] = BoolGetDatum(node->is_next),
                              [IS_SYNC] = BoolGetDatum(node->is_sync),
-                             [STATE] = CStringGetTextDatum(node->state)};
+                             [STATE] = CStringGetTextDatum(name_to_server(node->state))};
     bool nulls[COLUMNS] = {0};
     SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(context->tuple_desc, values, nulls)));
 }

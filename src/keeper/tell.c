@@ -8,7 +8,7 @@
 
 #include "sys/log.h"
 
-/* The core names the agent's commands. */
+/* The core names the agent's commands, and has ids for nodes. */
 static const struct {
     const char *there, *here;
 } words[] = {
@@ -17,34 +17,60 @@ static const struct {
     {"pgvigil status", "pgkeeper.node_info"},
 };
 
-void tell_log(LogLevel level, const char *event, const char *text)
+static bool skip(const char **text, const char *word)
 {
-    char said[2 * CORE_TEXT_LEN];
+    size_t len = strlen(word);
+    bool found = strncmp(*text, word, len) == 0;
+
+    *text += found ? len : 0;
+    return found;
+}
+
+/* The word for what *text begins with, which is passed over; NULL: it stays as it is. */
+static const char *translate(const char **text)
+{
+    const KeeperNodes *nodes = body_known();
+
+    for (size_t i = 0; i < lengthof(words); i++)
+        if (skip(text, words[i].there))
+            return words[i].here;
+    for (int i = 0; i < nodes->count; i++)
+        if (strcmp(nodes->node[i].id, nodes->node[i].name) != 0 && skip(text, nodes->node[i].id))
+            return nodes->node[i].name;
+    return NULL;
+}
+
+const char *tell_words(const char *text)
+{
+    static char said[2 * CORE_TEXT_LEN];
     size_t len = 0;
 
     while (*text != '\0' && len < sizeof said - 1) {
-        size_t i = 0;
-        while (i < lengthof(words) && strncmp(text, words[i].there, strlen(words[i].there)) != 0)
-            i++;
-        if (i == lengthof(words)) {
+        const char *here = translate(&text);
+        if (here == NULL) {
             said[len++] = *text++;
             continue;
         }
-        text += strlen(words[i].there);
-        int added = snprintf(said + len, sizeof said - len, "%s", words[i].here);
+        int added = snprintf(said + len, sizeof said - len, "%s", here);
         len = Min(len + (size_t) added, sizeof said - 1);
     }
     said[len] = '\0';
-    log_line(level, event, "%s", said);
+    return said;
+}
+
+void tell_log(LogLevel level, const char *event, const char *text)
+{
+    log_line(level, event, "%s", tell_words(text));
 }
 
 void tell_history(const Core *core, const Effect *effect)
 {
     const Document *doc = &core->persist.doc;
     const History *history = &effect->history;
+    char line[2 * CORE_TEXT_LEN];
 
-    log_line(LOG_LEVEL_INFO, "history", "kind=%s member=%s epoch=%u reason=\"%s\"",
-             history_name(history->kind),
+    snprintf(line, sizeof line, "kind=%s member=%s epoch=%u reason=\"%s\"", history_name(history->kind),
              history->member != MEMBER_NONE ? doc->member[history->member].name : "-",
              (unsigned) history->epoch, effect->text);
+    tell_log(LOG_LEVEL_INFO, "history", line);
 }

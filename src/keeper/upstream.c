@@ -27,7 +27,7 @@
 typedef struct Settings {
     Setting setting[SETTINGS_MAX];
     size_t count;
-    char generation[16];
+    char generation[16], freeze[16];
 } Settings;
 
 static void put(Settings *settings, const char *name, const char *value)
@@ -36,12 +36,20 @@ static void put(Settings *settings, const char *name, const char *value)
     settings->setting[settings->count++] = (Setting){name, value};
 }
 
+bool upstream_lock(void)
+{
+    return LWLockConditionalAcquire(AutoFileLock, LW_EXCLUSIVE);
+}
+
+void upstream_unlock(void)
+{
+    LWLockRelease(AutoFileLock);
+}
+
 static bool write_settings(const Settings *settings, Err *err)
 {
-    LWLockAcquire(AutoFileLock, LW_EXCLUSIVE);
-    bool ok = autoconf_write(DataDir, settings->setting, settings->count, NULL, err);
-    LWLockRelease(AutoFileLock);
-    return ok;
+    Assert(LWLockHeldByMe(AutoFileLock));
+    return autoconf_write(DataDir, settings->setting, settings->count, NULL, err);
 }
 
 static void put_names(Settings *settings, const UpstreamNames *names)
@@ -59,13 +67,15 @@ static const char *base(void)
     return PrimaryConnInfo != NULL && PrimaryConnInfo[0] != '\0' ? PrimaryConnInfo : gucs_upstream;
 }
 
-bool upstream_write_nobody(Err *err)
+bool upstream_write_nobody(uint32_t freeze, Err *err)
 {
     Settings settings = {0};
 
     put(&settings, "primary_conninfo", "");
     if (base() != NULL && base()[0] != '\0')
         put(&settings, "pg_keeper.upstream", base());
+    snprintf(settings.freeze, sizeof settings.freeze, "%u", (unsigned) freeze);
+    put(&settings, "pg_keeper.freeze", settings.freeze); /* behind the others: gucs.c */
     return write_settings(&settings, err);
 }
 
@@ -131,7 +141,7 @@ bool upstream_write(const KeeperNode *node, uint32_t epoch, const UpstreamNames 
     Settings settings = {0};
 
     ret_conninfo[0] = '\0';
-    snprintf(name, sizeof name, "%s_e%u", gucs_node_name, (unsigned) epoch);
+    snprintf(name, sizeof name, "%s_e%u", gucs_node_id, (unsigned) epoch);
     bool known = conninfo_each(node->conninfo, take_place, &target);
     if (!known) { /* a URI: host and port were read from it */
         add(&target, "host", node->host);
@@ -150,6 +160,14 @@ bool upstream_write(const KeeperNode *node, uint32_t epoch, const UpstreamNames 
     if (!slot_works(node))
         put(&settings, "primary_slot_name", "");
     put_names(&settings, names);
+    return write_settings(&settings, err);
+}
+
+bool upstream_write_waited(bool waited, Err *err)
+{
+    Settings settings = {0};
+
+    put(&settings, "pg_keeper.waited", waited ? "on" : NULL);
     return write_settings(&settings, err);
 }
 

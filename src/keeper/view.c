@@ -63,7 +63,7 @@ static int next_of(const Core *core, const KeeperNodes *nodes, const BoardView *
 {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < nodes->count; i++) {
-            MemberNo no = document_find(&core->persist.doc, nodes->node[i].name);
+            MemberNo no = document_find(&core->persist.doc, nodes->node[i].id);
             if (no != MEMBER_NONE && no != core->persist.doc.primary &&
                 (pass == 1 || view->node[i].is_sync) && could_take_over(core, no))
                 return i;
@@ -71,10 +71,10 @@ static int next_of(const Core *core, const KeeperNodes *nodes, const BoardView *
     return -1;
 }
 
-static void fill_node(const Core *core, BoardNode *node)
+static void fill_node(const Core *core, const char *id, BoardNode *node)
 {
     const Document *doc = &core->persist.doc;
-    MemberNo no = document_find(doc, node->name);
+    MemberNo no = document_find(doc, id);
 
     if (no == MEMBER_NONE) {
         snprintf(node->state, sizeof node->state, "registered, without a vote");
@@ -118,7 +118,7 @@ void view_publish(void)
     for (int i = 0; i < nodes->count; i++) {
         str_copy(view.node[i].name, sizeof view.node[i].name, nodes->node[i].name);
         if (core != NULL)
-            fill_node(core, &view.node[i]);
+            fill_node(core, nodes->node[i].id, &view.node[i]);
         else
             snprintf(view.node[i].state, sizeof view.node[i].state, "registered");
     }

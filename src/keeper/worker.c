@@ -26,7 +26,7 @@
 
 #define NODES_EVERY_US US_PER_SEC
 #define WAIT_MOST_MS   1000L
-#define SOCKETS        MEMBER_MAX
+#define SOCKETS        (MEMBER_MAX + 1) /* one to each other node, and one to this server */
 
 extern PGDLLEXPORT void pg_keeper_main(Datum arg);
 
@@ -74,7 +74,7 @@ static WaitEventSet *make_set(void)
     AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
     for (int i = 0; i < SOCKETS; i++) {
         uint32 events;
-        int socket = link_socket(i, &events);
+        int socket = i < MEMBER_MAX ? link_socket(i, &events) : ping_socket(&events);
         if (socket >= 0)
             AddWaitEventToSet(set, events, socket, NULL, NULL);
     }

@@ -7,12 +7,19 @@ SELECT p.oid::regprocedure, p.proacl IS NOT NULL AS restricted FROM pg_proc p
 -- the primary is first
 SELECT pgkeeper.add_node('pg2', 'host=10.77.2.1');
 SELECT pgkeeper.add_node('PG1', 'host=10.77.1.1');
+SELECT pgkeeper.add_node('o''brien', 'host=10.77.1.1');
+SELECT pgkeeper.add_node(E'pg1\n', 'host=10.77.1.1');
+SELECT pgkeeper.add_node(repeat('ö', 32), 'host=10.77.1.1');
 SELECT pgkeeper.add_node('pg1', 'host=');
 SELECT pgkeeper.add_node('pg1', 'no connection string');
 SELECT pgkeeper.add_node('pg1', NULL);
 SELECT pgkeeper.add_node('pg1', 'host=10.77.1.1 user=postgres');
 SELECT pgkeeper.add_node('pg1', 'host=10.77.1.1 user=postgres');
 SELECT pgkeeper.add_node('pg2', 'postgresql://postgres@10.77.2.1:5432/template1');
+SELECT pgkeeper.add_node('PG2', 'host=10.77.2.1');
+SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.2.1');
+SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.2.1');
+SELECT pgkeeper.del_node('PG2'), pgkeeper.del_node('o''brien, "köln"; --'), pgkeeper.del_node('PG1');
 SELECT seqno, name, conninfo FROM pgkeeper.node_info;
 -- what is not there, and who must not go
 SELECT pgkeeper.del_node('pg3');

@@ -9,7 +9,7 @@ import time
 import psycopg2
 import pytest
 
-from harness.base import wait_for
+from harness.base import wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -45,8 +45,10 @@ def test_registration_is_checked(cluster):
     first.sql("create extension pg_keeper; create table before(i int)")
     add = "select pgkeeper.add_node('%s', '%s')"
     refused(lambda: first.sql(add % ("pg2", cluster.address(second))), "55000", "the first node has to be the primary", "pg1")
-    for name in ("", "Pg1", "pg 1", "pg1''; drop table before; --", "x" * 32, "pg1\n", "é"):
+    for name in ("", "x" * 64, "pg1\n", "pg1\x1b[2J", "pg1\x7f", "pg1\u0085"):
         refused(lambda n=name: first.sql(add % (n, cluster.address(first))), "42602")
+    for name in ("Pg1", "pg1 ", "pg1''; drop table before; --", "x" * 63, "é"):  # those of other nodes
+        refused(lambda n=name: first.sql(add % (n, cluster.address(first))), "55000", "the first node has to be the primary")
     for conninfo in ("", "dbname=x", "host=a,b", "host", "host=a service=b", "host=a nonsense=1", "host=a\nport=1",
                      "host=a target_session_attrs=read-write", "host=a replication=database", "host=a gssencmode=require",
                      "host=" + "a" * 2000):
@@ -92,6 +94,25 @@ def test_polling_and_signals(formed):
     assert not standby.value("select pgkeeper.indirect_polling('host=no-such-name.invalid')")
     assert standby.value("select pgkeeper.indirect_kill('SIGUSR1') and pgkeeper.indirect_kill('SIGUSR2')")
     formed.wait_formed()
+
+
+def test_kerberos_is_refused(formed):
+    """libpq would wait in place for a ticket; the node is not reached, and the log says why."""
+    primary = formed.wait_primary()
+    standby = [n for n in formed.nodes if n is not primary][0]
+    path = os.path.join(standby.data, "pg_hba.conf")
+    with open(path, encoding="ascii") as file:
+        good = file.read()
+    write_file(path, "host all talker 10.77.0.0/16 gss\n" + good)
+    try:
+        standby.sql("select pg_reload_conf()")
+        wait_for(lambda: standby.value("select count(*) from pg_hba_file_rules where auth_method = 'gss'") == 1, 10, "the rule")
+        standby.value("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'talker'")
+        wait_for(lambda: "kerberos_refused" in formed.log_of(primary), 20, "the log to say so")
+    finally:
+        write_file(path, good)
+        standby.sql("select pg_reload_conf()")
+    formed.wait_formed(primary)
 
 
 def test_privileges(formed):

@@ -62,6 +62,21 @@ def test_unmanaged(cluster):
     cluster.wait_writable(third)
 
 
+def test_state_gone_and_own_row_wrong(cluster):
+    """It is registered, though with a row that cannot be used: the others may have another primary."""
+    first, *others = cluster.form().nodes
+    cluster.wait_writable(first)
+    first.sql("update pgkeeper.node set conninfo = 'nonsense' where name = 'pg1'")
+    for node in (*others, first):
+        node.pg_ctl("stop", "-m", "immediate")
+    path = os.path.join(first.data, "pg_keeper")
+    os.rename(path, path + ".away")
+    first.start_postgres()
+    wait_for(lambda: "own_row" in cluster.log_of(first), 20, "the log to say so")
+    for _ in range(5):
+        refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
+
+
 def test_state_gone_and_table_locked(cluster):
     """Whether this node is registered nobody knows as long as the lock is held, here by a prepared transaction."""
     first, *others = cluster.form().nodes

@@ -88,6 +88,11 @@ def test_typo_in_configuration(cluster):
         assert "syntax error in file" in cluster.log_of(primary)
         os.rename(path, path + ".away")
         reload()
+        for wrong in ("synchronous_standby_names = 'ANY 0 ('", "synchronous_standby_names = ''\nwork_mem = 'much'",
+                      "synchronous_standby_names = ''\nno_such_setting = 1"):
+            write_file(path, good + wrong + "\n")
+            reload()
+        assert cluster.log_of(primary).count("configuration_wrong") == 1
     finally:
         write_file(path, good)
     reload()
@@ -95,11 +100,13 @@ def test_typo_in_configuration(cluster):
 
 
 def test_stays_asynchronous(cluster):
-    """With pg_keeper.resync off what became asynchronous stays so, and another node may take over all the same."""
+    """With pg_keeper.resync off what became asynchronous stays so, and another node may take over all the same.
+    Neither the next worker nor the next primary makes it synchronous again."""
     primary = cluster.wait_formed()
     cluster.wait_synchronous(primary)
-    primary.sql("alter system set pg_keeper.resync = off")
-    primary.sql("select pg_reload_conf()")
+    for node in cluster.nodes:
+        node.sql("alter system set pg_keeper.resync = off")
+        node.sql("select pg_reload_conf()")
     admit_replication(primary, False)
     cluster.wait_synchronous(primary, 0)
     wait_for(lambda: "pg_keeper.resync is off" in cluster.log_of(primary), 20, "the log to say so")
@@ -107,6 +114,29 @@ def test_stays_asynchronous(cluster):
     cluster.wait_formed(primary)
     assert cluster.synchronous(primary) == []
     wait_for(lambda: any(row["is_nextmaster"] for row in cluster.info(primary).values()), 20, "somebody who could take over")
-    primary.sql("alter system reset pg_keeper.resync")
-    primary.sql("select pg_reload_conf()")
+
+    def stays(primary):
+        with pytest.raises(AssertionError):
+            wait_for(lambda: cluster.synchronous(primary) or primary.value("show synchronous_standby_names"), 5,
+                     "commits to wait, which must not be")
+
+    pid = cluster.pid_of(primary)
+    assert primary.value("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pg_keeper'")
+    wait_for(lambda: cluster.worker_runs(primary) and cluster.pid_of(primary) != pid, 20, "another worker")
+
+    def state():
+        return cluster.info(primary)[primary.name]["state"]
+
+    wait_for(lambda: state() == "primary" or state().startswith("closed: pg"), 40, "it to know what it is")
+    if state() != "primary":  # a second without a worker is longer than the lease
+        cluster.rejoin(primary, cluster.wait_primary(40, unlike=primary))
+    old = cluster.wait_formed()
+    stays(old)
+    old.kill_postmaster()
+    primary = cluster.wait_primary(40, unlike=old)
+    cluster.rejoin(old, primary)
+    stays(cluster.wait_formed(primary))
+    for node in cluster.nodes:
+        node.sql("alter system reset pg_keeper.resync")
+        node.sql("select pg_reload_conf()")
     cluster.wait_synchronous(primary)

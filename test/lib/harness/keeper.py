@@ -33,6 +33,11 @@ def library():
     return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
 
 
+def quoted(text):
+    """As a string of SQL, and of postgresql.conf."""
+    return "'%s'" % text.replace("'", "''")
+
+
 def install(node, made):
     """Its files over the folder of PostgreSQL's own, on this machine only."""
     share = os.path.join(run([pg_bin("pg_config"), "--sharedir"]).stdout.strip(), "extension")
@@ -50,10 +55,11 @@ class KeeperCluster(Cluster):
     """
     seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that.
     rejoin: closed servers become standbys by rejoin_command.
+    titles: what pg_keeper calls the nodes, by the name that they have here; without it the same.
     """
 
-    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", rejoin=False, **kwargs):
-        self.role, self.rejoins = role, rejoin
+    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", rejoin=False, titles=None, **kwargs):
+        self.role, self.rejoins, self.titles = role, rejoin, titles or {}
         super().__init__(nodes=nodes, agents=False, settings=settings, **kwargs)
         made = os.path.join(self.root, "bin", "pg_keeper.so")
         shutil.copy(library(), made)
@@ -78,7 +84,7 @@ class KeeperCluster(Cluster):
     def start(self):
         """Servers that stream; nothing is registered."""
         first = self.nodes[0]
-        first.initdb({**self.settings, "pg_keeper.node_name": "'pg1'"})
+        first.initdb({**self.settings, "pg_keeper.node_name": quoted(self.title(first))})
         first.start_postgres()
         for node in self.nodes[1:]:
             self.copy(node, first)
@@ -105,7 +111,8 @@ class KeeperCluster(Cluster):
         if self.role != "postgres":
             first.sql("create role %s login; grant usage on schema pgkeeper to %s;"
                       "grant execute on function pgkeeper.exchange(text) to %s" % ((self.role,) * 3))
-        calls = ["select pgkeeper.add_node('%s', '%s')" % (node.name, self.address(node)) for node in nodes or self.nodes]
+        calls = ["select pgkeeper.add_node(%s, '%s')" % (quoted(self.title(node)), self.address(node))
+                 for node in nodes or self.nodes]
         for text in ["; ".join(calls)] if together else calls:
             first.sql(text)
         return self
@@ -115,12 +122,15 @@ class KeeperCluster(Cluster):
         self.start().register().wait_formed()
         return self
 
-    @staticmethod
-    def info(node, local=False):
+    def title(self, node):
+        return self.titles.get(node.name, node.name)
+
+    def info(self, node, local=False):
         """node_info as {name: row}."""
         rows = node.sql("select name, is_master, is_nextmaster, is_sync, state, seqno from pgkeeper.node_info", local)
         keys = ("is_master", "is_nextmaster", "is_sync", "state", "seqno")
-        return {row[0]: dict(zip(keys, row[1:])) for row in rows}
+        names = {title: name for name, title in self.titles.items()}
+        return {names.get(row[0], row[0]): dict(zip(keys, row[1:])) for row in rows}
 
     def wait_formed(self, primary=None, but=(), timeout=40):
         """Every node (but those) sees the same primary, and each other node as a standby that streams."""
@@ -195,17 +205,19 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
+        # Before that pg_rewind finds nothing to do.
+        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
         node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
             file.write("primary_slot_name = ''\n")  # the source's
         node.start_postgres()
 
-    @staticmethod
-    def name_node(node):
+    def name_node(self, node):
         """postgresql.conf is copied like any other file."""
-        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
-            file.write("pg_keeper.node_name = '%s'\n" % node.name)
+        with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="utf-8") as file:
+            file.write("pg_keeper.node_name = %s\n" % quoted(self.title(node)))
 
     @staticmethod
     def log_of(node):

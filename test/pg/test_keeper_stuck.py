@@ -1,0 +1,187 @@
+"""pg_keeper where something hangs: the primary's postmaster or disk, a standby's startup process, or a session in its way."""
+
+import contextlib
+import os
+import re
+import signal
+
+import psycopg2
+import pytest
+
+from harness.base import wait_for
+from harness.fence import refused
+from harness.keeper import KeeperCluster, library
+from harness.preload import STUCK
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+CLOSED = ("57P03", "may not acknowledge")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster(preload=True).form()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+def startup(node):
+    """The process that replays WAL, and asks for walreceivers."""
+    pids = [p.pid for p in node.processes("postgres") if any(a.startswith("postgres: test: startup") for a in p.args)]
+    assert len(pids) == 1
+    return pids[0]
+
+
+@contextlib.contextmanager
+def alter_system_hangs(node):
+    """A session in ALTER SYSTEM that reads the file from a pipe, and holds the server's lock for it all the while."""
+    path = os.path.join(node.data, "postgresql.auto.conf")
+    with open(path, "rb") as file:
+        content = file.read()
+    os.rename(path, path + ".good")
+    os.mkfifo(path, 0o600)
+    os.chmod(path, 0o666)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(psycopg2.Error):
+            node.sql("alter system set log_checkpoints = on", local=True)
+        os._exit(0)
+    pipe = []
+
+    def read():
+        with contextlib.suppress(OSError):
+            pipe.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # ENXIO before there is a reader
+        return pipe
+
+    wait_for(read, 20, "ALTER SYSTEM to read the file")
+    os.rename(path + ".good", path)
+    try:
+        yield
+    finally:
+        with open(path, "rb") as file:
+            content = file.read()
+        os.write(pipe[0], content)
+        os.close(pipe[0])
+        os.waitpid(pid, 0)
+
+
+def test_alter_system_frozen(cluster):
+    """A standby whose settings cannot be written cannot freeze; its worker goes on, and its vote makes another the primary."""
+    old = cluster.wait_formed()
+    held, other = [n for n in cluster.nodes if n is not old]
+    with alter_system_hangs(held):
+        old.kill_postmaster()
+        assert cluster.wait_primary(40, unlike=old) is other
+        assert "a session holds postgresql.auto.conf in ALTER SYSTEM" in cluster.log_of(held)
+    cluster.rejoin(old, other)
+    cluster.wait_formed(other)
+
+
+def test_startup_process_frozen(cluster):
+    """One that may ask for another walreceiver at any moment is no proof that nothing is received any more."""
+    old = cluster.wait_formed()
+    held, other = [n for n in cluster.nodes if n is not old]
+    pid = startup(held)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        old.kill_postmaster()
+        assert cluster.wait_primary(40, unlike=old) is other
+        assert re.search('freeze_failed reason="it was not done in time', cluster.log_of(held))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    cluster.rejoin(old, other)
+    cluster.wait_formed(other)
+
+
+def test_replay_is_held_up(cluster):
+    """By a query, which would keep the startup process from its settings: the freeze ends it, but not who asks for the vote."""
+    old = cluster.wait_formed()
+    cluster.wait_writable(old)
+    voter = [n for n in cluster.nodes if n is not old][-1]
+    voter.sql("alter system set max_standby_streaming_delay = -1")
+    voter.sql("select pg_reload_conf()")
+    reader = voter.connect()
+    with reader.cursor() as cursor:
+        cursor.execute("begin isolation level repeatable read; select count(*) from t")
+    old.sql("delete from t")
+    old.sql("vacuum t")
+    old.sql("insert into t values (1)")
+    wait_for(lambda: voter.value("select pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"), 20, "replay to be held up")
+    length = len(cluster.log_of(voter))
+    old.kill_postmaster()
+    new = cluster.wait_primary(40, unlike=old)
+    wait_for(lambda: "replay_clears" in cluster.log_of(voter)[length:], 20, "the log to say so")
+    assert "freeze_failed" not in cluster.log_of(voter)[length:]
+    ended = r"administrator command\n[^\n]*STATEMENT: +SELECT pgkeeper.exchange"
+    assert not re.search(ended, cluster.log_of(voter)[length:])
+    reader.close()
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
+    voter.sql("alter system reset max_standby_streaming_delay")
+    voter.sql("select pg_reload_conf()")
+
+
+def test_connections_exhausted(cluster):
+    """All of max_connections in use is no death: the server still answers a new one, if only with an error."""
+    primary = cluster.wait_formed()
+    conns = []
+    with contextlib.suppress(psycopg2.Error):
+        while len(conns) < 200:
+            conns.append(primary.connect())
+    assert len(conns) < 200
+    with pytest.raises(psycopg2.Error):
+        primary.connect()
+    with pytest.raises(AssertionError):
+        wait_for(lambda: "primary_hung" in cluster.log_of(primary), 15, "a word of a server that hangs")
+    for conn in conns:
+        conn.close()
+    assert cluster.wait_formed() is primary
+
+
+def test_socket_taken_away(cluster):
+    """Nor is that: clients reach the server by TCP."""
+    primary = cluster.wait_formed()
+    path = os.path.join(primary.folder, "sock", ".s.PGSQL.%d" % primary.port)
+    os.rename(path, path + ".away")
+    try:
+        with pytest.raises(AssertionError):
+            wait_for(lambda: re.search("no_connections|primary_hung", cluster.log_of(primary)), 15, "a word of a server that hangs")
+    finally:
+        os.rename(path + ".away", path)
+    assert cluster.wait_formed() is primary
+
+
+def test_postmaster_frozen(cluster):
+    """No new connection is taken, while the sessions that there are go on: another node takes over, and they are closed."""
+    old = cluster.wait_formed()
+    session = old.connect(local=True)
+    postmaster = old.postmaster().pid
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        new = cluster.wait_primary(60, unlike=old)
+        cluster.wait_writable(new)
+        with session.cursor() as cursor:
+            refused(lambda: cursor.execute("insert into t values (1)"), *CLOSED)
+        assert "no_connections" in cluster.log_of(old) and "rule=primary_hung" in cluster.log_of(old)
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+    wait_for(lambda: not old.postmaster(), 30, "the server to end")
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
+
+
+def test_disk_hangs(cluster):
+    """Whatever only reads is answered as ever: a write shows it."""
+    old = cluster.wait_formed()
+    old.preload.sync(STUCK)
+    try:
+        new = cluster.wait_primary(60, unlike=old)
+        cluster.wait_writable(new)
+        assert "rule=primary_hung" in cluster.log_of(old)
+    finally:
+        old.preload.sync()
+    wait_for(lambda: not old.postmaster(), 30, "the server to end")
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
