@@ -48,6 +48,8 @@ static const FlagInfo flag_table[FLAGS] = {
     [FLAG_ONLY] = {"only", "EVENTS", "only these faults and orders of a run happen, for example 3,17,20-24"},
     [FLAG_TRACE] = {"trace", NULL, "tell what happens, line by line"},
     [FLAG_MINIMIZE] = {"minimize", NULL, "look for the fewest faults that still break what was broken"},
+    [FLAG_DSN] = {"dsn", "CONNINFO",
+                  "ask a cluster of pg_keeper through SQL: a libpq connection string to any of its nodes"},
     [FLAG_COMPLETION] = {"completion", NULL, "print the tables that bash completion reads", true},
     [FLAG_HELP] = {"help", NULL, "explain this verb"},
 };

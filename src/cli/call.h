@@ -50,6 +50,7 @@ typedef enum Flag {
     FLAG_ONLY,
     FLAG_TRACE,
     FLAG_MINIMIZE,
+    FLAG_DSN,
     FLAG_HELP,
     FLAGS /* their number */
 } Flag;

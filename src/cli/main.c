@@ -29,13 +29,17 @@ const Verb verb_table[] = {
      "With the file of an observer ([observer] clusters), or with a folder of clusters' files, it is an observer.\n\n"
      "SIGHUP reads the configuration again. SIGTERM ends the daemon and leaves PostgreSQL running; if the daemon is not "
      "back before the lease runs out, another member takes over and the server here is stopped."},
-    {"status", "", 0, 0, ASKS | WITH(WATCH) | WITH(WIDE) | WITH(ALL), false, false, verb_status,
+    {"status", "", 0, 0, ASKS | WITH(WATCH) | WITH(WIDE) | WITH(ALL) | WITH(DSN), false, false, verb_status,
      "show the cluster, its members and its alarms",
      "Asks the leader, through the member on this machine or any that answers, and shows one line for each member. With "
      "--member it shows what that member itself knows. With --wide it asks every data member what only it knows: the size of "
      "its databases and of pg_wal, slots, the network check, when its server answered last, and whom it follows. With an observer's "
      "file or folder, on its machine: one line for each cluster, as that observer sees it; --all says that this is what is "
      "meant, and is an error with the file of one cluster.\n\n"
+     "With --dsn: a cluster of pg_keeper, without an agent and without a configuration file. The hosts of the connection "
+     "string are asked, then every node that they name, as the same user, who needs pg_monitor. What the string does not "
+     "say, libpq's environment does (PGHOST, PGUSER and the like); the database is postgres, if nobody says another. The "
+     "primary's view is shown; what a node says differently is an alarm.\n\n"
      "Ends with 0 if the cluster is healthy: a majority, a primary with a lease, every member reachable, every standby "
      "streaming, no alarm. Ends with 1 if not, and with 3 if nobody answered."},
     {"primary", "", 0, 0, ASKS | WITH(CONNINFO), false, false, verb_primary,

@@ -296,6 +296,7 @@ static void add_action(const json_t *cluster, const json_t *member, ShowTable *t
         buf_printf(&notes, " %" PRId64 " %%", progress);
     add_note(&notes, field_true(member, "pending_restart"), "restart pending");
     add_note(&notes, lacks_fence(cluster, member), "not fenced");
+    add_note(&notes, field_true(member, "next"), "next primary");
     add_note(&notes, field_true(member, "no_failover"), "no failover");
     add_note(&notes, field_true(member, "no_sync"), "not waited for");
     add_note(&notes, field_true(member, "disk_failed"), "state not writable");

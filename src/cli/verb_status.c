@@ -3,6 +3,8 @@
  */
 #include "cli/client.h"
 #include "cli/field.h"
+#include "cli/keeper.h"
+#include "cli/keeper_view.h"
 #include "cli/overview.h"
 #include "cli/status.h"
 #include "cli/verb.h"
@@ -41,6 +43,28 @@ static void add_stranger(const Client *client, const ShowStyle *style, Buf *out)
     buf_printf(out, ", which is this machine, is no member of the cluster; pgvigil member add %s\n", name);
 }
 
+/* What could not be asked: where a picture is, it takes its place. */
+static int fail(const Err *err, bool over)
+{
+    Buf out = {0};
+
+    if (!over)
+        return call_fail(err);
+    buf_printf(&out, "%s\n", err->text);
+    draw_over(&out);
+    buf_done(&out);
+    return EXIT_NOBODY;
+}
+
+static void put(Buf *out, bool over)
+{
+    if (over)
+        draw_over(out);
+    else
+        fwrite(out->data, 1, out->len, stdout);
+    buf_done(out);
+}
+
 /* An observer's file: its clusters, one line each. */
 static int show_overview(const Config *config, const Call *call, const ShowStyle *style, bool over)
 {
@@ -48,24 +72,37 @@ static int show_overview(const Config *config, const Call *call, const ShowStyle
     Buf out = {0};
     json_t *clusters = overview_ask(config, &err);
 
-    if (clusters == NULL) {
-        if (!over)
-            return call_fail(&err);
-        buf_printf(&out, "%s\n", err.text);
-        draw_over(&out);
-        return EXIT_NOBODY;
-    }
+    if (clusters == NULL)
+        return fail(&err, over);
     int code = overview_is_healthy(clusters) ? EXIT_DONE : EXIT_NO;
     if (call_has(call, FLAG_JSON)) {
         field_print(clusters, call_has(call, FLAG_WATCH));
     } else {
         overview_render(clusters, style, &out);
-        if (over)
-            draw_over(&out);
-        else
-            show_print(&out, stdout);
+        put(&out, over);
     }
     json_decref(clusters);
+    return code;
+}
+
+/* A cluster of pg_keeper: nodes are asked instead of agents. */
+static int show_keeper(const Call *call, const ShowStyle *style, bool over)
+{
+    Err err = {0};
+    Buf out = {0};
+    json_t *view = keeper_ask(call->value[FLAG_DSN], call->value[FLAG_MEMBER], &err);
+
+    if (view == NULL)
+        return fail(&err, over);
+    int code = status_is_healthy(view) ? EXIT_DONE : EXIT_NO;
+    if (call_has(call, FLAG_JSON)) {
+        field_print(view, call_has(call, FLAG_WATCH));
+    } else {
+        status_render(view, style, &out);
+        keeper_view_render_rest(view, style, &out);
+        put(&out, over);
+    }
+    json_decref(view);
     return code;
 }
 
@@ -73,32 +110,48 @@ static int show_once(Client *client, const Call *call, const ShowStyle *style, b
 {
     Err err = {0};
     Buf out = {0};
-    bool watched = call_has(call, FLAG_WATCH);
 
+    if (call_has(call, FLAG_DSN))
+        return show_keeper(call, style, over);
     if (config_is_observer(client->config))
         return show_overview(client->config, call, style, over);
-    if (!client_ask_cluster(client, &err)) {
-        if (!over)
-            return call_fail(&err);
-        buf_printf(&out, "%s\n", err.text);
-        draw_over(&out);
-        buf_done(&out);
-        return EXIT_NOBODY;
-    }
+    if (!client_ask_cluster(client, &err))
+        return fail(&err, over);
     if (call_has(call, FLAG_JSON)) {
-        field_print(client->cluster, watched);
+        field_print(client->cluster, call_has(call, FLAG_WATCH));
     } else {
         status_render(client->cluster, style, &out);
         if (call_has(call, FLAG_WIDE))
             wide_render(client, style, &out);
         add_stranger(client, style, &out);
-        if (over)
-            draw_over(&out);
-        else
-            fwrite(out.data, 1, out.len, stdout);
-        buf_done(&out);
+        put(&out, over);
     }
     return status_is_healthy(client->cluster) ? EXIT_DONE : EXIT_NO;
+}
+
+/* Whom to ask; false with ERR_CONFIG. On failure there is nothing to give back. */
+static bool open_source(Client *client, const Call *call, Err *err)
+{
+    static const Flag of_agents[] = {FLAG_CONFIG, FLAG_WIDE, FLAG_ALL};
+
+    *client = (Client){.pinned = -1};
+    for (size_t i = 0; i < sizeof of_agents / sizeof of_agents[0]; i++)
+        if (call_has(call, FLAG_DSN) && call_has(call, of_agents[i]))
+            return err_set(err, ERR_CONFIG,
+                           "--dsn asks servers with pg_keeper, --%s is about agents: give one of them",
+                           call_flag(of_agents[i])->name);
+    if (call_has(call, FLAG_DSN))
+        return true;
+    if (!client_open_either(client, call, err))
+        return false;
+    if (!call_has(call, FLAG_ALL) || config_is_observer(client->config))
+        return true;
+    err_set(err, ERR_CONFIG,
+            "--all shows the clusters of an observer, and %s is of one cluster: name the observer's file or "
+            "folder with --config",
+            client->config->path);
+    client_done(client);
+    return false;
 }
 
 int verb_status(const Call *call)
@@ -106,17 +159,8 @@ int verb_status(const Call *call)
     Client client;
     Err err = {0};
 
-    if (!client_open_either(&client, call, &err))
+    if (!open_source(&client, call, &err))
         return call_fail(&err);
-    if (call_has(call, FLAG_ALL) && !config_is_observer(client.config)) {
-        err_set(
-            &err, ERR_CONFIG,
-            "--all shows the clusters of an observer, and %s is of one cluster: name the observer's file or "
-            "folder with --config",
-            client.config->path);
-        client_done(&client);
-        return call_fail(&err);
-    }
     ShowStyle style = show_style(stdout);
     bool over = call_has(call, FLAG_WATCH) && !call_has(call, FLAG_JSON) && style.width > 0;
     if (over)

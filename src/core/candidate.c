@@ -26,6 +26,12 @@ bool candidate_incumbent(const Core *core)
            core->pg.state == PG_STARTING;
 }
 
+/* The named primary stands without a vote of its own as well: others' are what it needs then. */
+static bool may_stand(const Core *core, MemberNo no)
+{
+    return document_is_voter(core, no) || (no == core->persist.doc.primary && document_is_known(core, no));
+}
+
 /* Before there is a document: the one who already is the primary, or the first member where all are empty. */
 static const char *bootstrap_obstacle(const Core *core)
 {
@@ -231,7 +237,7 @@ const char *candidate_obstacle(const Core *core)
         return "it is a witness";
     if (core->persist.outside)
         return "the cluster's document does not name it: pgvigil member add lets it in";
-    if (core->self == MEMBER_NONE || !document_is_voter(core, core->self))
+    if (core->self == MEMBER_NONE || !may_stand(core, core->self))
         return "it is not a voter of this cluster with this identity";
     if (core->disk_failed)
         return "it cannot write its state";
@@ -277,8 +283,7 @@ static bool is_ahead(const Core *core, MemberNo no)
     const Peer *peer = &core->peer[no];
     Position mine = view_position(core);
 
-    if (core->persist.doc.member[no].kind != MEMBER_DATA || !document_is_voter(core, no) ||
-        !peer->report.eligible)
+    if (core->persist.doc.member[no].kind != MEMBER_DATA || !may_stand(core, no) || !peer->report.eligible)
         return false;
     if (candidate_incumbent(core))
         return false;
@@ -289,12 +294,17 @@ static bool is_ahead(const Core *core, MemberNo no)
 
 int candidate_rank(const Core *core)
 {
+    const Document *doc = &core->persist.doc;
+    MemberNo primary = doc->primary;
     int rank = 0;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && no != core->persist.doc.primary && core->peer[no].heard)
+        if (no != core->self && no != primary && core->peer[no].heard)
             rank += is_ahead(core, no);
-    if (core->self != MEMBER_NONE && core->persist.doc.member[core->self].leaving)
+    /* A primary without a vote that is back has to ask for mine, and does within that time. */
+    if (primary >= 0 && primary != core->self && !doc->member[primary].voter && view_is_fresh(core, primary))
+        rank += is_incumbent(core, primary) ? 2 : 0;
+    if (core->self != MEMBER_NONE && doc->member[core->self].leaving)
         rank += MEMBER_MAX; /* whoever stays goes first */
     return rank;
 }

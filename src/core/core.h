@@ -39,6 +39,7 @@ typedef struct CoreOptions {
     uint64_t maximum_lag;       /* bytes a new primary may miss, asynchronous mode */
     SyncMode sync_mode;
     uint8_t sync_k;            /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
+    bool standby_votes;        /* of two data members alone the standby has the only vote */
     uint32_t sync_timeout_ms;  /* a standby that is not in sync for longer is waited for no more */
     bool resolve_ask;          /* WAL that only one member has is not discarded without an order */
     uint32_t resolve_after_ms; /* two primaries and no document: seen for so long before one is kept */
@@ -443,6 +444,10 @@ MemberSet core_primaries(const Core *core);
 /* Before there is a document: which of several primaries is kept; MEMBER_NONE, and the reason, while that is
  * not decided. */
 const char *core_choice(const Core *core, MemberNo *ret_choice);
+
+/* Somebody whose way in or out of the document has not come to its end, or MEMBER_NONE. A primary may be
+ * without a vote for good. */
+MemberNo membership_on_its_way(const Document *doc);
 
 /* A member that answers has another configuration file. */
 bool core_disagrees(const Core *core);

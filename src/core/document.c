@@ -55,15 +55,25 @@ int document_majority(const Document *doc)
 }
 
 /* A member that lost its state has another UUID and does not count, whatever it says. */
-bool document_names_voter(const Core *core, const Document *doc, MemberNo no)
+static bool is_known(const Core *core, const Document *doc, MemberNo no)
 {
     const DocMember *member = no >= 0 ? &doc->member[no] : NULL;
 
-    if (member == NULL || member->kind == MEMBER_FREE || !member->voter)
+    if (member == NULL || member->kind == MEMBER_FREE)
         return false;
     if (uuid_is_zero(&member->uuid))
         return true;
     return uuid_equal(&member->uuid, no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid);
+}
+
+bool document_is_known(const Core *core, MemberNo no)
+{
+    return is_known(core, &core->persist.doc, no);
+}
+
+bool document_names_voter(const Core *core, const Document *doc, MemberNo no)
+{
+    return is_known(core, doc, no) && doc->member[no].voter;
 }
 
 MemberNo document_owner(const Core *core, const Uuid *uuid)

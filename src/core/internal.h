@@ -74,6 +74,8 @@ void view_fill(const Core *core, Msg *msg);
 void view_await_arrival(Core *core);
 void view_tick(Core *core);
 bool view_is_fresh(const Core *core, MemberNo no);
+/* The same, and by its own word, not by hearsay. */
+bool view_answers(const Core *core, MemberNo no);
 /* Aligns peers and self with a new document's slots. */
 void view_align(Core *core, const Document *old);
 /* My own position in the terms of the document. */
@@ -82,6 +84,8 @@ bool view_position_less(Position a, Position b);
 
 /* ---- document.c ---- */
 bool document_is_voter(const Core *core, MemberNo no);
+/* It has the identity that the document knows it by, with or without a vote. */
+bool document_is_known(const Core *core, MemberNo no);
 /* The same by another document than the one in my hands. */
 bool document_names_voter(const Core *core, const Document *doc, MemberNo no);
 /* Whose node id that is: by the document, or by its own word where that does not know it yet; MEMBER_NONE:
@@ -116,6 +120,8 @@ bool document_pause(Core *core, Effects *out, const Command *command);
 /* The next change of the document that lets somebody in or out; false if there is none now. The sync set is
  * not its to change: a member in it that leaves waits until it was taken out. */
 bool membership_step(const Core *core, Document *doc);
+/* A joiner that is of use: with a vote that nobody gives, the majority would only be larger. */
+bool membership_is_ready(const Core *core, const Document *doc, MemberNo no);
 void membership_on_command(Core *core, Effects *out, const Command *command);
 void membership_tick(Core *core, Effects *out);
 void membership_on_stranger(Core *core, Effects *out, const Event *event);
@@ -124,6 +130,15 @@ void membership_answer_hello(Core *core, Effects *out, const Event *event);
 bool membership_is_outside(Core *core, Effects *out, const Event *event);
 /* The message is of a second machine under its sender's name, and was answered so. */
 bool membership_refuses(Core *core, Effects *out, const Event *event);
+
+/* ---- prefer.c: of two members the standby has the only vote, as far as the options want that ---- */
+/* Whether a member that votes is to go on with that, and the primary to have a vote; what it is now, where
+ * nothing is to change. */
+bool prefer_votes(const Core *core, const Document *doc, MemberNo no);
+/* Whether a member that is ready for a vote may have it. */
+bool prefer_admits(const Core *core, const Document *doc, MemberNo no);
+/* How many standbys the leader's commits wait for, and how strictly. */
+void prefer_sync(const Core *core, SyncMode *ret_mode, uint8_t *ret_k);
 
 /* ---- lease.c ---- */
 void lease_update(Core *core);

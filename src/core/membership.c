@@ -22,24 +22,17 @@
 
 /* ---- The leader: one step after the other ---- */
 
-/* By its own word, not by hearsay. */
-static bool answers(const Core *core, MemberNo no)
-{
-    return no == core->self || (view_is_fresh(core, no) && !core->peer[no].relayed);
-}
-
 /* Whether a document could come into force: a majority of those that it lets vote answers. */
 static bool majority_answers(const Core *core, const Document *doc)
 {
     int have = 0;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        have += document_names_voter(core, doc, no) && answers(core, no);
+        have += document_names_voter(core, doc, no) && view_answers(core, no);
     return have >= document_majority(doc);
 }
 
-/* A joiner gets its vote when it is of use: else it would only make the majority larger. */
-static bool is_ready(const Core *core, const Document *doc, MemberNo no)
+bool membership_is_ready(const Core *core, const Document *doc, MemberNo no)
 {
     const Peer *peer = &core->peer[no];
 
@@ -99,12 +92,16 @@ static bool step_member(const Core *core, Document *doc, MemberNo no)
         member->voter = false;
         return majority_answers(core, doc);
     }
+    if (prefer_votes(core, doc, no) != member->voter) {
+        member->voter = !member->voter;
+        return majority_answers(core, doc);
+    }
     /* It must be found where the configuration says: another machine under its name could only speak up. */
-    if (no == core->self || !answers(core, no) || core->peer[no].acked_seq <= core->lease_floor)
+    if (no == core->self || !view_answers(core, no) || core->peer[no].acked_seq <= core->lease_floor)
         return false;
     if (member->voter && uuid_equal(&member->uuid, uuid))
         return false;
-    if (!member->voter && !is_ready(core, doc, no))
+    if (!member->voter && !(membership_is_ready(core, doc, no) && prefer_admits(core, doc, no)))
         return false;
     if (!member->voter && (doc->sync_set >> no & 1) != 0)
         return false; /* another identity has nothing of what the former one confirmed: it leaves R first */
@@ -129,11 +126,11 @@ bool membership_step(const Core *core, Document *doc)
 
 /* ---- Orders ---- */
 
-/* Somebody whose way in or out has not come to its end, or MEMBER_NONE. */
-static MemberNo on_its_way(const Document *doc)
+MemberNo membership_on_its_way(const Document *doc)
 {
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
+        if (doc->member[no].kind != MEMBER_FREE &&
+            (doc->member[no].leaving || (!doc->member[no].voter && no != doc->primary)))
             return no;
     return MEMBER_NONE;
 }
@@ -143,7 +140,7 @@ static MemberNo on_its_way(const Document *doc)
 static MemberNo of_other_file(const Core *core)
 {
     for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (no != core->self && core->persist.doc.member[no].kind != MEMBER_FREE && answers(core, no) &&
+        if (no != core->self && core->persist.doc.member[no].kind != MEMBER_FREE && view_answers(core, no) &&
             core->peer[no].config_hash != core->options.config_hash)
             return no;
     return MEMBER_NONE;
@@ -161,7 +158,7 @@ static MemberNo first_free(const Document *doc)
 static bool is_wrong_to_add(const Core *core, const Command *command, char *ret_why, size_t size)
 {
     const Document *doc = &core->persist.doc;
-    MemberNo known = document_find(doc, command->name), busy = on_its_way(doc);
+    MemberNo known = document_find(doc, command->name), busy = membership_on_its_way(doc);
 
     if (known != MEMBER_NONE && doc->member[known].leaving)
         snprintf(ret_why, size, "%s is being removed; wait until it is gone", command->name);
@@ -192,10 +189,13 @@ static bool leaves_too_few(const Core *core, MemberNo no)
 static bool is_wrong_to_remove(const Core *core, const Command *command, char *ret_why, size_t size)
 {
     Document without = core->persist.doc;
-    MemberNo no = document_find(&without, command->name), busy = on_its_way(&without);
+    MemberNo no = document_find(&without, command->name), busy = membership_on_its_way(&without);
     const DocMember *member = &without.member[busy != MEMBER_NONE ? busy : 0];
 
-    if (no != MEMBER_NONE)
+    /* Who has the only vote can only go when the primary has got one, with its word. */
+    if (without.primary >= 0 && !without.member[without.primary].voter)
+        without.member[without.primary].voter = true;
+    else if (no != MEMBER_NONE)
         without.member[no].voter = false;
     if (no == MEMBER_NONE)
         snprintf(ret_why, size, "there is no member %s in this cluster", command->name);
@@ -300,7 +300,7 @@ static void tell_joining(Core *core, MemberNo no)
 
     if (member->voter && core->doc_in_force)
         plan_finish(core, OP_DONE, "%s is a member and has a vote", member->name);
-    else if (!answers(core, no))
+    else if (!view_answers(core, no))
         plan_step(core, "waiting until %s answers: is pgvigil started there?", member->name);
     else if (report->action == ACTION_CLONE && report->progress <= 100)
         plan_step(core, "%s is cloned: %u %%", member->name, report->progress);
@@ -479,7 +479,7 @@ bool membership_refuses(Core *core, Effects *out, const Event *event)
         core_log(core, out, LOG_LEVEL_ERROR,
                  "twin another machine runs as %s, or with a copy of its state directory: give each its own",
                  core->options.name);
-    if (!copied && (same || !owned || !answers(core, msg->from)))
+    if (!copied && (same || !owned || !view_answers(core, msg->from)))
         return false;
     bool told = sight(core, &peer->twin);
     if (told && copied)

@@ -16,7 +16,9 @@
     X(NO_BARRIER, "no_barrier", "what was acknowledged under the old names is not waited for")               \
     X(NO_SILENCE, "no_silence", "whoever restarted votes at once")                                           \
     X(LONG_LEASE, "long_lease", "a lease lasts longer than the promises it rests on")                        \
-    X(LATE_LEASE, "late_lease", "a lease is counted from its acknowledgements")
+    X(LATE_LEASE, "late_lease", "a lease is counted from its acknowledgements")                              \
+    X(OWN_VOTE, "own_vote", "a leader counts itself, though the document gives it no vote")                  \
+    X(VOTE_UNCOVERED, "vote_uncovered", "the only vote is a standby's that no commit waits for")
 
 typedef enum Mutant {
     MUTANT_NONE = 0,

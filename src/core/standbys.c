@@ -308,11 +308,11 @@ static void tell(Core *core, Effects *out)
 bool standbys_tick(Core *core, Effects *out)
 {
     Document doc = core->persist.doc;
+    /* Whoever has the only vote takes over with what it has: it stays, whatever has become of it. */
+    bool votes = document_is_voter(core, core->self);
     SyncView view = {
-        .mode = core->options.sync_mode,
-        .k = core->options.sync_k,
         .good = in_sync(core),
-        .lost = lost(core),
+        .lost = votes ? lost(core) : 0,
         .names = core->pg.names,
         .effective = are_effective(core),
         .confirmed = confirmed(core),
@@ -321,6 +321,7 @@ bool standbys_tick(Core *core, Effects *out)
     if (!is_waiting_primary(core) || !lease_may_write(core) || core->plan.step != STEP_NONE ||
         is_unsure(core))
         return false;
+    prefer_sync(core, &view.mode, &view.k);
     core->sync_good = view.good;
     core->sync_step = syncset_next(&doc, &view);
     core->sync_evaluated = true;

@@ -171,6 +171,11 @@ bool view_is_fresh(const Core *core, MemberNo no)
            core_since(core, &core->peer[no].heard_at) <= fresh_for_us(core);
 }
 
+bool view_answers(const Core *core, MemberNo no)
+{
+    return no == core->self || (view_is_fresh(core, no) && !core->peer[no].relayed);
+}
+
 void view_align(Core *core, const Document *old)
 {
     Peer before[MEMBER_MAX];

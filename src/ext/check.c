@@ -21,21 +21,12 @@
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
 #include <utils/guc.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <signal.h>
 
 #include "sys/clock.h"
 
 #define LOOK_MS 5
-
-#if PG_VERSION_NUM >= 170000
-#define is_autovacuum() AmAutoVacuumWorkerProcess()
-#else
-#define is_autovacuum() IsAutoVacuumWorkerProcess()
-#endif
 
 /* From the check before a commit to the one after it. */
 static struct {
@@ -138,7 +129,7 @@ static void refuse(Closed closed, int64 waited_us)
 /* Maintenance by hand, with nobody else connected; and what PostgreSQL does by itself and tells nobody of. */
 static bool is_exempt(void)
 {
-    return !IsUnderPostmaster || IsBinaryUpgrade || is_autovacuum();
+    return !IsUnderPostmaster || version_is_autovacuum();
 }
 
 static void wait_open(Fence *ret_fence)

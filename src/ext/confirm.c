@@ -12,9 +12,6 @@
 #include <pgstat.h>
 #include <replication/walsender.h>
 #include <storage/latch.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include "sys/clock.h"
 

@@ -13,6 +13,7 @@
 #include <nodes/parsenodes.h>
 
 #include "base/fence.h"
+#include "ext/version.h"
 
 /* Why a commit must wait, or may not be acknowledged. */
 typedef enum Closed {

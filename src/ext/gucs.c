@@ -49,9 +49,5 @@ void gucs_define(void)
     DefineCustomStringVariable("pgvigil.state", "What the fence says, for the agent.", NULL, &state_value, "",
                                PGC_INTERNAL, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
                                NULL, NULL, state_show);
-#if PG_VERSION_NUM >= 150000
-    MarkGUCPrefixReserved("pgvigil");
-#else
-    EmitWarningsOnPlaceholders("pgvigil");
-#endif
+    version_reserve_prefix("pgvigil");
 }

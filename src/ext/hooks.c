@@ -12,18 +12,6 @@
 static ProcessUtility_hook_type next_utility;
 static ExecutorStart_hook_type next_start;
 
-/* clang-format off */
-#if PG_VERSION_NUM >= 140000
-#define UTILITY_PARAMETERS PlannedStmt *plan, const char *text, bool read_only, ProcessUtilityContext context, \
-        ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion
-#define UTILITY_ARGUMENTS plan, text, read_only, context, params, environment, dest, completion
-#else
-#define UTILITY_PARAMETERS PlannedStmt *plan, const char *text, ProcessUtilityContext context, \
-        ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion
-#define UTILITY_ARGUMENTS plan, text, context, params, environment, dest, completion
-#endif
-/* clang-format on */
-
 /* The end of a prepared transaction: a commit record without a transaction number of its own. */
 static bool ends_prepared(const Node *statement)
 {
@@ -46,7 +34,7 @@ static bool cannot_be_undone(const Node *statement)
     }
 }
 
-static void on_utility(UTILITY_PARAMETERS)
+static void on_utility(VERSION_UTILITY_PARAMETERS)
 {
     const Node *statement = plan->utilityStmt;
     bool prepared = ends_prepared(statement);
@@ -58,9 +46,9 @@ static void on_utility(UTILITY_PARAMETERS)
     else if (cannot_be_undone(statement))
         check_open();
     if (next_utility != NULL)
-        next_utility(UTILITY_ARGUMENTS);
+        next_utility(VERSION_UTILITY_ARGUMENTS);
     else
-        standard_ProcessUtility(UTILITY_ARGUMENTS);
+        standard_ProcessUtility(VERSION_UTILITY_ARGUMENTS);
     if (prepared)
         check_end(XactLastRecEnd);
 }

@@ -14,6 +14,8 @@ void _PG_init(void)
 {
     if (!process_shared_preload_libraries_in_progress)
         return; /* CREATE EXTENSION's functions work all the same, and say that there is no fence */
+    if (IsBinaryUpgrade)
+        return; /* pg_upgrade's own server has no agent, nor clients */
     hooks_claim("pgvigil");
     gucs_define();
     map_init();

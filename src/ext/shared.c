@@ -41,23 +41,11 @@ typedef struct Shared {
 static Shared *shared;
 static shmem_startup_hook_type next_startup;
 static ClientAuthentication_hook_type next_authentication;
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type next_request;
-#endif
-
-/* As PostgreSQL counts them; before 15 it has not done so yet when memory is asked for. */
-static int backends(void)
-{
-#if PG_VERSION_NUM >= 150000
-    return MaxBackends;
-#else
-    return MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + max_wal_senders;
-#endif
-}
 
 static Size size_of_shared(void)
 {
-    return add_size(offsetof(Shared, stamp), mul_size((Size) backends(), sizeof(pg_atomic_uint64)));
+    return add_size(offsetof(Shared, stamp), mul_size((Size) version_backends(), sizeof(pg_atomic_uint64)));
 }
 
 /* A primary that was not shut down in order. A standby is promoted with nothing in it that only it has. */
@@ -85,7 +73,7 @@ static void on_startup(void)
         pg_atomic_init_u64(&shared->end_lsn, 0);
         pg_atomic_init_u32(&shared->unconfirmed, recovers_from_crash());
         pg_atomic_init_u32(&shared->checkpointer, (uint32) gucs_generation);
-        shared->stamps = backends();
+        shared->stamps = version_backends();
         for (int i = 0; i < shared->stamps; i++)
             pg_atomic_init_u64(&shared->stamp[i], 0);
     }
@@ -94,10 +82,8 @@ static void on_startup(void)
 
 static void on_request(void)
 {
-#if PG_VERSION_NUM >= 150000
     if (next_request != NULL)
         next_request();
-#endif
     RequestAddinShmemSpace(size_of_shared());
 }
 
@@ -111,12 +97,7 @@ static void on_authentication(struct Port *port, int status)
 
 void shared_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-    next_request = shmem_request_hook;
-    shmem_request_hook = on_request;
-#else
-    on_request();
-#endif
+    version_ask_memory(next_request, on_request);
     next_startup = shmem_startup_hook;
     shmem_startup_hook = on_startup;
     next_authentication = ClientAuthentication_hook;
@@ -180,11 +161,7 @@ bool shared_names_defined(void)
 {
     if (WalSndCtl == NULL)
         return false;
-#ifdef SYNC_STANDBY_DEFINED
-    return (((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0;
-#else
-    return ((volatile WalSndCtlData *) WalSndCtl)->sync_standbys_defined;
-#endif
+    return version_names_defined((volatile WalSndCtlData *) WalSndCtl);
 }
 
 XLogRecPtr shared_confirmed(void)

@@ -17,9 +17,6 @@
 #include <storage/latch.h>
 #include <storage/proc.h>
 #include <utils/guc.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <dlfcn.h>
 #include <signal.h>

@@ -7,9 +7,6 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <miscadmin.h>
 #include <postmaster/bgwriter.h>
 #include <replication/walreceiver.h>
@@ -51,6 +48,11 @@ static struct {
 
 static char closed[ACTION_TEXT_LEN];
 
+bool act_stops(void)
+{
+    return now.action.kind == ACTION_STOP_FAST;
+}
+
 bool act_runs(void)
 {
     return now.action.kind != ACTION_NONE;
@@ -58,7 +60,7 @@ bool act_runs(void)
 
 const char *act_closed(void)
 {
-    return closed[0] != '\0' ? closed : NULL;
+    return closed[0] != '\0' ? closed : give_closed();
 }
 
 static void fail(const char *why)
@@ -110,12 +112,7 @@ static void tell_startup(void)
 /* By its snapshot, or by the locks that a transaction keeps to its end. */
 static bool can_hold_up(const PGPROC *proc)
 {
-#if PG_VERSION_NUM >= 170000
-    LocalTransactionId transaction = proc->vxid.lxid;
-#else
-    LocalTransactionId transaction = proc->lxid;
-#endif
-    return TransactionIdIsValid(proc->xmin) || LocalTransactionIdIsValid(transaction);
+    return TransactionIdIsValid(version_xmin(proc)) || LocalTransactionIdIsValid(version_transaction(proc));
 }
 
 /* Whoever can do that would for max_standby_streaming_delay. Not those that wait for a vote. */
@@ -279,16 +276,12 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 
 /* ---- Losing its place ---- */
 
-static void close_for_good(const Core *core)
+void act_close(const char *primary, const char *why)
 {
-    const Document *doc = &core->persist.doc;
-    const char *primary = doc->primary != MEMBER_NONE
-                              ? nodes_name(body_known(), doc->member[doc->primary].name)
-                              : "another node";
-
     if (closed[0] != '\0')
         return;
-    snprintf(closed, sizeof closed, "%s is the primary, since epoch %u", primary, (unsigned) doc->epoch);
+    give_end();
+    snprintf(closed, sizeof closed, "%s %s", primary, why);
     ereport(
         LOG,
         (errmsg("pg_keeper: this server %s: it is closed", RecoveryInProgress()
@@ -299,6 +292,17 @@ static void close_for_good(const Core *core)
              "Stop it, pg_rewind it from the new primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
 }
 
+static void close_for_good(const Core *core)
+{
+    const Document *doc = &core->persist.doc;
+    char why[64];
+
+    snprintf(why, sizeof why, "is the primary, since epoch %u", (unsigned) doc->epoch);
+    act_close(doc->primary != MEMBER_NONE ? nodes_name(body_known(), doc->member[doc->primary].name)
+                                          : "another node",
+              why);
+}
+
 /* A leader gives its server up because another node can take over; any other stays closed. */
 static void begin_stop(const Core *core, bool fast)
 {
@@ -306,6 +310,10 @@ static void begin_stop(const Core *core, bool fast)
 
     if (!core_lease_holds(core, &at)) {
         close_for_good(core);
+        return;
+    }
+    if (fast && core->plan.step == STEP_STOP && !RecoveryInProgress()) {
+        give_begin();
         return;
     }
     ereport(
@@ -354,6 +362,7 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_RELOAD: reload(); break;
     case ACTION_STOP_FAST:
     case ACTION_STOP_IMMEDIATE: begin_stop(core, now.action.kind == ACTION_STOP_FAST); break;
+    case ACTION_START_PRIMARY: break; /* it runs, and give_look opens it */
     default: fail("a worker inside the server cannot do that"); break;
     }
 }
@@ -395,7 +404,9 @@ static bool is_done(const Core *core, ActionResult *result)
     case ACTION_SET_NAMES:
         return (uint32_t) gucs_generation == now.action.names.generation &&
                shared_generation() == now.action.names.generation;
-    case ACTION_RELOAD: return true;
+    case ACTION_RELOAD:
+    case ACTION_START_PRIMARY: return true;
+    case ACTION_STOP_FAST: return give_turn(core, result);
     default: return false;
     }
 }

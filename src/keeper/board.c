@@ -5,7 +5,7 @@
  * A place for a message is handed to and fro by its state alone, without a lock that a frozen backend could
  * keep from the worker.
  */
-#include "keeper/keeper.h"
+#include "keeper/switch.h"
 
 #include <miscadmin.h>
 #include <pgstat.h>
@@ -15,9 +15,6 @@
 #include <storage/lwlock.h>
 #include <storage/proc.h>
 #include <storage/shmem.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include "sys/clock.h"
 
@@ -57,9 +54,7 @@ _Static_assert(PLACES < 1 << PLACE_BITS, "a token has room for every place");
 
 static Board *board;
 static shmem_startup_hook_type next_startup;
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type next_request;
-#endif
 static uint32 serial, token_of[PLACES]; /* the worker's; 0: not its turn */
 
 /* ---- Making it ---- */
@@ -82,27 +77,22 @@ static void on_startup(void)
             pg_atomic_init_u32(&board->place[i].state, PLACE_FREE);
     }
     resolve_startup();
+    switch_startup();
     disk_startup();
     LWLockRelease(AddinShmemInitLock);
 }
 
 static void on_request(void)
 {
-#if PG_VERSION_NUM >= 150000
     if (next_request != NULL)
         next_request();
-#endif
-    RequestAddinShmemSpace(add_size(sizeof(Board), add_size(resolve_size(), disk_size())));
+    RequestAddinShmemSpace(
+        add_size(sizeof(Board), add_size(add_size(resolve_size(), disk_size()), switch_size())));
 }
 
 void board_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-    next_request = shmem_request_hook;
-    shmem_request_hook = on_request;
-#else
-    on_request();
-#endif
+    version_ask_memory(next_request, on_request);
     next_startup = shmem_startup_hook;
     shmem_startup_hook = on_startup;
 }
@@ -110,6 +100,16 @@ void board_init(void)
 bool board_is_there(void)
 {
     return board != NULL;
+}
+
+void board_need(void)
+{
+    if (!board_is_there())
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_keeper is not loaded"),
+             errhint(
+                 "Put it into shared_preload_libraries, set pg_keeper.node_name, and restart the server.")));
 }
 
 FenceFile *board_fence(void)
@@ -138,6 +138,7 @@ void board_attach(void)
 {
     for (int i = 0; i < PLACES; i++)
         hand_back(&board->place[i]);
+    switch_attach();
     board->worker_pid = MyProcPid;
     pg_atomic_write_u32(&board->reread, 1);
     pg_write_barrier();

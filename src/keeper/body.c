@@ -5,6 +5,7 @@
  * longer for 4 KiB than the lease is long costs the lease, as it should.
  */
 #include "keeper/body.h"
+#include "keeper/switch.h"
 
 #include <access/xlog.h>
 #include <miscadmin.h>
@@ -108,6 +109,7 @@ static void set_fence(const Effects *effects)
             syncset_names_write(&effects->effect[i].fence_names, &core->persist.doc, fence.names,
                                 sizeof fence.names);
         }
+    fence.hold = give_holds();
     if (is_unmanaged()) {
         fence = unmanaged_fence();
     } else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused) {
@@ -165,7 +167,7 @@ static void run_effect(const Effect *effect)
     case EFFECT_FENCE: break; /* set_fence */
     case EFFECT_OBSERVE: body.looked = (Clock){0}; break;
     case EFFECT_ANSWER:
-        if (effect->answer == ANSWER_REFUSED)
+        if (effect->answer == ANSWER_REFUSED && !switch_refused(effect->token, effect->text))
             log_limited(&body.refused, LOG_LEVEL_INFO, "node_waits", "reason=\"%s\"",
                         tell_words(effect->text));
         break;
@@ -215,6 +217,7 @@ static void take(const char *text, size_t len, uint32 token)
         log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
         return;
     }
+    byhand_hear(&body.core, &body.nodes, name, &msg);
     msg.from = document_find(&body.core.persist.doc, name);
     bool stranger = msg.from == MEMBER_NONE;
     if (stranger && token == 0)
@@ -246,6 +249,16 @@ void body_answer(const char *text, size_t len)
 
 /* ---- Beginning and end ---- */
 
+/* A node that nobody knows yet. */
+static bool make_state(Err *err)
+{
+    memset(&body.persist, 0, sizeof body.persist);
+    body.persist.doc.primary = MEMBER_NONE;
+    if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
+        return err_set(err, ERR_IO, "there are no random numbers");
+    return store_save(body.store, &body.persist, err);
+}
+
 bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
@@ -253,14 +266,8 @@ bool body_start(Err *err)
     if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
-    if (!body.found) {
-        memset(&body.persist, 0, sizeof body.persist);
-        body.persist.doc.primary = MEMBER_NONE;
-        if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
-            return err_set(err, ERR_IO, "there are no random numbers");
-        if (!store_save(body.store, &body.persist, err))
-            return false;
-    }
+    if (!body.found && !make_state(err))
+        return false;
     if (!fence_read(board_fence(), &body.fence))
         body.fence = (Fence){0};
     return true;
@@ -275,6 +282,8 @@ static bool begin_core(void)
 
     if (!pg_strong_random(&inc, sizeof inc) || !pg_strong_random(&seed, sizeof seed))
         return false;
+    if (body.alone)
+        upstream_forget_names();
     CoreOptions options = options_now();
     core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &grace);
     body.persisted_seq = 0;
@@ -293,23 +302,24 @@ static bool begin_core(void)
  * Without a state the cluster begins here, if this worker has seen the table without this node, or nobody
  * could have been elected by it. A primary that is registered from the start on had a state, and lost it.
  */
-static bool begins(int count)
+static bool begins(void)
 {
     if (body.persist.doc.id.term != 0 || RecoveryInProgress())
         return false;
-    if (body.outside || count < NODES_LEAST)
+    if (body.outside || !nodes_elect(&body.nodes))
         return true;
     log_limited(
         &body.refused, LOG_LEVEL_WARN, "state_lost",
         "this server is registered and a primary, but its state is gone: it is closed until another node tells it more; "
-        "if there is no other, start it without pg_keeper and empty pgkeeper.node");
+        "if there is no other, start it without pg_keeper and empty pgkeeper.node; of two, start it with pg_keeper.prefer = "
+        "primary");
     return false;
 }
 
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_id), count = nodes_registered(&body.nodes);
+    int self = nodes_find(&body.nodes, gucs_node_id);
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
@@ -322,21 +332,11 @@ static bool takes_part(void)
                 "or here after a start without pg_keeper");
         return false;
     }
-    body.alone = begins(count);
-    return body.persist.doc.id.term != 0 || body.alone || count >= NODES_LEAST;
-}
-
-/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
-static void keep_members(KeeperNodes *nodes)
-{
-    for (int i = 0; body.runs && i < body.nodes.count && nodes->count < MEMBER_MAX; i++) {
-        const KeeperNode *node = &body.nodes.node[i];
-        bool member = document_find(&body.core.persist.doc, node->id) != MEMBER_NONE;
-        if (!member || nodes_find(nodes, node->id) >= 0)
-            continue;
-        nodes->node[nodes->count] = *node;
-        nodes->node[nodes->count++].gone = true;
-    }
+    /* What the two of a pair talk through is not there: nobody can have been elected. */
+    if (pair_is_set() && !body.nodes.there && body.persist.doc.id.term == 0 && !RecoveryInProgress())
+        body.outside = true;
+    body.alone = begins();
+    return body.persist.doc.id.term != 0 || body.alone || nodes_elect(&body.nodes);
 }
 
 /* It does not belong any more, or the table of before there was a document has changed. */
@@ -355,7 +355,8 @@ void body_nodes(const KeeperNodes *table)
     KeeperNodes nodes = *table;
 
     body.table_read = !RecoveryInProgress();
-    keep_members(&nodes);
+    if (body.runs)
+        reconcile_keep(&body.core, &body.nodes, &nodes);
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
         body.nodes = nodes;
@@ -404,7 +405,8 @@ static void order(CommandKind kind, const char *name)
 static void reconcile(void)
 {
     CommandKind kind;
-    const char *name = reconcile_next(&body.core, &body.nodes, &kind);
+    const char *name =
+        body.core.plan.step == STEP_NONE ? reconcile_next(&body.core, &body.nodes, &kind) : NULL;
 
     if (name != NULL)
         order(kind, name);
@@ -412,8 +414,30 @@ static void reconcile(void)
 
 /* ---- The turn ---- */
 
+/* What it knew was of the primary before, and says that this server must not write. */
+static void begin_anew(void)
+{
+    Persist before = body.core.persist;
+    Err err = {0};
+
+    log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
+    if (!make_state(&err)) {
+        log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
+        body.persist = before;
+        return;
+    }
+    body.runs = false;
+    body.outside = true;
+    if (takes_part())
+        (void) begin_core();
+}
+
 static void look(const Clock *now)
 {
+    if (byhand_is_promoted(&body.core, &body.nodes))
+        begin_anew();
+    if (!body.runs)
+        return;
     Observation pg = look_server(&body.core, &body.nodes);
     Event event = {.kind = EVENT_OBSERVED, .pg = &pg, .looked_us = now->boot_us, .progress = UINT8_MAX};
 
@@ -437,11 +461,16 @@ static void act(void)
 void body_turn(void)
 {
     Clock now = clock_now();
+    char id[MEMBER_NAME_LEN];
 
+    if (body.runs)
+        give_look(&body.core);
+    /* A server that is given away stops and runs by word alone: the core must not go by the old one. */
+    if (body.runs && (now.boot_us - body.looked.boot_us >= LOOK_US ||
+                      (body.core.pg.state == PG_STOPPED) != give_is_stopped(&body.core)))
+        look(&now);
     if (body.runs) {
         ping_turn();
-        if (now.boot_us - body.looked.boot_us >= LOOK_US)
-            look(&now);
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
             Event tick = {.kind = EVENT_TICK};
@@ -450,10 +479,14 @@ void body_turn(void)
         if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
             body.reconciled = now;
             reconcile();
+            byhand_ask(&body.core, &body.nodes);
             if (resync_look(&body.core))
                 body_reload();
         }
     }
+    if (switch_due(body_core(), &body.nodes, body.order + 1, id))
+        order(COMMAND_SWITCHOVER, id);
+    switch_look(body_core());
     orders_look(body_core(), &body.nodes);
     refresh_fence();
     view_publish();

@@ -49,11 +49,20 @@ bool resync_look(const Core *core);
 
 /* ---- reconcile.c: the table and the document ---- */
 
-/* With fewer a failover by itself could not be told from a cut between the two. */
-#define NODES_LEAST 3
-
 /* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
+
+/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
+void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
+
+/* ---- byhand.c: one of two is promoted by hand ---- */
+
+/* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
+bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
+/* Asks a node that is registered and no member how it is, */
+void byhand_ask(const Core *core, const KeeperNodes *nodes);
+/* and what any says of itself. */
+void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 
@@ -68,6 +77,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes);
 Lsn look_position(uint32_t *ret_timeline);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
 int look_startup_pid(void);
+/* The walreceiver streams. */
+bool look_is_streaming(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
 /*
@@ -82,8 +93,33 @@ void act_start(const Core *core, const Action *action, const KeeperNodes *nodes)
 /* Goes on; true, with the result, when the action has ended. */
 bool act_turn(const Core *core, ActionResult *ret_result);
 bool act_runs(void);
+/* Closes it: that one is the primary, for that reason. */
+void act_close(const char *primary, const char *why);
 /* Why this server is closed until it is started anew; NULL: it is not. */
 const char *act_closed(void);
+/* A fast stop is under way. */
+bool act_stops(void);
+
+/* ---- give.c: a planned switchover, in the place of a stop ---- */
+
+void give_begin(void);
+/* Goes on; true, with the position, when it is closed and counts as stopped. */
+bool give_turn(const Core *core, ActionResult *result);
+/* Opens a server whose switchover came to nothing. */
+void give_look(const Core *core);
+/* It has lost its place: what it is closed for is not that it hands over. */
+void give_end(void);
+/* To whom it hands over; NULL: it is not closed for that. */
+const char *give_closed(void);
+/* It is about to be closed: commits wait, those that are on their way are answered. */
+bool give_holds(void);
+/*
+ * It was closed, and everything that was acknowledged is before this; LSN_NONE: it was not, or another node
+ * is the primary, and it has lost its place as after a failover.
+ */
+Lsn give_lsn(const Core *core);
+/* It counts as stopped. */
+bool give_is_stopped(const Core *core);
 
 /* ---- upstream.c: primary_conninfo and other settings, durably ---- */
 
@@ -105,6 +141,8 @@ bool upstream_write_nobody(uint32_t freeze, Err *err);
 bool upstream_write(const KeeperNode *target, uint32_t epoch, const UpstreamNames *names, char *ret_conninfo,
                     size_t size, Err *err);
 bool upstream_write_names(const UpstreamNames *names, Err *err);
+/* Whoever begins anew waits for none of those that commits waited for in a former life. */
+void upstream_forget_names(void);
 bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
@@ -117,5 +155,15 @@ void tell_history(const Core *core, const Effect *effect);
 /* ---- view.c: what node_info and the process title show ---- */
 
 void view_publish(void);
+/* Whether what another node says is new enough to be told as if it were so. */
+bool view_hears(const Core *core, MemberNo no);
+
+/* ---- status.c: the same for status(), as the agents' /v1/cluster has it ---- */
+
+/*
+ * JSON; what does not fit leaves it empty. next: index of the node that would take over; -1: none. core: NULL
+ * if there is none.
+ */
+void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size);
 
 #endif

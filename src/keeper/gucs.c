@@ -12,12 +12,17 @@
 #define SECONDS_MOST 60 /* a longer lease is no lease any more */
 
 char *gucs_node_name;
+char *gucs_my_conninfo, *gucs_partner_conninfo;
 char gucs_node_id[MEMBER_NAME_LEN];
 char *gucs_database;
 char *gucs_after_command;
 char *gucs_rejoin_command;
 char *gucs_upstream;
 bool gucs_resync = true;
+int gucs_prefer = PREFER_PRIMARY;
+
+static const struct config_enum_entry prefers[] = {
+    {"primary", PREFER_PRIMARY, false}, {"standby", PREFER_STANDBY, false}, {NULL, 0, false}};
 bool gucs_waited;
 
 /* As ext.h has them. */
@@ -57,9 +62,11 @@ static void on_freeze(int value, void *extra)
 static void check_name(void)
 {
     if (gucs_node_name[0] == '\0')
-        ereport(FATAL,
-                (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
-                 errhint("Set it in postgresql.conf to the name of this node, another one on each server.")));
+        ereport(
+            FATAL,
+            (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("pg_keeper.node_name is not set"),
+             errhint("Set it in postgresql.conf to the name of this node, another one on each server; or, "
+                     "with two servers, pg_keeper.my_conninfo and pg_keeper.partner_conninfo.")));
     if (!name_is_valid(gucs_node_name))
         ereport(FATAL,
                 (errcode(ERRCODE_CONFIG_FILE_ERROR),
@@ -104,6 +111,14 @@ void gucs_define(void)
     DefineCustomStringVariable("pg_keeper.node_name", "Name of this node.",
                                "1 to 63 bytes of UTF-8; another one on each server.", &gucs_node_name, "",
                                PGC_POSTMASTER, 0, NULL, NULL, NULL);
+    DefineCustomStringVariable("pg_keeper.my_conninfo",
+                               "With two nodes, instead of their registration: how the other finds this one.",
+                               NULL, &gucs_my_conninfo, "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, NULL, NULL,
+                               NULL);
+    DefineCustomStringVariable("pg_keeper.partner_conninfo",
+                               "With two nodes, instead of their registration: how to find the other one.",
+                               NULL, &gucs_partner_conninfo, "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY, NULL,
+                               NULL, NULL);
     DefineCustomStringVariable("pg_keeper.database", "Database with the extension pg_keeper in it.", NULL,
                                &gucs_database, "postgres", PGC_POSTMASTER, 0, NULL, NULL, NULL);
     define_times();
@@ -111,6 +126,11 @@ void gucs_define(void)
     DefineCustomBoolVariable("pg_keeper.resync",
                              "Go back to synchronous replication when standbys are there again.", NULL,
                              &gucs_resync, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+    DefineCustomEnumVariable(
+        "pg_keeper.prefer", "With two nodes: which of them goes on without the other.",
+        "primary: it goes on alone, and is replaced by hand. standby: it takes over by itself, and commits "
+        "wait for it.",
+        &gucs_prefer, PREFER_PRIMARY, prefers, PGC_SIGHUP, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("pg_keeper.commit_wait",
                             "How long a commit waits for this server's lease before it is refused.", NULL,
                             &gucs_wait_ms, 2000, 0, 600000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
@@ -124,10 +144,7 @@ void gucs_define(void)
     DefineCustomStringVariable(
         "pg_keeper.upstream", "The primary_conninfo that this standby came from; not for editing.", NULL,
         &gucs_upstream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
-#if PG_VERSION_NUM >= 150000
-    MarkGUCPrefixReserved("pg_keeper");
-#else
-    EmitWarningsOnPlaceholders("pg_keeper");
-#endif
+    version_reserve_prefix("pg_keeper");
+    pair_check();
     check_name();
 }

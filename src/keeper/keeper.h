@@ -17,6 +17,7 @@
 /* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
 
 extern char *gucs_node_name;
+extern char *gucs_my_conninfo, *gucs_partner_conninfo;
 extern char gucs_node_id[MEMBER_NAME_LEN]; /* name.c */
 extern char *gucs_database;
 extern char *gucs_after_command;
@@ -25,6 +26,10 @@ extern char *gucs_rejoin_command;
 extern char *gucs_upstream;
 extern bool gucs_resync;
 extern bool gucs_waited; /* commits have waited for standbys */
+
+/* Of two nodes: who goes on without the other. */
+typedef enum Prefer { PREFER_PRIMARY, PREFER_STANDBY } Prefer;
+extern int gucs_prefer;
 
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);
@@ -44,12 +49,14 @@ char *name_to_server(char *text);
 /* ---- board.c: the shared memory between the worker and the backends ---- */
 
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
-#define BOARD_TEXT_MAX  65536
-#define BOARD_STATE_LEN 200
+#define BOARD_TEXT_MAX   65536
+#define BOARD_STATE_LEN  200
+#define BOARD_STATUS_LEN 16384
 
 /* A node as the worker sees it, for node_info. */
 typedef struct BoardNode {
     char name[NODE_NAME_LEN];
+    int32 seqno; /* 0: the table has it */
     bool is_primary, is_next, is_sync;
     char state[BOARD_STATE_LEN];
 } BoardNode;
@@ -57,11 +64,14 @@ typedef struct BoardNode {
 typedef struct BoardView {
     uint32 count;
     BoardNode node[MEMBER_MAX];
+    char status[BOARD_STATUS_LEN]; /* for status(): JSON; "": there is none */
 } BoardView;
 
 void board_init(void);
 /* False: the module is not in shared_preload_libraries. */
 bool board_is_there(void);
+/* ERROR, with the cure, in that case. */
+void board_need(void);
 /* NULL before shared memory is there. */
 FenceFile *board_fence(void);
 
@@ -157,12 +167,26 @@ typedef struct KeeperNodes {
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
+/* Whether others than the primary have votes: with three nodes, or two if the standby is preferred. */
+bool nodes_elect(const KeeperNodes *nodes);
+/* Runs a transaction; false, with the reason, if it failed. */
+bool nodes_try(void (*transaction)(void), Err *err);
 /* By id; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *id);
 /* What people call it; the id if it is none of them. */
 const char *nodes_name(const KeeperNodes *nodes, const char *id);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
 bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
+
+/* ---- pair.c: two nodes by the settings my_conninfo and partner_conninfo ---- */
+
+/* FATAL if they cannot be what they should; sets pg_keeper.node_name. At the start. */
+void pair_check(void);
+bool pair_is_set(void);
+/* They are the nodes, whatever is in the table. */
+void pair_replace(KeeperNodes *nodes);
+/* On a primary, if it is not there: what the nodes talk through. Its commits must be allowed. */
+void pair_make_extension(const KeeperNodes *nodes);
 
 /* ---- link.c: one connection to each other node ---- */
 

@@ -7,9 +7,6 @@
 
 #include <access/timeline.h>
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <catalog/pg_control.h>
 #include <common/controldata_utils.h>
 #include <miscadmin.h>
@@ -23,10 +20,6 @@
 #include <storage/spin.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/backend_status.h>
-#include <utils/wait_event.h>
-#endif
 
 #include "base/str.h"
 #include "pg/conninfo.h"
@@ -38,21 +31,12 @@ static bool position_known; /* once it is, it stays so: it only rises */
 
 /* ---- Other processes ---- */
 
-static const PgBackendStatus *status_of(int i)
-{
-#if PG_VERSION_NUM >= 160000
-    return &pgstat_get_local_beentry_by_index(i)->backendStatus;
-#else
-    return &pgstat_fetch_stat_local_beentry(i)->backendStatus;
-#endif
-}
-
 static const PgBackendStatus *find_backend(int pid, BackendType type)
 {
     int count = pgstat_fetch_stat_numbackends();
 
     for (int i = 1; i <= count; i++) {
-        const PgBackendStatus *status = status_of(i);
+        const PgBackendStatus *status = version_status(i);
         if (status->st_procpid > 0 && (pid != 0 ? status->st_procpid == pid : status->st_backendType == type))
             return status;
     }
@@ -77,7 +61,7 @@ static bool waits_for_wal(void)
 
 /* ---- A standby ---- */
 
-static bool is_streaming(void)
+bool look_is_streaming(void)
 {
     SpinLockAcquire(&WalRcv->mutex);
     bool streaming = WalRcv->walRcvState == WALRCV_STREAMING;
@@ -87,7 +71,7 @@ static bool is_streaming(void)
 
 bool look_position_is_known(void)
 {
-    position_known = position_known || is_streaming() || waits_for_wal();
+    position_known = position_known || look_is_streaming() || waits_for_wal();
     return position_known;
 }
 
@@ -175,13 +159,8 @@ static void fill_confirmed(const Core *core, Observation *pg)
 
 static void fill_primary(const Core *core, Observation *pg)
 {
-#if PG_VERSION_NUM >= 150000
-    pg->timeline = GetWALInsertionTimeLine();
-    pg->lsn = GetFlushRecPtr(NULL);
-#else
-    pg->lsn = GetFlushRecPtr();
-    pg->timeline = ThisTimeLineID;
-#endif
+    pg->timeline = version_insertion_timeline();
+    pg->lsn = version_flushed();
     fill_confirmed(core, pg);
 }
 
@@ -254,6 +233,8 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
         .names = names_here(core),
     };
 
+    Lsn given = give_lsn(core);
+
     pg.disk_stuck =
         disk_is_stuck(DISK_SHARE * (int64) core->options.unresponsive_ms * US_PER_MS, &pg.disk_full);
     fill_control(&pg);
@@ -261,11 +242,15 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
     if (recovers) {
         pg.lsn = look_position(&pg.timeline);
         pg.replay_lsn = GetXLogReplayRecPtr(NULL);
-        pg.streaming = is_streaming();
+        pg.streaming = look_is_streaming();
         if (!look_position_is_known())
             pg.lsn = LSN_NONE;
     } else {
         fill_primary(core, &pg);
+    }
+    if (given != LSN_NONE) {
+        pg.lsn = given;
+        pg.state = give_is_stopped(core) ? PG_STOPPED : pg.state;
     }
     pg.timeline_start = start_of(pg.timeline);
     pg.names_effective = gucs_generation != 0 && shared_generation() == (uint32_t) gucs_generation &&

@@ -14,6 +14,8 @@ void _PG_init(void)
 {
     if (!process_shared_preload_libraries_in_progress)
         return; /* the functions of CREATE EXTENSION say so when they are called */
+    if (IsBinaryUpgrade)
+        return; /* pg_upgrade's own server is no node of any cluster, and talks to none */
     hooks_claim("pg_keeper");
     gucs_define();
     board_init();

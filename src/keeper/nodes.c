@@ -18,6 +18,9 @@
 #include "base/str.h"
 #include "sys/log.h"
 
+/* With fewer a failover by itself could not be told from a cut between the two, unless one side was chosen.
+ */
+#define NODES_LEAST 3
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
  * The extension's own table, of a superuser: this worker is one, and whatever else bears that name could be a
@@ -55,6 +58,13 @@ int nodes_registered(const KeeperNodes *nodes)
     for (int i = 0; i < nodes->count; i++)
         count += !nodes->node[i].gone;
     return count;
+}
+
+bool nodes_elect(const KeeperNodes *nodes)
+{
+    int count = nodes_registered(nodes);
+
+    return count >= NODES_LEAST || (count == 2 && gucs_prefer == PREFER_STANDBY);
 }
 
 /* What would make a node unreachable, or be overruled in silence; NULL: nothing. */
@@ -165,9 +175,13 @@ static Oid find_table(void)
     return is_null ? InvalidOid : DatumGetObjectId(oid);
 }
 
+static KeeperNodes loaded;
+
 /* Found, locked and found again: the name cannot come to mean another one before it is read. */
-static void query(KeeperNodes *nodes)
+static void query(void)
 {
+    KeeperNodes *nodes = &loaded;
+
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();
     PushActiveSnapshot(GetTransactionSnapshot());
@@ -189,15 +203,15 @@ static void query(KeeperNodes *nodes)
     CommitTransactionCommand();
 }
 
-bool nodes_load(KeeperNodes *ret_nodes, Err *err)
+/* What the transaction leaves is as before it, also when it fails. */
+bool nodes_try(void (*transaction)(void), Err *err)
 {
     MemoryContext context = CurrentMemoryContext;
     volatile bool ok = true;
 
-    memset(ret_nodes, 0, sizeof *ret_nodes);
     PG_TRY();
     {
-        query(ret_nodes);
+        transaction();
     }
     PG_CATCH();
     {
@@ -213,4 +227,15 @@ bool nodes_load(KeeperNodes *ret_nodes, Err *err)
     PG_END_TRY();
     MemoryContextSwitchTo(context);
     return ok;
+}
+
+bool nodes_load(KeeperNodes *ret_nodes, Err *err)
+{
+    memset(&loaded, 0, sizeof loaded);
+    if (!nodes_try(query, err))
+        return false;
+    if (pair_is_set())
+        pair_replace(&loaded);
+    *ret_nodes = loaded;
+    return true;
 }

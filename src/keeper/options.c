@@ -23,6 +23,7 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
         .stream_timeout_ms = INT32_MAX,
         .maximum_lag = INT64_MAX,
         .sync_timeout_ms = lease_ms,
+        .standby_votes = gucs_prefer == PREFER_STANDBY,
         .resolve_ask = true,
         .resolve_after_ms = INT32_MAX,
     };

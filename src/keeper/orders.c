@@ -25,10 +25,13 @@ void orders_promoted(const Core *core, const KeeperNodes *nodes)
     command_start(&after, gucs_after_command, gucs_node_name, node != NULL ? node->conninfo : "", AFTER_MS);
 }
 
-/* Before the new primary has written a checkpoint pg_rewind finds nothing to do. */
+/*
+ * Before the new primary has written a checkpoint pg_rewind finds nothing to do. Who ordered a switchover
+ * hears of its end first.
+ */
 static bool can_rejoin(const Core *core)
 {
-    if (core->leader == MEMBER_NONE || core->leader == core->self ||
+    if (core->plan.step != STEP_NONE || core->leader == MEMBER_NONE || core->leader == core->self ||
         core->leader != core->persist.doc.primary)
         return false;
     const Observation *pg = &core->peer[core->leader].report.pg;

@@ -41,23 +41,35 @@ CREATE FUNCTION pgkeeper.exchange(message text) RETURNS text
 COMMENT ON FUNCTION pgkeeper.exchange(text) IS 'hands a message of another node to the worker here, and returns its answer';
 
 CREATE FUNCTION pgkeeper.node_states(
-    OUT name text, OUT is_master boolean, OUT is_nextmaster boolean, OUT is_sync boolean, OUT state text)
+    OUT seqno integer, OUT name text, OUT is_master boolean, OUT is_nextmaster boolean, OUT is_sync boolean, OUT state text)
     RETURNS SETOF record AS 'MODULE_PATHNAME', 'pgkeeper_node_states' LANGUAGE C STRICT VOLATILE;
 COMMENT ON FUNCTION pgkeeper.node_states() IS 'the nodes as the worker here sees them';
 
+CREATE FUNCTION pgkeeper.switchover(node text) RETURNS text
+    AS 'MODULE_PATHNAME', 'pgkeeper_switchover' LANGUAGE C STRICT VOLATILE;
+COMMENT ON FUNCTION pgkeeper.switchover(text) IS 'hands the primary''s role over to a standby, in order; on the primary';
+
+CREATE FUNCTION pgkeeper.status() RETURNS json
+    AS 'MODULE_PATHNAME', 'pgkeeper_status' LANGUAGE C STRICT VOLATILE;
+COMMENT ON FUNCTION pgkeeper.status() IS 'the cluster as the worker here sees it, for pgvigil status';
+
 CREATE VIEW pgkeeper.node_info AS
-    SELECT n.seqno, n.name, n.conninfo,
+    SELECT coalesce(n.seqno, s.seqno) AS seqno, coalesce(n.name, s.name) AS name,
+        coalesce(n.conninfo, current_setting(CASE WHEN s.name = current_setting('pg_keeper.node_name')
+            THEN 'pg_keeper.my_conninfo' ELSE 'pg_keeper.partner_conninfo' END)) AS conninfo,
         coalesce(s.is_master, false) AS is_master,
         coalesce(s.is_nextmaster, false) AS is_nextmaster,
         coalesce(s.is_sync, false) AS is_sync,
         s.state
-    FROM pgkeeper.node n LEFT JOIN pgkeeper.node_states() s ON s.name = n.name
-    ORDER BY n.seqno;
+    FROM pgkeeper.node n FULL JOIN pgkeeper.node_states() s ON s.name = n.name
+    WHERE coalesce(n.seqno, s.seqno) IS NOT NULL -- not who left the table and is a member still
+    ORDER BY 1;
 COMMENT ON VIEW pgkeeper.node_info IS 'the nodes, and what the worker of this server sees of them';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgkeeper FROM PUBLIC;
 REVOKE ALL ON pgkeeper.node, pgkeeper.node_info FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgkeeper TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pgkeeper.node_states() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pgkeeper.status() TO pg_monitor;
 -- Connection strings may hold passwords: they are for superusers.
 GRANT SELECT (seqno, name, is_master, is_nextmaster, is_sync, state) ON pgkeeper.node_info TO pg_monitor;

@@ -12,9 +12,7 @@ static bool is_registered(const KeeperNodes *nodes, const char *id)
 
 static bool is_wanted(const KeeperNodes *nodes, const char *id)
 {
-    bool few = nodes_registered(nodes) < NODES_LEAST;
-
-    return strcmp(id, gucs_node_id) == 0 || (!few && is_registered(nodes, id));
+    return strcmp(id, gucs_node_id) == 0 || (nodes_elect(nodes) && is_registered(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */
@@ -31,14 +29,6 @@ static MemberNo unwanted(const Document *doc, const KeeperNodes *nodes)
     return found;
 }
 
-static bool somebody_is_on_the_way(const Document *doc)
-{
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && (doc->member[no].leaving || !doc->member[no].voter))
-            return true;
-    return false;
-}
-
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind)
 {
     const Document *doc = &core->persist.doc;
@@ -50,8 +40,20 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
     if (leaves != MEMBER_NONE)
         return doc->member[leaves].leaving ? NULL : doc->member[leaves].name;
     *ret_kind = COMMAND_MEMBER_ADD;
-    for (int i = 0; i < nodes->count && !somebody_is_on_the_way(doc); i++)
+    for (int i = 0; i < nodes->count && membership_on_its_way(doc) == MEMBER_NONE; i++)
         if (is_wanted(nodes, nodes->node[i].id) && document_find(doc, nodes->node[i].id) == MEMBER_NONE)
             return nodes->node[i].id;
     return NULL;
+}
+
+void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes)
+{
+    for (int i = 0; i < before->count && nodes->count < MEMBER_MAX; i++) {
+        const KeeperNode *node = &before->node[i];
+        bool member = document_find(&core->persist.doc, node->id) != MEMBER_NONE;
+        if (!member || nodes_find(nodes, node->id) >= 0)
+            continue;
+        nodes->node[nodes->count] = *node;
+        nodes->node[nodes->count++].gone = true;
+    }
 }

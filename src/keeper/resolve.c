@@ -18,9 +18,6 @@
 #include <storage/proc.h>
 #include <storage/shmem.h>
 #include <storage/spin.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <arpa/inet.h>
 #include <netdb.h>

@@ -25,6 +25,9 @@ static bool waits(const Document *doc)
 
 static bool stays_async(const Document *doc)
 {
+    /* Of two, the standby gets the only vote, and with it commits wait. */
+    if (gucs_prefer == PREFER_STANDBY && nodes_registered(body_known()) == 2)
+        return false;
     return !gucs_resync && (state.waited || gucs_waited) && !waits(doc);
 }
 

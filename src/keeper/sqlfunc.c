@@ -15,9 +15,6 @@
 #include <pgstat.h>
 #include <storage/latch.h>
 #include <utils/builtins.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <libpq-fe.h>
 
@@ -34,23 +31,19 @@ PG_FUNCTION_INFO_V1(pgkeeper_indirect_polling);
 PG_FUNCTION_INFO_V1(pgkeeper_indirect_kill);
 PG_FUNCTION_INFO_V1(pgkeeper_node_states);
 
-static void need_worker(void)
-{
-    if (!board_is_there())
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_keeper is not loaded"),
-             errhint(
-                 "Put it into shared_preload_libraries, set pg_keeper.node_name, and restart the server.")));
-}
-
 static void need_primary(void)
 {
-    need_worker();
+    board_need();
     if (RecoveryInProgress())
         ereport(ERROR,
                 (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
                  errhint("Nodes are registered on the primary; the standbys get the table from there.")));
+    if (pair_is_set())
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the nodes of this server come from its settings"),
+                 errhint("pg_keeper.my_conninfo and pg_keeper.partner_conninfo say who they are. To register "
+                         "nodes, set pg_keeper.node_name instead on both servers.")));
 }
 
 /* ---- Messages ---- */
@@ -60,7 +53,7 @@ Datum pgkeeper_exchange(PG_FUNCTION_ARGS)
 {
     text *message = PG_GETARG_TEXT_PP(0);
 
-    need_worker();
+    board_need();
     char *answer = board_exchange(VARDATA_ANY(message), VARSIZE_ANY_EXHDR(message));
     if (answer == NULL)
         PG_RETURN_NULL();
@@ -274,7 +267,7 @@ Datum pgkeeper_indirect_polling(PG_FUNCTION_ARGS)
     Err err = {0};
     volatile bool ok = false;
 
-    need_worker();
+    board_need();
     if (!nodes_parse(conninfo, &node, &err))
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("the connection string cannot be used"), errdetail("%s", err.text)));
@@ -308,7 +301,7 @@ Datum pgkeeper_indirect_kill(PG_FUNCTION_ARGS)
     bool reread = strcmp(name, "SIGUSR2") == 0;
     int pid;
 
-    need_worker();
+    board_need();
     if (!reread && strcmp(name, "SIGUSR1") != 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("\"%s\" is no signal for the worker of pg_keeper", name),
@@ -329,10 +322,11 @@ static void correct(BoardView *view)
             snprintf(view->node[i].state, sizeof view->node[i].state, "closed: it has no lease");
 }
 
-/* node_states(): name, is_master, is_nextmaster, is_sync, state, as the worker here sees them. */
+/* node_states(): seqno (null: as the table has it), name, is_master, is_nextmaster, is_sync, state, as the
+ * worker here sees them. */
 Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
 {
-    enum { NAME, IS_MASTER, IS_NEXTMASTER, IS_SYNC, STATE, COLUMNS };
+    enum { SEQNO, NAME, IS_MASTER, IS_NEXTMASTER, IS_SYNC, STATE, COLUMNS };
     FuncCallContext *context;
     BoardView *view;
 
@@ -355,11 +349,12 @@ Datum pgkeeper_node_states(PG_FUNCTION_ARGS)
     if (context->call_cntr >= view->count)
         SRF_RETURN_DONE(context);
     BoardNode *node = &view->node[context->call_cntr];
-    Datum values[COLUMNS] = {[NAME] = CStringGetTextDatum(name_to_server(node->name)),
+    Datum values[COLUMNS] = {[SEQNO] = Int32GetDatum(node->seqno),
+                             [NAME] = CStringGetTextDatum(name_to_server(node->name)),
                              [IS_MASTER] = BoolGetDatum(node->is_primary),
                              [IS_NEXTMASTER] = BoolGetDatum(node->is_next),
                              [IS_SYNC] = BoolGetDatum(node->is_sync),
                              [STATE] = CStringGetTextDatum(name_to_server(node->state))};
-    bool nulls[COLUMNS] = {0};
+    bool nulls[COLUMNS] = {[SEQNO] = node->seqno == 0};
     SRF_RETURN_NEXT(context, HeapTupleGetDatum(heap_form_tuple(context->tuple_desc, values, nulls)));
 }

@@ -8,13 +8,12 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
-#if PG_VERSION_NUM >= 150000
-#include <access/xlogrecovery.h>
-#endif
 #include <miscadmin.h>
+#include <replication/syncrep.h>
 #include <replication/walreceiver.h>
 #include <storage/lwlock.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -177,4 +176,26 @@ bool upstream_write_names(const UpstreamNames *names, Err *err)
 
     put_names(&settings, names);
     return settings.count == 0 || write_settings(&settings, err);
+}
+
+/* Names as syncset_names_write makes them, of members that no document has any more. */
+void upstream_forget_names(void)
+{
+    UpstreamNames none = {.names = "", .generation = (uint32_t) gucs_generation + 1};
+    Err err = {0};
+
+    if (gucs_generation == 0 || strncmp(SyncRepStandbyNames, "ANY ", 4) != 0 ||
+        strstr(SyncRepStandbyNames, "_e") == NULL)
+        return;
+    bool locked = upstream_lock();
+    bool written = locked ? upstream_write_names(&none, &err)
+                          : err_set(&err, ERR_PG, "a session holds postgresql.auto.conf");
+    if (locked)
+        upstream_unlock();
+    if (!written)
+        ereport(LOG,
+                (errmsg("pg_keeper: synchronous_standby_names of before cannot be taken away: %s", err.text),
+                 errhint("ALTER SYSTEM RESET synchronous_standby_names, and reload.")));
+    else
+        (void) kill(PostmasterPid, SIGHUP);
 }

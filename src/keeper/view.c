@@ -14,7 +14,7 @@
 /* What is not heard for so many leases is not told as if it were. */
 #define LEASES_FRESH 3
 
-static bool is_fresh(const Core *core, MemberNo no)
+bool view_hears(const Core *core, MemberNo no)
 {
     int64 age_us = core->now.boot_us - core->peer[no].heard_at.boot_us;
 
@@ -39,7 +39,7 @@ static void other_state(const Core *core, MemberNo no, char *ret_text, size_t si
 {
     const Observation *pg = &core->peer[no].report.pg;
 
-    if (!is_fresh(core, no))
+    if (!view_hears(core, no))
         snprintf(ret_text, size, "not heard");
     else if (pg->state == PG_PRIMARY && core->persist.doc.primary != no)
         snprintf(ret_text, size, "closed: it is not the primary any more");
@@ -55,7 +55,7 @@ static bool could_take_over(const Core *core, MemberNo no)
 
     if (no == core->self)
         return core_is_eligible(core);
-    return is_fresh(core, no) && report->eligible && report->pg.state == PG_STANDBY;
+    return view_hears(core, no) && report->eligible && report->pg.state == PG_STANDBY;
 }
 
 /* The synchronous ones first, then in the order of their registration. */
@@ -87,8 +87,11 @@ static void fill_node(const Core *core, const char *id, BoardNode *node)
     else
         other_state(core, no, node->state, sizeof node->state);
     size_t len = strlen(node->state);
-    if (!doc->member[no].voter)
+    bool alone = doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter;
+    if (!doc->member[no].voter && !node->is_primary)
         snprintf(node->state + len, sizeof node->state - len, ", without a vote");
+    else if (doc->member[no].voter && alone)
+        snprintf(node->state + len, sizeof node->state - len, ", with the only vote");
 }
 
 static void set_title(const KeeperNodes *nodes, const Core *core)
@@ -117,6 +120,7 @@ void view_publish(void)
 
     for (int i = 0; i < nodes->count; i++) {
         str_copy(view.node[i].name, sizeof view.node[i].name, nodes->node[i].name);
+        view.node[i].seqno = pair_is_set() ? nodes->node[i].seqno : 0;
         if (core != NULL)
             fill_node(core, nodes->node[i].id, &view.node[i]);
         else
@@ -125,6 +129,7 @@ void view_publish(void)
     int next = core != NULL ? next_of(core, nodes, &view) : -1;
     if (next >= 0)
         view.node[next].is_next = true;
+    status_make(core, nodes, next, view.status, sizeof view.status);
     if (memcmp(&view, &published, sizeof view) != 0)
         board_publish(&view);
     published = view;

@@ -13,9 +13,6 @@
 #include <storage/proc.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
-#if PG_VERSION_NUM >= 140000
-#include <utils/wait_event.h>
-#endif
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,23 +49,16 @@ static void leave(int code, Datum arg)
 
 static uint32 wait_event(void)
 {
-#if PG_VERSION_NUM >= 170000
     static uint32 event;
+
     if (event == 0)
-        event = WaitEventExtensionNew("PgKeeperMain");
+        event = version_wait_event("PgKeeperMain");
     return event;
-#else
-    return PG_WAIT_EXTENSION;
-#endif
 }
 
 static WaitEventSet *make_set(void)
 {
-#if PG_VERSION_NUM >= 170000
-    WaitEventSet *set = CreateWaitEventSet(NULL, SOCKETS + 2);
-#else
-    WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, SOCKETS + 2);
-#endif
+    WaitEventSet *set = version_make_wait_set(SOCKETS + 2);
 
     AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
     AddWaitEventToSet(set, WL_POSTMASTER_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -97,16 +87,27 @@ static void rest(long ms)
     CHECK_FOR_INTERRUPTS();
 }
 
+static bool leads(void)
+{
+    const Core *core = body_core();
+    Clock now = clock_now();
+
+    return core != NULL && core_lease_holds(core, &now);
+}
+
 static void read_nodes(void)
 {
     static LogLimit limit;
     static KeeperNodes nodes;
     Err err = {0};
 
-    if (nodes_load(&nodes, &err))
+    if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
-    else
+        if (leads())
+            pair_make_extension(&nodes);
+    } else {
         log_limited(&limit, LOG_LEVEL_WARN, "nodes_unknown", "reason=\"%s\"", err.text);
+    }
 }
 
 static void run(void)
@@ -146,6 +147,9 @@ void pg_keeper_main(Datum arg)
     BackgroundWorkerInitializeConnection(gucs_database, NULL, 0);
     /* A lock on the table must not cost the lease. */
     SetConfigOption("lock_timeout", "100ms", PGC_SUSET, PGC_S_OVERRIDE);
+    /* Nor what little it writes itself: no wait for a standby, or for the lease. */
+    SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("pg_keeper.commit_wait", "0", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("application_name", "pg_keeper", PGC_USERSET, PGC_S_OVERRIDE);
     before_shmem_exit(leave, 0);

@@ -207,6 +207,24 @@ static void check_epoch(Cluster *c, const Document *doc, int i)
                          doc->history[j].epoch, row->timeline);
 }
 
+/* Whoever votes may have to go on alone: a primary that does not must not acknowledge what is not there. */
+static void check_votes(Cluster *c, int no, const Document *doc)
+{
+    if (doc->primary < 0 || doc->member[doc->primary].voter)
+        return;
+    /* By order it begins alone in R, and then nobody else may take over. */
+    if (c->seen.accepted_epoch == doc->epoch)
+        c->seen.lossy_epoch = doc->epoch;
+    if (c->seen.lossy_epoch == doc->epoch && syncset_alone(doc))
+        return;
+    looked_at(c, INVARIANT_STANDBY_VOTE);
+    for (MemberNo slot = 0; slot < MEMBER_MAX; slot++)
+        if (doc->member[slot].voter &&
+            (!doc->synchronous || doc->sync_needed == 0 || (doc->sync_set >> slot & 1) == 0))
+            check_failed(c, INVARIANT_STANDBY_VOTE, "%s has no vote, %s has, and no commit waits for it",
+                         name_of(c, no), doc->member[slot].name);
+}
+
 /* What a majority accepted: each is newer than the one before, and an epoch has one primary and one timeline.
  */
 static void check_in_force(Cluster *c, int no)
@@ -231,6 +249,7 @@ static void check_in_force(Cluster *c, int no)
                      (unsigned long long) doc->id.term, (unsigned long long) doc->id.version,
                      (unsigned long long) c->seen.in_force.term,
                      (unsigned long long) c->seen.in_force.version);
+    check_votes(c, no, doc);
     for (int i = 0; i < doc->history_len; i++)
         check_epoch(c, doc, i);
 }

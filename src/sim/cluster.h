@@ -39,6 +39,7 @@
     X(VOTE_ONCE, "VoteOnce", "an identity votes once in a term, and what it says is on its disk")            \
     X(AMNESIAC_SILENT, "AmnesiacSilent", "whoever restarted waits its promises out before it votes")         \
     X(PAUSE_HONOURS_LEASE, "PauseHonoursLease", "a pause does not keep a primary without its lease")         \
+    X(STANDBY_VOTE, "StandbyVote", "a primary without a vote waits for all who have one with each commit")   \
     X(INCUMBENT_NO_BOUNCE, "IncumbentNoBounce", "the incumbent's re-election stops nobody's streaming")      \
     X(ELECTS, "Elects", "when the faults are over the cluster is whole within a bound")
 
@@ -198,6 +199,7 @@ typedef struct Cluster {
     const char *story; /* for messages */
     uint64_t seed;
     bool silent_checks;     /* a story in which two primaries are the point */
+    bool pairs;             /* of two members the standby is to have the only vote, if nothing else is said */
     bool adopts;            /* it begins with a cluster that runs, not with empty data directories */
     uint32_t second;        /* and with a second primary, on a timeline of that number; 0: not */
     bool observed;          /* there is an observer, whose word may put a failover off */
@@ -241,6 +243,7 @@ typedef struct Cluster {
         int64_t order_us;        /* when an operator said last that what others hold may be lost */
         bool resolved;           /* and at least once, that a member's side is kept whatever others hold */
         uint32_t accepted_epoch; /* by that, and nobody was promoted in it yet; 0: none */
+        uint32_t lossy_epoch;    /* the newest that began so */
         bool promises[NODE_MAX]; /* the last that was in force there was */
         DocId checked[NODE_MAX]; /* by its node's last step */
         bool led[NODE_MAX];
@@ -275,6 +278,10 @@ int cluster_primary(const Cluster *c);
  * nothing can heal that.
  */
 bool cluster_has_data(const Cluster *c);
+
+/* By that document's leader the only other member is to have the only vote; -1: it is as with more members.
+ */
+int cluster_only_voter(const Cluster *c, int leader);
 
 /* The node of the document's slot, and the slot of a node in a document; -1, MEMBER_NONE: there is none. */
 int cluster_node(const Cluster *c, const Document *doc, MemberNo slot);

@@ -160,10 +160,23 @@ static void guard_sleeps_end(Sim *s, int no)
     s->c->node[no].guard_late_us = 0;
 }
 
-/* One member at a time: what two have lost nobody can bring back. */
+/* One member at a time: what two have lost nobody can bring back, nor a vote without which there is no
+ * majority. */
+static bool may_lose_state(const Cluster *c, int no)
+{
+    int primary = cluster_primary(c), votes = 0;
+
+    if (cluster_lacks(c) != NULL || primary < 0)
+        return false;
+    const Document *doc = &c->node[primary].core.persist.doc;
+    for (MemberNo slot = 0; slot < MEMBER_MAX; slot++)
+        votes += doc->member[slot].voter ? (cluster_node(c, doc, slot) != no ? 1 : -1) : 0;
+    return votes > 0;
+}
+
 static bool wiped(Sim *s, int no)
 {
-    if (cluster_lacks(s->c) != NULL)
+    if (!may_lose_state(s->c, no))
         return false;
     cluster_wipe(s->c, no);
     s->c->node[no].up_at_us = s->c->now_us + draw_down_us(s);
@@ -172,7 +185,7 @@ static bool wiped(Sim *s, int no)
 
 static bool state_lost(Sim *s, int no)
 {
-    if (cluster_lacks(s->c) != NULL)
+    if (!may_lose_state(s->c, no))
         return false;
     cluster_lose_state(s->c, no);
     s->c->node[no].up_at_us = s->c->now_us + 1 + fault_draw(s, 900 * US_PER_MS);

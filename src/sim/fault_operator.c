@@ -120,6 +120,8 @@ static bool options(Sim *s, int no)
     options.start_limit_ms = (uint32_t) (5000 + fault_draw(s, 30000));
     options.stream_timeout_ms = (uint32_t) (5000 + fault_draw(s, 30000));
     options.rejoin_rewind = fault_draw(s, 4) != 0;
+    if (s->c->pairs)
+        options.standby_votes = fault_draw(s, 3) != 0;
     cluster_options(s->c, no, &options);
     return true;
 }
@@ -221,7 +223,7 @@ static bool member_remove(Sim *s, int no)
     for (int i = 0; i < c->count; i++)
         members += cluster_slot(c, &c->node[leader_of(c)].core.persist.doc, i) != MEMBER_NONE;
     no = (int) fault_draw(s, c->count);
-    return members > 3 && ask_leader(s, COMMAND_MEMBER_REMOVE, no);
+    return members > (c->pairs ? 2 : 3) && ask_leader(s, COMMAND_MEMBER_REMOVE, no);
 }
 
 const FaultDoes fault_operator_does[] = {

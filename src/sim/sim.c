@@ -195,27 +195,40 @@ static void heal(Sim *s)
                      cluster_lacks(c) != NULL ? cluster_lacks(c) : "it is paused");
 }
 
-/* A minority dies at once, the primary perhaps among them: the others must have a primary within a bound. */
-static void elect(Sim *s)
+static void kill_minority(Sim *s, const Document *doc)
 {
     Cluster *c = s->c;
-    int primary = cluster_primary(c), members = 0;
+    int members = 0;
 
-    if (cluster_lacks(c) != NULL || c->failure[0] != '\0' || primary < 0)
-        return;
-    const Document doc = c->node[primary].core.persist.doc;
     for (int no = 0; no < c->count; no++)
-        members += cluster_slot(c, &doc, no) != MEMBER_NONE;
+        members += cluster_slot(c, doc, no) != MEMBER_NONE;
     int most = (members - 1) / 2;
-    if (doc.synchronous && most > 1)
+    if (doc->synchronous && most > 1)
         most = 1;
     s->rng = rng_of(c->seed, UINT32_MAX - 1);
     for (int i = 0; i < most; i++) {
         int no = (int) fault_draw(s, c->count);
-        if (c->node[no].up && cluster_slot(c, &doc, no) != MEMBER_NONE)
+        if (c->node[no].up && cluster_slot(c, doc, no) != MEMBER_NONE)
             cluster_kill_host(c, no);
     }
-    bool can = cluster_can_elect(c, &doc) && c->node[0].options.maximum_lag >= LAG_FEW;
+}
+
+/* A minority dies at once, the primary perhaps among them, or of two the primary whose standby has the only
+ * vote: the others must have a primary within a bound. */
+static void elect(Sim *s)
+{
+    Cluster *c = s->c;
+    int primary = cluster_primary(c);
+
+    if (cluster_lacks(c) != NULL || c->failure[0] != '\0' || primary < 0)
+        return;
+    const Document doc = c->node[primary].core.persist.doc;
+    bool pair = cluster_only_voter(c, primary) >= 0;
+    if (pair)
+        cluster_kill_host(c, primary);
+    else
+        kill_minority(s, &doc);
+    bool can = pair || (cluster_can_elect(c, &doc) && c->node[0].options.maximum_lag >= LAG_FEW);
     for (int64_t ms = 0; ms < ELECT_MS && c->failure[0] == '\0'; ms += 100) {
         cluster_run(c, 100);
         observer_tell(c, false);

@@ -105,6 +105,17 @@ int swarm_standbys(const Cluster *c)
     return may > 0 ? may - 1 : others;
 }
 
+/* Two data members of which the standby votes, or three, of which one may go. Not of the other draws, so that
+ * these are for each seed what they were. */
+static bool draw_pair(uint64_t seed, int *ret_data)
+{
+    uint64_t rng = seed ^ 0x70616983u;
+
+    rng_next(&rng);
+    *ret_data = below(&rng, 3) ? 2 : 3;
+    return below(&rng, 8) == 0;
+}
+
 /* The configuration's own, and faults only: no orders that nobody there may think of. */
 static void take_members(Cluster *c, Mix *mix, const SimMembers *members)
 {
@@ -146,8 +157,14 @@ Cluster *swarm_cluster(const SimOptions *options, Mix *ret_mix)
     uint64_t rng = options->seed * 0x9E3779B97F4A7C15u + 1;
     const SimMembers *members = options->members;
     size_t shape = below(&rng, sizeof shapes / sizeof shapes[0]);
-    Cluster *c = cluster_new("simulate", shapes[shape].data, shapes[shape].witness, options->seed, NULL);
+    int data;
+    bool pairs = draw_pair(options->seed, &data) && members == NULL;
+    Cluster *c = cluster_new("simulate", pairs ? data : shapes[shape].data, !pairs && shapes[shape].witness,
+                             options->seed, NULL);
 
+    c->pairs = pairs;
+    for (int no = 0; no < c->count; no++)
+        c->node[no].options.standby_votes = pairs;
     draw_mix(ret_mix, &rng);
     draw_options(c, &rng);
     draw_hosts(c, &rng);

@@ -133,6 +133,21 @@ static bool is_voter(const Cluster *c, const Document *doc, int no)
            (uuid_is_zero(&member->uuid) || uuid_equal(&member->uuid, &c->node[no].disk.node_uuid));
 }
 
+int cluster_only_voter(const Cluster *c, int leader)
+{
+    const Core *core = &c->node[leader].core;
+    const Document *doc = &core->persist.doc;
+    int other = -1, members = 0;
+
+    for (int no = 0; no < c->count; no++) {
+        if (cluster_slot(c, doc, no) == MEMBER_NONE)
+            continue;
+        members++;
+        other = no != leader && c->node[no].options.kind == MEMBER_DATA ? no : other;
+    }
+    return core->options.standby_votes && members == 2 ? other : -1;
+}
+
 /* As many as were asked for are waited for, or all that may be; and commits go on. */
 static bool is_in_sync(const Cluster *c, int primary)
 {
@@ -155,7 +170,8 @@ const char *cluster_lacks(const Cluster *c)
         return "no primary";
     const Core *core = &c->node[primary].core;
     const Document *doc = &core->persist.doc;
-    if (core->options.sync_mode != SYNC_OFF && !is_in_sync(c, primary))
+    int only = cluster_only_voter(c, primary);
+    if ((core->options.sync_mode != SYNC_OFF || only >= 0) && !is_in_sync(c, primary))
         return "commits do not wait for as many standbys as they could";
     if (!core->doc_in_force || cluster_node(c, doc, doc->primary) != primary || !is_settled(doc))
         return "the primary's document is not in force";
@@ -167,8 +183,8 @@ const char *cluster_lacks(const Cluster *c)
             return "an agent is down";
         if (cluster_node(c, &node->core.persist.doc, node->core.leader) != primary)
             return "somebody has another leader";
-        if (!is_voter(c, doc, no))
-            return "somebody is no voter";
+        if (is_voter(c, doc, no) != (only < 0 || no == only))
+            return only < 0 ? "somebody is no voter" : "the standby does not have the only vote";
         if (no == primary || node->options.kind != MEMBER_DATA)
             continue;
         if (node->server.state != PG_STANDBY || !node->server.streaming || node->server.upstream != primary)

@@ -38,5 +38,4 @@ ROLLBACK;
 SELECT seqno, name, conninfo FROM pgkeeper.node_info;
 SET pg_keeper.commit_wait = '1s';
 SET pg_keeper.keepalive_time = 3;
-SET pg_keeper.nonsense = 3;
 DROP EXTENSION pg_keeper;

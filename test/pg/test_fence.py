@@ -325,6 +325,17 @@ def test_a_primary_without_its_agent_ends(make_server):
     idle.close()
 
 
+def test_pg_upgrade_is_left_alone(make_server):
+    """The server that it starts has no agent, and takes longer than pgvigil.stop_after."""
+    server = make_server({"pgvigil.stop_after": "1500ms"}).start()
+    server.sql("create table t(i int)")
+    server.stop()
+    server.fence.close()
+    server.pg_ctl("start", "-w", "-l", server.log, "-o", "-b")
+    server.sql("insert into t values (1)")
+    assert server.value("select current_setting('pgvigil.state', true)") is None  # nothing of the extension is in force
+
+
 def test_a_standby_without_an_agent_stays(make_server):
     primary = make_server({"wal_level": "replica"}).start()
     standby = primary.standby("b", **{"pgvigil.stop_after": "'500ms'"})

@@ -14,7 +14,7 @@ from harness.fence import refused
 from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 CLOSED = ("57P03", "may not acknowledge")
 
@@ -197,6 +197,34 @@ def test_postmaster_killed(formed):
         refused(lambda: story.old.sql("create table back(i int)"), *CLOSED)
         assert story.old.value("select 1") == 1
         wait_for(lambda: formed.info(new)[story.old.name]["state"].startswith("closed: "), 30, "the new one to see it")
+
+
+def test_promotion_behind_a_query(formed):
+    """Replay waits for a session's snapshot, for ever: whoever is promoted ends that session."""
+    standbys = [n for n in formed.nodes if n is not formed.wait_primary()]
+    with Takeover(formed) as story:
+        story.old.sql("create table dead(i int); insert into dead select generate_series(1, 1000)")
+        sessions = []
+        for node in standbys:
+            node.sql("alter system set max_standby_streaming_delay = -1")
+            node.sql("select pg_reload_conf()")
+            wait_for(lambda n=node: n.value("show max_standby_streaming_delay") == "-1", 10, "the setting")
+            wait_for(lambda n=node: n.value("select count(*) from dead") == 1000, 20, "the rows")
+            conn = node.connect()
+            conn.cursor().execute("begin isolation level repeatable read; select count(*) from dead")
+            sessions.append(conn)
+        for text in ("delete from dead", "vacuum dead"):
+            story.old.sql(text)
+        behind = "select pg_last_wal_replay_lsn() < pg_last_wal_receive_lsn()"
+        for node in standbys:
+            wait_for(lambda n=node: n.value(behind), 20, "replay to wait for the session")
+        story.old.kill_postmaster()
+        assert "replay_clears" in formed.log_of(story.wait())
+        for conn in sessions:
+            conn.close()
+        for node in standbys:
+            node.sql("alter system reset max_standby_streaming_delay")
+            node.sql("select pg_reload_conf()")
 
 
 def test_cut_off(formed):

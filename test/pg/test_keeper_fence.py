@@ -10,7 +10,7 @@ from harness.base import wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 CLOSED = ("57P03", "may not acknowledge")
 
@@ -90,3 +90,14 @@ def test_state_gone_and_table_locked(cluster):
     wait_for(lambda: "nodes_unknown" in cluster.log_of(first), 20, "the table not to be read")
     for _ in range(5):
         refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
+
+
+def test_pg_upgrade_is_left_alone(cluster):
+    """The server that it starts is no node, even where it was one: it talks to nobody, and takes commits."""
+    first = cluster.form().nodes[0]
+    cluster.wait_writable(first)
+    for node in cluster.nodes:
+        node.pg_ctl("stop", "-m", "immediate")
+    first.pg_ctl("start", "-l", first.seen + "/log/postgresql.log", "-o", "-b")
+    first.sql("insert into t values (1)", local=True)
+    assert first.value("select current_setting('pg_keeper.resync', true)", local=True) is None  # nothing of it is in force

@@ -1,5 +1,6 @@
 """pg_keeper with names that people have: other letters than a-z, and two that differ in case alone."""
 
+import json
 import os
 
 import pytest
@@ -9,7 +10,7 @@ from harness.fence import refused
 from harness.keeper import KeeperCluster, library, quoted
 from harness.writer import Writer
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 TITLES = {"pg1": "Server1", "pg2": "server1", "pg3": "o'brien $(touch x); \"köln\", DB.example"}
 
@@ -40,6 +41,9 @@ def test_another_encoding():
             refused(lambda: ask("select pgkeeper.del_node('Köln')"), "55006")
             refused(lambda: ask("select pgkeeper.del_node(1)"), "55006")
             assert ask("select octet_length(name) from pgkeeper.node_info") == [(4,), (6,)]
+            refused(lambda: ask("select pgkeeper.switchover('Köln')"), "55006", "Köln")
+            found = first.run([first.binary, "status", "--json", "--dsn", first.conninfo() + " dbname=latin"], check=False)
+            assert [m["name"] for m in json.loads(found.stdout)["members"]] == ["Köln", "Zürich"]
         conn.close()
     finally:
         cluster.destroy()
@@ -105,3 +109,20 @@ def test_removed_and_added_again(cluster):
     wait_for(lambda: gone.name not in cluster.info(gone), 20, "the standby to hear of it")
     primary.sql("select pgkeeper.add_node(%s, '%s')" % (title, cluster.address(gone)))
     cluster.wait_formed(primary)
+
+
+def test_status_and_switchover(cluster):
+    old = cluster.wait_formed()
+    new = [n for n in cluster.nodes if n is not old][-1]
+    title = TITLES[new.name]
+    assert old.value("select pgkeeper.switchover(%s)" % quoted(title)) == title
+    wait_for(lambda: cluster.info(old)[old.name]["state"].startswith("closed: %s is the primary" % title), 20,
+             lambda: cluster.info(old))
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
+    done = wait_for(lambda: [d for d in [old.run([old.binary, "status", "--dsn", old.conninfo()], check=False)]
+                             if d.returncode == 0], 30, "a healthy cluster")[0]
+    assert ": primary %s, quorum, lease" % title in done.stdout and "seen by " + title in done.stdout
+    done = old.run([old.binary, "status", "--json", "--member", TITLES[old.name], "--dsn", old.conninfo()])
+    found = json.loads(done.stdout)
+    assert found["member"] == TITLES[old.name] and found["primary"] == title and found["alarms"] == []

@@ -13,7 +13,7 @@ from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 from harness.preload import STUCK
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 CLOSED = ("57P03", "may not acknowledge")
 

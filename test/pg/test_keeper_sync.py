@@ -9,7 +9,7 @@ from harness.base import wait_for, write_file
 from harness.keeper import KeeperCluster, library
 from harness.writer import Writer
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 
 @pytest.fixture(scope="module")

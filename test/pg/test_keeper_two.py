@@ -2,14 +2,16 @@
 answers that are expected, in PostgreSQL's own manner (keeper.sql, keeper.out)."""
 
 import os
+import re
 import time
 
 import pytest
 
-from harness.base import pg_bin, wait_for, write_file
+from harness.base import pg_bin, pg_major, run, wait_for, write_file
+from harness.fence import refused
 from harness.keeper import KeeperCluster, library
 
-pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,30 @@ def test_regression(cluster):
         pytest.fail(done.stdout, pytrace=False)
 
 
+def test_unknown_setting(cluster):
+    """A typo in a setting's name is told: before PostgreSQL 15 only in the log, at the start, of those in the configuration."""
+    first, second = cluster.nodes
+    if pg_major() >= 15:
+        refused(lambda: first.sql("set pg_keeper.nonsense = 3"), "42602", "pg_keeper")
+    path = os.path.join(second.data, "postgresql.conf")
+    with open(path, encoding="ascii") as file:
+        good = file.read()
+    second.pg_ctl("stop", "-m", "fast")
+    write_file(path, good + "pg_keeper.nonsense = 3\n")
+    second.start_postgres()
+    write_file(path, good)
+    assert '"pg_keeper.nonsense"' in cluster.log_of(second)
+    cluster.wait_streaming(30, primary=first)
+
+
+def test_libpq_is_the_servers_own(cluster):
+    """The worker uses the one that this PostgreSQL's walreceiver would load, and not the system's."""
+    with open("/proc/%d/maps" % cluster.pid_of(cluster.nodes[0]), encoding="ascii") as file:
+        used = {line.split()[-1] for line in file if "/libpq.so" in line}
+    folder = run([pg_bin("pg_config"), "--libdir"]).stdout.strip()
+    assert {os.path.dirname(path) for path in used} == {os.path.realpath(folder)}
+
+
 def test_standby_is_not_missed(cluster):
     """Without it the primary goes on, and takes commits."""
     first, second = cluster.nodes
@@ -72,6 +98,23 @@ def test_standby_is_not_missed(cluster):
     cluster.wait_streaming(30, primary=first)
 
 
+def test_status_asks_the_standby_itself(cluster):
+    """The primary's worker knows nothing of a node without a vote: what is told of it are its own words."""
+    first, second = cluster.nodes
+
+    def status():
+        return first.run([first.binary, "status", "--dsn", first.conninfo()], check=False)
+
+    wait_for(lambda: status().returncode == 0, 30, lambda: status().stdout)
+    assert re.search(r"(?m)^pg2 +standby +streaming +1 .* yes .* no voter$", status().stdout), status().stdout
+    refused(lambda: first.sql("select pgkeeper.switchover('pg2')"), "55000", "not taken in")
+    second.pg_ctl("stop", "-m", "immediate")
+    done = status()
+    assert done.returncode == 1 and re.search(r"(?m)^Not asked from here: pg2: ", done.stdout), done.stdout
+    second.start_postgres()
+    cluster.wait_streaming(30, primary=first)
+
+
 def test_nobody_promotes_itself(cluster):
     first, second = cluster.nodes
     first.kill_postmaster()
@@ -81,3 +124,20 @@ def test_nobody_promotes_itself(cluster):
     first.kill()
     first.start_postgres()
     cluster.wait_writable(first)
+
+
+def test_promoted_by_hand(cluster):
+    """People say that the old primary is down: the standby goes on. One that is back is closed as soon as it hears."""
+    first, second = cluster.nodes
+    first.kill()
+    assert second.value("select pg_promote()")
+    cluster.wait_writable(second)
+    wait_for(lambda: cluster.info(second)["pg2"]["state"] == "primary", 30, "it to lead")
+    first.start_postgres()
+    wait_for(lambda: cluster.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
+             lambda: "the old one to hear: %r" % cluster.info(first))
+    refused(lambda: first.sql("create table back(i int)"), "57P03", "may not acknowledge")
+    cluster.rejoin(first, second)
+    cluster.wait_streaming(30, primary=second)
+    cluster.wait_writable(second)
+    assert cluster.primary() is second

@@ -89,8 +89,9 @@ static bool run(const Story *story)
 
 int main(int argc, char **argv)
 {
-    static const Story *const tables[] = {stories_failover, stories_operator, stories_members,  stories_late,
-                                          stories_change,   stories_fence,    stories_primaries};
+    static const Story *const tables[] = {stories_failover,  stories_operator, stories_members,
+                                          stories_late,      stories_change,   stories_fence,
+                                          stories_primaries, stories_prefer};
     int stories = 0, failed = 0;
 
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)

@@ -20,6 +20,7 @@ extern const Story stories_members[];
 extern const Story stories_change[];
 extern const Story stories_fence[];
 extern const Story stories_primaries[];
+extern const Story stories_prefer[];
 
 /* Ends the run unless the condition holds. */
 #define EXPECT(c, condition)                                                                                 \

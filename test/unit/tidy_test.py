@@ -47,6 +47,7 @@ WRONG = [
     ("forbidden", "src/sys/a.c", "/*\n * a.c: x.\n */\nstatic void x(char *a)\n{\n    strcpy(a, a);\n}\n"),
     ("clock", "src/sys/a.c", "/*\n * a.c: x.\n */\nstatic void x(void)\n{\n    clock_gettime(0, 0);\n}\n"),
     ("blocking", "src/pg/a.c", "/*\n * a.c: x.\n */\nstatic void x(void)\n{\n    PQexec(0, 0);\n}\n"),
+    ("version", "src/keeper/a.c", "/*\n * a.c: x.\n */\n#if PG_VERSION_NUM >= 140000\n#endif\n"),
     ("words", "src/sys/a.c", "/*\n * a.c: x.\n */\n/* TO" "DO later */\n"),
     ("words", "src/sys/a.c", "/*\n * a.c: x.\n */\n/* the mas" "ter */\n"),
 ]
@@ -57,6 +58,9 @@ RIGHT = [
     ("src/cli/a.c", "/*\n * a.c: x.\n */\nstatic void x(void)\n{\n    PQexec(0, 0);\n}\n"),
     ("src/sys/a.c", "/*\n * a.c: x.\n */\nvoid a_b(void)\n{\n" + "    ;\n" * 67 + "}\n"),
     ("src/ext/a.c", '/*\n * a.c: x.\n */\n#include "config/options.def"\n'),
+    ("src/ext/version.h", "/*\n * version.h: x.\n */\n#ifndef PGVIGIL_EXT_VERSION_H\n#define PGVIGIL_EXT_VERSION_H\n"
+     "#if PG_VERSION_NUM >= 140000\n#endif\n#endif\n"),
+    ("src/keeper/a.c", "/*\n * a.c: x.\n */\nstatic const int version = PG_VERSION_NUM;\n"),
 ]
 
 

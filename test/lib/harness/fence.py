@@ -13,42 +13,26 @@ import time
 import psycopg2
 
 from . import base
-from .base import Failure, as_user, build_path, pg_bin, run, wait_for, write_file
+from .base import Failure, as_user, pg_bin, run, wait_for, write_file
+from .modules import module
 
 # As in src/base/fence.h.
 MAGIC, VERSION, NAMES_LEN = 0x70677666, 2, 512
 HEAD = struct.Struct("<IIIIqqIiiIIIq")
 SIZE = HEAD.size + NAMES_LEN
-SOURCES = ("check", "confirm", "gucs", "hooks", "map", "module", "shared", "sqlfunc", "state", "worker")
-
-
-def headers():
-    """Folder of the server's headers, or None."""
-    if not os.path.exists(pg_bin("pg_config")):
-        return None
-    path = run([pg_bin("pg_config"), "--includedir-server"]).stdout.strip()
-    return path if os.path.exists(os.path.join(path, "postgres.h")) else None
 
 
 @functools.lru_cache(maxsize=None)
 def library():
-    """The extension for the PostgreSQL under test: the build's, or one compiled for PG_BIN. None: no headers."""
-    built = build_path("src", "ext", "pgvigil.so")
-    here = "PG_BIN" not in os.environ
-    if not os.path.exists(built) if here else headers() is None:
+    """A copy of the extension for the PostgreSQL under test, where the server's user can read it. None: no headers."""
+    built = module("src/ext/pgvigil.so")
+    if built is None:
         return None
-    source = os.path.join(base.REPO, "src")
-    folder = base.temporary_folder("pgvigil-ext-")  # where the server's user can read it
+    folder = base.temporary_folder("pgvigil-ext-")
     base.register(Folder(folder))
     made = os.path.join(folder, "pgvigil.so")
-    if here:
-        shutil.copy(built, made)
-        os.chmod(made, 0o755)
-        return made
-    files = [os.path.join(source, "ext", name + ".c") for name in SOURCES]
-    files += [os.path.join(source, *name.split("/")) for name in ("base/fence.c", "base/types.c", "sys/clock.c")]
-    run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", "-I" + source, "-isystem", headers(), "-o", made,
-         "-Wl,--version-script," + os.path.join(source, "ext", "exports.map")] + files, timeout=120)
+    shutil.copy(built, made)
+    os.chmod(made, 0o755)
     return made
 
 

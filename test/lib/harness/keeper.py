@@ -6,10 +6,12 @@ import shutil
 import psycopg2
 
 from . import base
-from .base import Failure, build_path, pg_bin, run, wait_for, write_file
+from .base import Failure, pg_bin, pg_major, run, wait_for, write_file
 from .cluster import Cluster
+from .modules import module
 from .writer import Writer
 
+STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 REJOIN = """#!/bin/sh
 # What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
@@ -28,9 +30,8 @@ echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
 
 
 def library():
-    """The module that the build made; None: it made none."""
-    built = build_path("src", "keeper", "pg_keeper.so")
-    return built if os.path.exists(built) and "PG_BIN" not in os.environ else None
+    """The module for the PostgreSQL under test; None: no server headers."""
+    return module("src/keeper/pg_keeper.so")
 
 
 def quoted(text):
@@ -84,7 +85,7 @@ class KeeperCluster(Cluster):
     def start(self):
         """Servers that stream; nothing is registered."""
         first = self.nodes[0]
-        first.initdb({**self.settings, "pg_keeper.node_name": quoted(self.title(first))})
+        first.initdb({**self.settings, **self.identity(first)})
         first.start_postgres()
         for node in self.nodes[1:]:
             self.copy(node, first)
@@ -97,8 +98,12 @@ class KeeperCluster(Cluster):
         if node is self.nodes[-1]:
             node.basebackup(source)
         else:
-            node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
+            self.copy_files(node, source)
         self.name_node(node)
+
+    @staticmethod
+    def copy_files(node, source):
+        node.run([pg_bin("pg_basebackup"), "-R", "-c", "fast", "-D", node.seen + "/data", "-d", source.conninfo()])
 
     def address(self, node):
         """By name, while their primary_conninfo has an address at first."""
@@ -148,7 +153,7 @@ class KeeperCluster(Cluster):
                 told["masters"] = masters
                 if len(masters) != 1 or (primary and masters[0] != primary.name):
                     return None
-                if any(info[n.name]["state"] != "standby, streaming" for n in nodes if n.name != masters[0]):
+                if any(info[n.name]["state"] not in STREAMS for n in nodes if n.name != masters[0]):
                     return None
                 if info[masters[0]]["state"] != "primary":
                     return None
@@ -165,6 +170,20 @@ class KeeperCluster(Cluster):
             count, self.info(primary)))
         wait_for(lambda: bool(primary.value("show synchronous_standby_names")) == (count > 0), 20,
                  "the server to have the names")
+
+    def wait_armed(self, primary=None):
+        """Of one mind, and of two the standby has the only vote: who is the primary, and the standby."""
+        primary = self.wait_formed(primary)
+        standby = self.others(primary)[0]
+
+        def probe():
+            for node in (primary, standby):
+                row = self.info(node)[standby.name]
+                if not (row["is_sync"] and row["is_nextmaster"] and row["state"].endswith("with the only vote")):
+                    return False
+            return self.info(primary)[primary.name]["state"] == "primary"
+        wait_for(probe, 40, lambda: "votes to move: %r" % self.info(primary))
+        return primary, standby
 
     def wait_writable(self, node, timeout=30):
         def probe():
@@ -205,19 +224,28 @@ class KeeperCluster(Cluster):
         if node.postmaster():
             node.pg_ctl("stop", "-m", "fast")
         node.kill()
-        # Before that pg_rewind finds nothing to do.
-        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
-                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
-        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
+        if pg_major() < 14 and "synchronous_standby_names" in self.settings:
+            node.wipe()
+            self.copy_files(node, primary)
+        else:
+            # Before that pg_rewind finds nothing to do.
+            wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                           "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
+            node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
             file.write("primary_slot_name = ''\n")  # the source's
         node.start_postgres()
 
+    def identity(self, node):
+        """The settings that differ."""
+        return {"pg_keeper.node_name": quoted(self.title(node))}
+
     def name_node(self, node):
         """postgresql.conf is copied like any other file."""
         with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="utf-8") as file:
-            file.write("pg_keeper.node_name = %s\n" % quoted(self.title(node)))
+            file.write("".join("%s = %s\n" % item for item in self.identity(node).items()))
 
     @staticmethod
     def log_of(node):
@@ -264,3 +292,15 @@ class Takeover:
             self.cluster.wait_formed(new)
             self.writer.check("fault", lossless=self.lossless)
         self.writer.destroy()
+
+
+class PairCluster(KeeperCluster):
+    """As in 1.0: two servers, each with its own connection string and the other's, in the old spelling of the rest."""
+
+    def __init__(self, settings=None, **kwargs):
+        super().__init__(nodes=2, settings={"pg_keeper.keepalives_time": "1", **(settings or {})}, **kwargs)
+        self.titles = {node.name: "%s-%d" % (node.name, node.port) for node in self.nodes}
+
+    def identity(self, node):
+        return {"pg_keeper.my_conninfo": "'%s'" % self.address(node),
+                "pg_keeper.partner_conninfo": "'%s'" % self.address(self.others(node)[0])}

@@ -1,0 +1,102 @@
+/*
+ * give.c: a planned switchover: what stands for the stop of a primary that cannot outlive its own stop.
+ *
+ * The server is closed until this node has the lease without a plan, or another node is the primary.
+ */
+#include "keeper/body.h"
+
+#include <access/xlog.h>
+#include <port/atomics.h>
+
+#include "sys/clock.h"
+
+/* Before it is closed new commits wait for so long, and those that are on their way end. */
+#define HOLD_US (100 * US_PER_MS)
+/* The successor flushes the last of the WAL within milliseconds; without it the plan has its own limit. */
+#define FLUSH_US US_PER_SEC
+
+static struct {
+    bool began;
+    bool is_given;
+    Clock began_at;
+    Lsn lsn; /* everything that was acknowledged is before it */
+    char closed[ACTION_TEXT_LEN];
+} given;
+
+void give_begin(void)
+{
+    memset(&given, 0, sizeof given);
+    given.began = true;
+    given.began_at = clock_now();
+}
+
+void give_end(void)
+{
+    memset(&given, 0, sizeof given);
+}
+
+const char *give_closed(void)
+{
+    return given.closed[0] != '\0' ? given.closed : NULL;
+}
+
+bool give_holds(void)
+{
+    return given.began && given.closed[0] == '\0' && act_stops();
+}
+
+Lsn give_lsn(const Core *core)
+{
+    return given.is_given && core->persist.doc.primary == core->self ? given.lsn : LSN_NONE;
+}
+
+/* Only while the plan asks for it: anywhere else a stopped primary is one to hand over from, or to start. */
+bool give_is_stopped(const Core *core)
+{
+    return core->plan.step == STEP_CONFIRM && give_lsn(core) != LSN_NONE;
+}
+
+/*
+ * The fence is closed. Whoever read it as open before that has written its commit record by then, and the
+ * restore point that is made here ends behind it: a successor that has flushed this one has everything that
+ * was acknowledged. Whoever comes to the check later is cut off unanswered.
+ */
+bool give_turn(const Core *core, ActionResult *result)
+{
+    MemberNo target = core->plan.target;
+    Clock at = clock_now();
+    int64 since_us = clock_elapsed_most(&given.began_at, &at);
+    Fence fence;
+
+    if (!given.began || since_us < HOLD_US)
+        return false;
+    if (given.closed[0] == '\0')
+        snprintf(given.closed, sizeof given.closed, "it hands over to %s",
+                 nodes_name(body_known(), core->persist.doc.member[target].name));
+    if (!fence_read(board_fence(), &fence) || fence.until.boot_us != 0)
+        return false; /* body.c writes it with the next step */
+    if (given.lsn == LSN_NONE) {
+        pg_memory_barrier();
+        given.lsn = XLogRestorePoint("pg_keeper switchover");
+        XLogFlush(given.lsn);
+    }
+    Observation pg = look_server(core, body_known());
+    if (pg.confirmed[target] < given.lsn && since_us < HOLD_US + FLUSH_US)
+        return false;
+    given.is_given = true;
+    result->lsn = given.lsn;
+    result->timeline = pg.timeline;
+    return true;
+}
+
+void give_look(const Core *core)
+{
+    Clock at = clock_now();
+    bool leads =
+        core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
+
+    if (!given.began || !leads || act_stops() || core->plan.step == STEP_CONFIRM)
+        return;
+    give_end();
+    ereport(LOG, (errmsg("pg_keeper: this server goes on as the primary")));
+}

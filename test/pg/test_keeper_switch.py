@@ -1,0 +1,179 @@
+"""pgkeeper.switchover(): the primary's role is handed over in order, or stays where it is. A writer runs all the time."""
+
+import concurrent.futures
+import os
+import signal
+
+import psycopg2
+import pytest
+
+from harness.base import wait_for
+from harness.fence import refused
+from harness.keeper import KeeperCluster, library
+from harness.writer import Writer
+
+pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
+
+CALL = "select pgkeeper.switchover('%s')"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = KeeperCluster(role="talker").form()
+    try:
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture
+def formed(cluster):
+    """What a test left broken fails the next one here."""
+    cluster.heal()
+    cluster.wait_formed()
+    return cluster
+
+
+def others(cluster, primary):
+    return [node for node in cluster.nodes if node is not primary]
+
+
+class Frozen:
+    """A standby that receives nothing, and says so to nobody."""
+
+    def __init__(self, cluster, node):
+        self.pid = cluster.pid_of(node, "walreceiver")
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+
+
+def failed(call, code, *parts):
+    """As refused(), for a call that takes its time."""
+    try:
+        call()
+    except psycopg2.Error as error:
+        assert error.pgcode == code, error
+        assert all(part in str(error) for part in parts), error
+        return
+    pytest.fail("it was done")
+
+
+def test_what_is_refused(formed):
+    primary = formed.wait_primary()
+    standby = others(formed, primary)[0]
+    refused(lambda: primary.sql(CALL % primary.name), "55006", "is the primary already")
+    refused(lambda: primary.sql(CALL % "nobody"), "42704", "no node of that name")
+    refused(lambda: primary.sql(CALL % (standby.name + "x" * 40)), "42704", "no node of that name")
+    refused(lambda: standby.sql(CALL % standby.name), "25006", "is a standby")
+    refused(lambda: primary.sql("create table mine(i int); " + CALL % standby.name), "25001", "has written something")
+    primary.sql("create role nobody login; grant usage on schema pgkeeper to nobody")
+    conn = primary.connect(user="nobody")
+    with conn.cursor() as cursor:
+        refused(lambda: cursor.execute(CALL % standby.name), "42501")
+    conn.close()
+    standby.pg_ctl("stop", "-m", "immediate")
+    wait_for(lambda: formed.info(primary)[standby.name]["state"] == "not heard", 30, "it to be missed")
+    failed(lambda: primary.sql(CALL % standby.name), "55000", standby.name, "has not become the primary")
+    standby.start_postgres()
+    assert formed.wait_formed(primary) is primary
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_there_and_back(formed, synchronous):
+    """To each of the others in turn; nothing acknowledged is lost, and the old one is a standby after a rewind."""
+    if synchronous:
+        for node in formed.nodes:
+            with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+                file.write("synchronous_standby_names = 'pg1, pg2, pg3'\n")
+            node.sql("select pg_reload_conf()")
+        wait_for(lambda: any(row["is_sync"] for row in formed.info(formed.wait_primary()).values()), 30, "commits to wait")
+    for _ in range(3):
+        old = formed.wait_primary()
+        new = others(formed, old)[0]
+        with Writer(formed) as writer:
+            writer.wait_acks(100)
+            assert old.value(CALL % new.name) == new.name
+            # It is the primary by now, not soon; and the old one takes nothing any more.
+            assert formed.info(new)[new.name]["state"] == "primary"
+            refused(lambda: old.sql("create table late(i int)"), "57P03", "may not acknowledge")
+            wait_for(lambda: formed.info(old)[old.name]["state"].startswith("closed: %s is the primary" % new.name), 20,
+                     lambda: formed.info(old))
+            writer.wait_acks(50, server=new)
+            formed.rejoin(old, new)
+            formed.wait_formed(new)
+            writer.check()  # nothing may be missing, of nobody's rows
+    log = formed.log_of(new)
+    assert "kind=switchover member=%s" % new.name in log
+
+
+def test_a_successor_that_does_not_get_there(formed):
+    """The primary opens again, and whoever waited goes on; no second order meanwhile; a session may leave its own."""
+    primary = formed.wait_primary()
+    target = others(formed, primary)[0]
+    with Writer(formed) as writer:
+        writer.wait_acks(100)
+        with Frozen(formed, target), concurrent.futures.ThreadPoolExecutor(1) as pool:
+            first = pool.submit(primary.sql, CALL % target.name)
+            wait_for(lambda: first.done() or "hands over to" in formed.info(primary)[primary.name]["state"], 20,
+                     "it to be closed")
+            refused(lambda: primary.sql("create table closed(i int)"), "57P03", "may not acknowledge")
+            refused(lambda: primary.sql(CALL % target.name), "55006", "under way")
+            failed(lambda: first.result(60), "57000", "did not get the last of the WAL in time", "goes on as the primary")
+            writer.wait_acks(50, server=primary, timeout=30)
+            failed(lambda: primary.sql("set statement_timeout = '500ms'; " + CALL % target.name), "57014")
+            wait_for(lambda: formed.log_of(primary).count("switchover_ended") == 2, 30, "the second one to end, too")
+            writer.wait_acks(50, server=primary, timeout=30)
+            assert formed.info(primary)[primary.name]["state"] == "primary"
+        assert formed.wait_formed(primary) is primary
+        writer.check()
+
+
+def test_a_worker_that_ends_meanwhile(formed):
+    """Its plan is gone with it. Nobody was handed anything, and somebody is the primary again."""
+    primary = formed.wait_primary()
+    target = others(formed, primary)[0]
+    with Writer(formed) as writer:
+        writer.wait_acks(100)
+        with Frozen(formed, target), concurrent.futures.ThreadPoolExecutor(1) as pool:
+            call = pool.submit(primary.sql, CALL % target.name)
+            wait_for(lambda: "hands over to" in formed.info(primary)[primary.name]["state"], 20, "it to be closed")
+            os.kill(formed.pid_of(primary), signal.SIGTERM)
+            failed(lambda: call.result(60), "57000", "the worker was restarted meanwhile")
+        new = formed.wait_primary(60)
+        if new is not primary:
+            formed.rejoin(primary, new)
+        writer.wait_acks(50, server=new, timeout=30)
+        formed.wait_formed(new)
+        writer.check()
+
+
+def test_a_successor_that_cannot_stand(formed):
+    """It was given the lease and does not use it: whoever has everything goes on, the old one itself, if nobody else is there."""
+    primary = formed.wait_primary()
+    target, third = others(formed, primary)
+    third.pg_ctl("stop", "-m", "immediate")
+    wait_for(lambda: formed.info(primary)[third.name]["state"] == "not heard", 30, "the third to be missed")
+    wait_for(lambda: not formed.info(primary)[third.name]["is_sync"], 30, "the third not to be waited for")
+    starts = formed.log_of(primary).count("rule=start_primary")
+    settings = target.seen + "/data/postgresql.auto.conf"
+    with Writer(formed) as writer:
+        writer.wait_acks(100)
+        target.machine.run(["mount", "--bind", settings, settings])  # nothing can take its place now
+        try:
+            failed(lambda: primary.sql(CALL % target.name), "57000", "did not take over", "is the primary again")
+            writer.wait_acks(50, server=primary, timeout=30)
+        finally:
+            target.machine.run(["umount", settings])
+        # It counted as stopped for the plan alone: a stopped one would be started, or given to whoever is there.
+        assert formed.log_of(primary).count("rule=start_primary") == starts
+        third.start_postgres()
+        assert formed.wait_formed(primary) is primary
+        writer.check()
