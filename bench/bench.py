@@ -10,6 +10,7 @@ import fence  # noqa: E402
 import flood  # noqa: E402
 import footprint  # noqa: E402
 import http_bench  # noqa: E402
+import keeper  # noqa: E402
 import observe  # noqa: E402
 import signalctl  # noqa: E402
 import simulate  # noqa: E402
@@ -19,11 +20,11 @@ from harness.peers import PEERS  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench")
-    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "observe", "signalctl", "simulate",
-                                         "peers"])
+    parser.add_argument("name", choices=["failover", "footprint", "fence", "http", "keeper", "observe", "signalctl",
+                                         "simulate", "peers"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--load", choices=["idle", "pgbench"], action="append", dest="loads")
-    parser.add_argument("--scenario", choices=failover.SCENARIOS, action="append", dest="scenarios")
+    parser.add_argument("--scenario", action="append", dest="scenarios")
     parser.add_argument("--tool", action="append", dest="tools")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=12)
@@ -32,12 +33,15 @@ def main():
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.loads = options.loads or ["idle", "pgbench"]
+    known = list(keeper.SCENARIOS) if options.name == "keeper" else failover.SCENARIOS
+    if set(options.scenarios or []) - set(known):
+        parser.error("argument --scenario: choose from " + ", ".join(known))
     if options.flood:
         if options.name != "failover":
             parser.error("--flood belongs to failover")
         flood.main(options)
         return
-    options.scenarios = options.scenarios or failover.SCENARIOS
+    options.scenarios = options.scenarios or known
     if options.name == "failover":
         failover.main(options)
     elif options.name == "footprint":
@@ -46,6 +50,8 @@ def main():
         fence.main(options)
     elif options.name == "http":
         http_bench.main(options)
+    elif options.name == "keeper":
+        keeper.main(options)
     elif options.name == "observe":
         observe.main(options)
     elif options.name == "signalctl":

@@ -1,5 +1,8 @@
 """What the fence costs: pgbench's simple-update with the extension and an open fence, and without, in turn; and the CPU
-of a bare commit, which says the same on a machine that others use as well."""
+of a bare commit, which says the same on a machine that others use as well.
+
+keeper.py asks the same of pg_keeper: compare() wants two servers of any kind, each with folder (of its socket), sql(),
+connect(), load(on) (starts it anew, with the module or without), process(number of a backend) and destroy()."""
 
 import contextlib
 import json
@@ -15,9 +18,31 @@ CLIENTS = (8, 1)
 SCALE = 10
 COMMITS = 4000
 MODES = ("off", "on")  # on holds back signals, since it may wait for a standby; the servers' files are in memory
+SETTINGS = {"fsync": "on", "shared_buffers": "'256MB'", "max_wal_size": "'4GB'"}
 COMMIT_PAIRS = 10  # short ones, many of them: what else the machine does then weighs little on the median
 LOOP = """create procedure commits(n int) language plpgsql as $$
 begin for k in 1..n loop insert into once values(k); commit; end loop; end $$"""
+
+
+class Extension(fence.FencedServer):
+    """A server of its own, and a fence that is open as if an agent wrote it."""
+
+    def __init__(self):
+        super().__init__(SETTINGS)
+        self.start()
+        self.fence.open(seconds=6 * 3600.0)
+
+    def load(self, on):
+        self.sql("alter system " + ("set shared_preload_libraries = '%s'" % fence.library() if on
+                                    else "reset shared_preload_libraries"))
+        self.sql("checkpoint")
+        self.stop()
+        self.start()
+        assert bool(self.value("select current_setting('pgvigil.state', true)")) == on
+
+    @staticmethod
+    def process(number):
+        return number
 
 
 def _tps(server, clients, seconds):
@@ -37,7 +62,7 @@ def _pair(with_fence, without, clients, seconds):
 def _commit_us(server, mode):
     """CPU of one commit in a loop in a procedure, with that synchronous_commit, as the kernel counts the backend's time."""
     with contextlib.closing(server.connect()) as conn, conn.cursor() as cursor:
-        path = "/proc/%d/schedstat" % conn.get_backend_pid()
+        path = "/proc/%d/schedstat" % server.process(conn.get_backend_pid())
 
         def call(count):
             cursor.execute("set synchronous_commit = " + mode)
@@ -51,55 +76,51 @@ def _commit_us(server, mode):
         return call(COMMITS)
 
 
-def _load(server, fenced):
-    server.sql("alter system " + ("set shared_preload_libraries = '%s'" % fence.library() if fenced
-                                  else "reset shared_preload_libraries"))
-    server.sql("checkpoint")
-    server.stop()
-    server.start()
-    assert bool(server.value("select current_setting('pgvigil.state', true)")) == fenced
-    _tps(server, 8, 1)  # warm
-
-
-def _server():
-    server = fence.FencedServer({"fsync": "on", "shared_buffers": "'256MB'", "max_wal_size": "'4GB'"}).start()
-    server.fence.open(seconds=6 * 3600.0)
+def _fill(server):
     run(as_user([pg_bin("pgbench"), "-i", "-q", "-s", str(SCALE), "-h", server.folder, "-U", "postgres", "postgres"]))
     server.sql("create table once(i int)")
     server.sql(LOOP)
-    return server
 
 
-def _tell(what, pairs, options):
+def _tell(bench, what, pairs, options):
     ratios = sorted(with_fence / without for with_fence, without in pairs)
-    figures = dict(what, bench="fence", pairs=len(pairs), ratio_median=round(statistics.median(ratios), 4),
+    figures = dict(what, bench=bench, pairs=len(pairs), ratio_median=round(statistics.median(ratios), 4),
                    ratio_least=round(ratios[0], 4), ratio_most=round(ratios[-1], 4),
                    median_with=round(statistics.median(p[0] for p in pairs), 2),
                    median_without=round(statistics.median(p[1] for p in pairs), 2))
     print(json.dumps(figures) if options.json else " ".join("%s=%s" % item for item in figures.items()), flush=True)
 
 
-def main(options):
-    if fence.library() is None:
-        sys.exit("script/bench: no extension was built: the server's headers are missing")
-    servers = [_server(), _server()]
+def compare(bench, servers, options):
+    for server in servers:
+        _fill(server)
     pairs = {clients: [] for clients in CLIENTS}
     commits = {mode: [] for mode in MODES}
     for half in range(2):  # each server once with it and once without: neither may owe anything to its files
         for number, server in enumerate(servers):
-            _load(server, fenced=number == half)
+            server.load(number == half)
+            _tps(server, 8, 1)  # warm
         for _ in range((options.pairs + 1 - half) // 2):
             for clients in CLIENTS:
                 pairs[clients].append(_pair(servers[half], servers[1 - half], clients, options.seconds))
             for mode in MODES * COMMIT_PAIRS:
                 commits[mode].append((_commit_us(servers[half], mode), _commit_us(servers[1 - half], mode)))
     for clients in CLIENTS:
-        _tell({"clients": clients, "unit": "tps", "seconds": options.seconds, "scale": SCALE}, pairs[clients], options)
+        _tell(bench, {"clients": clients, "unit": "tps", "seconds": options.seconds, "scale": SCALE}, pairs[clients],
+              options)
     # With 8 clients both cores are busy all the time, so that a transaction takes them for so long.
     busy_us = os.cpu_count() * 1e6 / statistics.median(without for _, without in pairs[8])
     for mode in MODES:
         difference = statistics.median(with_fence - without for with_fence, without in commits[mode])
-        _tell({"unit": "us of CPU for a bare commit", "synchronous_commit": mode, "difference_us": round(difference, 2),
-               "share_of_simple_update": round(difference / busy_us, 4)}, commits[mode], options)
+        _tell(bench, {"unit": "us of CPU for a bare commit", "synchronous_commit": mode,
+                      "difference_us": round(difference, 2), "share_of_simple_update": round(difference / busy_us, 4)},
+              commits[mode], options)
+
+
+def main(options):
+    if fence.library() is None:
+        sys.exit("script/bench: no extension was built: the server's headers are missing")
+    servers = [Extension(), Extension()]
+    compare("fence", servers, options)
     for server in servers:
         server.destroy()

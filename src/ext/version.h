@@ -40,6 +40,13 @@
 #define version_xmin(proc) (ProcGlobal->allPgXact[(proc)->pgprocno].xmin)
 #endif
 
+/* The transaction that a process is in, with or without a snapshot. */
+#if PG_VERSION_NUM >= 170000
+#define version_transaction(proc) ((proc)->vxid.lxid)
+#else
+#define version_transaction(proc) ((proc)->lxid)
+#endif
+
 /* Where a primary's WAL is on disk, and its timeline: before 15 a variable, which RecoveryInProgress() sets. */
 #if PG_VERSION_NUM >= 150000
 #define version_flushed()            GetFlushRecPtr(NULL)

@@ -109,8 +109,13 @@ static void tell_startup(void)
         (void) kill(pid, SIGHUP);
 }
 
-/* Whoever holds a snapshot can hold replay up for max_standby_streaming_delay. Not those that wait for a
- * vote. */
+/* By its snapshot, or by the locks that a transaction keeps to its end. */
+static bool can_hold_up(const PGPROC *proc)
+{
+    return TransactionIdIsValid(version_xmin(proc)) || LocalTransactionIdIsValid(version_transaction(proc));
+}
+
+/* Whoever can do that would for max_standby_streaming_delay. Not those that wait for a vote. */
 static void end_snapshots(void)
 {
     int ended = 0;
@@ -120,8 +125,8 @@ static void end_snapshots(void)
     for (int i = 0; i < MaxBackends; i++) {
         const PGPROC *proc = &ProcGlobal->allProcs[i];
         int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid &&
-            TransactionIdIsValid(version_xmin(proc)) && !board_serves(&proc->procLatch))
+        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid && can_hold_up(proc) &&
+            !board_serves(&proc->procLatch))
             ended += kill(pid, SIGTERM) == 0;
     }
     if (ended > 0)

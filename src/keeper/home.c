@@ -63,28 +63,37 @@ static void remove_others(const char *folder)
         closedir(dir);
 }
 
+/* Whether the state is the one that was marked, at this very place. */
+static bool is_marked(const char *text)
+{
+    char mark[MAXPGPATH];
+    Buf content = {0};
+
+    path_of("inode", mark, sizeof mark);
+    bool same = file_exists(mark) && file_read(mark, MARK_LEN, &content, NULL) && content.data != NULL &&
+                content.len == strlen(text) && memcmp(content.data, text, content.len) == 0;
+    buf_done(&content);
+    return same;
+}
+
 bool home_prepare(char *ret_folder, size_t size, Err *err)
 {
     char state[MAXPGPATH], mark[MAXPGPATH], text[MARK_LEN];
-    Buf content = {0};
 
     snprintf(ret_folder, size, "%s/" FOLDER, DataDir);
     if (!dir_make(ret_folder, 0700, err))
         return false;
     remove_others(ret_folder);
     path_of("state", state, sizeof state);
-    path_of("inode", mark, sizeof mark);
     if (!text_of(state, text, sizeof text))
         return errno == ENOENT || err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
-    bool same = file_exists(mark) && file_read(mark, sizeof text, &content, NULL) && content.data != NULL &&
-                content.len == strlen(text) && memcmp(content.data, text, content.len) == 0;
-    buf_done(&content);
-    if (same)
+    if (is_marked(text))
         return true;
     log_line(LOG_LEVEL_WARN, "state_is_a_copy",
              "file=%s it is removed: this node begins anew, without a vote", state);
     if (unlink(state) != 0)
         return err_set_errno(err, ERR_IO, errno, "%s cannot be removed", state);
+    path_of("inode", mark, sizeof mark);
     (void) unlink(mark);
     return true;
 }
@@ -97,5 +106,6 @@ bool home_settle(Err *err)
     path_of("inode", mark, sizeof mark);
     if (!text_of(state, text, sizeof text))
         return err_set_errno(err, ERR_IO, errno, "%s cannot be looked at", state);
-    return file_write_atomic(mark, text, strlen(text), 0600, err);
+    /* A disk that is full has no room for what is there already. */
+    return is_marked(text) || file_write_atomic(mark, text, strlen(text), 0600, err);
 }

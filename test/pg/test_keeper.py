@@ -11,7 +11,7 @@ import pytest
 
 from harness.base import wait_for, write_file
 from harness.fence import refused
-from harness.keeper import KeeperCluster, library
+from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -35,32 +35,6 @@ def formed(cluster):
         cluster.register()
     cluster.wait_formed()
     return cluster
-
-
-class Takeover:
-    """A writer runs, the primary is harmed, another one takes over; the writer's questions are asked at the end."""
-
-    def __init__(self, cluster):
-        self.cluster, self.old = cluster, cluster.wait_primary()
-        self.writer = Writer(cluster)
-
-    def __enter__(self):
-        self.writer.start()
-        self.writer.mark("fault")
-        return self
-
-    def wait(self):
-        new = self.cluster.wait_primary(40, unlike=self.old)
-        self.writer.wait_acks(20, server=new)
-        return new
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            new = self.cluster.wait_primary(40, unlike=self.old)
-            self.cluster.rejoin(self.old, new)
-            self.cluster.wait_formed(new)
-            self.writer.check("fault")
-        self.writer.destroy()
 
 
 # Registration, in the order of this file

@@ -11,27 +11,11 @@ from harness.keeper import KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
-REJOIN = """#!/bin/sh
-# What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
-data=%(data)s
-exec >> %(log)s 2>&1
-set -e
-%(bin)s/pg_ctl stop -D "$data" -m immediate -w
-%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
-echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
-%(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
-"""
-
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster()
-    for node in made.nodes:
-        write_file(node.folder + "/rejoin", REJOIN % dict(
-            data=node.seen + "/data", bin=os.path.dirname(pg_bin("pg_ctl")), log=node.seen + "/log/rejoin.log",
-            server_log=node.seen + "/log/postgresql.log"), 0o755)
+    made = KeeperCluster(rejoin=True)
     seen = made.nodes[0].seen
-    made.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % seen
     made.settings["pg_keeper.after_command"] = "'echo $PG_KEEPER_NODE $PG_KEEPER_PRIMARY > %s/log/after; sleep 60'" % seen
     made.form()
     try:

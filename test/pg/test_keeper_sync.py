@@ -22,17 +22,6 @@ def cluster():
         made.destroy()
 
 
-def synchronous(cluster, primary):
-    return sorted(name for name, row in cluster.info(primary).items() if row["is_sync"])
-
-
-def wait_synchronous(cluster, primary, count=2):
-    """So many standbys are counted on, and the server itself waits for one of them."""
-    wait_for(lambda: len(synchronous(cluster, primary)) == count, 40, lambda: "%d synchronous standbys, not %r" % (
-        count, cluster.info(primary)))
-    wait_for(lambda: bool(primary.value("show synchronous_standby_names")) == (count > 0), 20, "the server to have the names")
-
-
 def admit_replication(node, admits):
     """By pg_hba.conf: the standbys' workers are heard, and their walreceivers are not."""
     path = os.path.join(node.data, "pg_hba.conf")
@@ -49,7 +38,7 @@ def admit_replication(node, admits):
 
 def test_failover_loses_nothing(cluster):
     old = cluster.wait_formed()
-    wait_synchronous(cluster, old)
+    cluster.wait_synchronous(old)
     with Writer(cluster) as writer:
         writer.mark("fault")
         old.kill_postmaster()
@@ -58,20 +47,20 @@ def test_failover_loses_nothing(cluster):
         cluster.rejoin(old, new)
         cluster.wait_formed(new)
         writer.check("fault", lossless=True)
-    wait_synchronous(cluster, new)
+    cluster.wait_synchronous(new)
 
 
 def test_to_asynchronous_and_back(cluster):
     """Commits stall for a lease, then go on alone; and wait again when there are standbys."""
     primary = cluster.wait_formed()
-    wait_synchronous(cluster, primary)
+    cluster.wait_synchronous(primary)
     with Writer(cluster) as writer:
         admit_replication(primary, False)
-        wait_synchronous(cluster, primary, 0)
+        cluster.wait_synchronous(primary, 0)
         writer.wait_acks(50, server=primary)
         assert cluster.wait_primary() is primary
         admit_replication(primary, True)
-        wait_synchronous(cluster, primary)
+        cluster.wait_synchronous(primary)
         writer.wait_acks(50, server=primary)
         writer.check()
 
@@ -79,7 +68,7 @@ def test_to_asynchronous_and_back(cluster):
 def test_typo_in_configuration(cluster):
     """What PostgreSQL does not take from its files the worker does not take either; nor is an unreadable file an empty one."""
     primary = cluster.wait_formed()
-    wait_synchronous(cluster, primary)
+    cluster.wait_synchronous(primary)
     names = primary.value("show synchronous_standby_names")
     path = os.path.join(primary.data, "postgresql.conf")
     with open(path, encoding="ascii") as file:
@@ -90,7 +79,7 @@ def test_typo_in_configuration(cluster):
         primary.sql("select pg_reload_conf()")
         time.sleep(2)  # synchronous mode was off within milliseconds
         assert primary.value("show synchronous_standby_names") == names
-        assert len(synchronous(cluster, primary)) == 2
+        assert len(cluster.synchronous(primary)) == 2
         assert cluster.log_of(primary).count("sync_set synchronous=no") == said
 
     try:
@@ -114,21 +103,21 @@ def test_stays_asynchronous(cluster):
     """With pg_keeper.resync off what became asynchronous stays so, and another node may take over all the same.
     Neither the next worker nor the next primary makes it synchronous again."""
     primary = cluster.wait_formed()
-    wait_synchronous(cluster, primary)
+    cluster.wait_synchronous(primary)
     for node in cluster.nodes:
         node.sql("alter system set pg_keeper.resync = off")
         node.sql("select pg_reload_conf()")
     admit_replication(primary, False)
-    wait_synchronous(cluster, primary, 0)
+    cluster.wait_synchronous(primary, 0)
     wait_for(lambda: "pg_keeper.resync is off" in cluster.log_of(primary), 20, "the log to say so")
     admit_replication(primary, True)
     cluster.wait_formed(primary)
-    assert synchronous(cluster, primary) == []
+    assert cluster.synchronous(primary) == []
     wait_for(lambda: any(row["is_nextmaster"] for row in cluster.info(primary).values()), 20, "somebody who could take over")
 
     def stays(primary):
         with pytest.raises(AssertionError):
-            wait_for(lambda: synchronous(cluster, primary) or primary.value("show synchronous_standby_names"), 5,
+            wait_for(lambda: cluster.synchronous(primary) or primary.value("show synchronous_standby_names"), 5,
                      "commits to wait, which must not be")
 
     pid = cluster.pid_of(primary)
@@ -150,4 +139,4 @@ def test_stays_asynchronous(cluster):
     for node in cluster.nodes:
         node.sql("alter system reset pg_keeper.resync")
         node.sql("select pg_reload_conf()")
-    wait_synchronous(cluster, primary)
+    cluster.wait_synchronous(primary)

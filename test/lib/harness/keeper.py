@@ -9,9 +9,24 @@ from . import base
 from .base import Failure, pg_bin, pg_major, run, wait_for, write_file
 from .cluster import Cluster
 from .modules import module
+from .writer import Writer
 
 STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
+REJOIN = """#!/bin/sh
+# What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
+# A primary at once: sessions that wait for a standby do not end in order. pg_rewind runs the recovery that this leaves to
+# be done, but not that of a standby.
+data=%(data)s
+exec >> %(log)s 2>&1
+set -e
+how=immediate
+[ ! -e "$data/standby.signal" ] || how=fast
+%(bin)s/pg_ctl stop -D "$data" -m $how -w
+%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
+echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
+%(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
+"""
 
 
 def library():
@@ -38,11 +53,14 @@ def install(node, made):
 
 
 class KeeperCluster(Cluster):
-    """seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that. titles: what
-    pg_keeper calls the nodes, by the name that they have here; without it the same."""
+    """
+    seconds: keepalive_time. role: as whom the nodes talk to each other; it gets what it needs for that.
+    rejoin: closed servers become standbys by rejoin_command.
+    titles: what pg_keeper calls the nodes, by the name that they have here; without it the same.
+    """
 
-    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", titles=None, **kwargs):
-        self.role, self.titles = role, titles or {}
+    def __init__(self, nodes=3, seconds=1, settings=None, role="postgres", rejoin=False, titles=None, **kwargs):
+        self.role, self.rejoins, self.titles = role, rejoin, titles or {}
         super().__init__(nodes=nodes, agents=False, settings=settings, **kwargs)
         made = os.path.join(self.root, "bin", "pg_keeper.so")
         shutil.copy(library(), made)
@@ -54,6 +72,15 @@ class KeeperCluster(Cluster):
         for node in self.nodes:
             install(node, made)
             node.machine.run(["mount", "--bind", hosts, "/etc/hosts"])
+        if rejoin:
+            self._set_rejoin_command()
+
+    def _set_rejoin_command(self):
+        for node in self.nodes:
+            write_file(node.folder + "/rejoin", REJOIN % dict(
+                data=node.seen + "/data", bin=os.path.dirname(pg_bin("pg_ctl")), log=node.seen + "/log/rejoin.log",
+                server_log=node.seen + "/log/postgresql.log"), 0o755)
+        self.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % self.nodes[0].seen
 
     def start(self):
         """Servers that stream; nothing is registered."""
@@ -134,6 +161,16 @@ class KeeperCluster(Cluster):
 
         return wait_for(probe, timeout, lambda: "nodes of one mind: %r" % told)
 
+    def synchronous(self, primary):
+        return sorted(name for name, row in self.info(primary).items() if row["is_sync"])
+
+    def wait_synchronous(self, primary, count=2):
+        """So many standbys are counted on, and the server itself waits for one of them."""
+        wait_for(lambda: len(self.synchronous(primary)) == count, 40, lambda: "%d synchronous standbys, not %r" % (
+            count, self.info(primary)))
+        wait_for(lambda: bool(primary.value("show synchronous_standby_names")) == (count > 0), 20,
+                 "the server to have the names")
+
     def wait_armed(self, primary=None):
         """Of one mind, and of two the standby has the only vote: who is the primary, and the standby."""
         primary = self.wait_formed(primary)
@@ -158,17 +195,28 @@ class KeeperCluster(Cluster):
         wait_for(probe, timeout, "%s to take a commit" % node)
 
     def primary(self):
-        """The node whose own worker says that it is the primary."""
+        """The node whose own worker says that it is the primary; asked over its own socket, which no cut concerns."""
         found = []
         for node in self.nodes:
             try:
-                row = self.info(node).get(node.name)
+                row = self.info(node, local=True).get(node.name)
             except psycopg2.Error:
                 continue
             found += [node] if row and row["state"] == "primary" else []
         if len(found) > 1:
             raise Failure("two primaries: %r" % found)
         return found[0] if found else None
+
+    def wait_whole(self, timeout=60, but=()):
+        return self.wait_formed(but=but, timeout=timeout)
+
+    @staticmethod
+    def revive(node):
+        """What a service manager does to a server that is not there any more, whatever is left of it."""
+        if not node.postmaster():
+            node.kill()
+            # rejoin_command may stop it before pg_ctl has seen it up.
+            node.pg_ctl("start", "-l", node.seen + "/log/postgresql.log", check=False)
 
     def rejoin(self, node, primary):
         """What an administrator does to a primary that has lost its place, whatever is left of it."""
@@ -217,6 +265,33 @@ class KeeperCluster(Cluster):
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid
+
+
+class Takeover:
+    """A writer runs, the primary is harmed, another one takes over; the writer's questions are asked at the end."""
+
+    def __init__(self, cluster, lossless=False):
+        self.cluster, self.lossless, self.old = cluster, lossless, cluster.wait_primary()
+        self.writer = Writer(cluster)
+
+    def __enter__(self):
+        self.writer.start()
+        self.writer.mark("fault")
+        return self
+
+    def wait(self):
+        new = self.cluster.wait_primary(40, unlike=self.old)
+        self.writer.wait_acks(20, server=new)
+        return new
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            new = self.cluster.wait_primary(40, unlike=self.old)
+            if not self.cluster.rejoins:
+                self.cluster.rejoin(self.old, new)
+            self.cluster.wait_formed(new)
+            self.writer.check("fault", lossless=self.lossless)
+        self.writer.destroy()
 
 
 class PairCluster(KeeperCluster):

@@ -9,6 +9,7 @@ see silence and not an error.
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,15 @@ class Machine:
             return pid != self.pid and os.stat("/proc/%d/ns/pid" % pid).st_ino == self._inode
         except OSError:
             return False
+
+    def process(self, number):
+        """The number out here of the process that has that number in there."""
+        for name in os.listdir("/proc"):
+            if name.isdigit() and self.has(int(name)):
+                with contextlib.suppress(OSError), open("/proc/%s/status" % name, encoding="utf-8") as file:
+                    if re.search(r"^NSpid:.*\s(\d+)$", file.read(), re.M).group(1) == str(number):
+                        return int(name)
+        raise Failure("machine %s has no process %d" % (self.name, number))
 
     @contextlib.contextmanager
     def network(self):
