@@ -56,6 +56,13 @@ static CoreOptions options_now(void)
 
 /* ---- The fence ---- */
 
+/* Others are registered and elect, perhaps one of them under a name that this node does not know as its own.
+ */
+static bool is_stranger(void)
+{
+    return nodes_elect(&body.nodes) && nodes_find(&body.nodes, gucs_node_id) < 0;
+}
+
 /*
  * A table that was never read may name this server, and one whose row for it cannot be used does. A standby
  * is never unmanaged: once it is promoted by hand its table is read anew, by a worker that works.
@@ -65,7 +72,7 @@ static bool is_unmanaged(void)
     if (!body.table_read)
         return false;
     if (!body.runs)
-        return body.persist.doc.id.term == 0 && !body.nodes.self_left_out;
+        return body.persist.doc.id.term == 0 && !body.nodes.self_left_out && !is_stranger();
     /* Nobody else can be elected before there is a document. */
     return body.alone && (body.core.persist.doc.epoch == 0 || body.core.bootstrapping);
 }
@@ -291,13 +298,18 @@ static bool takes_part(void)
 
     if (self < 0 || body.nodes.node[self].gone) {
         /* Its own row may be one of those that were left out. */
-        body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() &&
+        body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() && !is_stranger() &&
                        (body.nodes.left_out == 0 || body.outside);
         if (body.nodes.self_left_out)
             log_limited(
                 &body.refused, LOG_LEVEL_WARN, "own_row",
                 "this node's row in pgkeeper.node cannot be used: it is closed; correct the row on the primary, "
                 "or here after a start without pg_keeper");
+        else if (is_stranger() && !RecoveryInProgress())
+            log_limited(
+                &body.refused, LOG_LEVEL_WARN, "not_registered",
+                "other nodes are registered here, and this primary is none of them by its name: it is closed; correct "
+                "pg_keeper.node_name, or start it without pg_keeper and drop the extension");
         return false;
     }
     /* What the two of a pair talk through is not there: nobody can have been elected. */

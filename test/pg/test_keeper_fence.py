@@ -77,6 +77,20 @@ def test_state_gone_and_own_row_wrong(cluster):
         refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
 
 
+def test_another_name(cluster):
+    """Started under a name that nobody knows it is no node, and no primary beside the one that the others elect."""
+    first, *others = cluster.form().nodes
+    cluster.wait_writable(first)
+    first.pg_ctl("stop", "-m", "immediate")
+    with open(os.path.join(first.data, "postgresql.conf"), "a", encoding="utf-8") as file:
+        file.write("pg_keeper.node_name = 'pg9'\n")
+    first.start_postgres()
+    wait_for(lambda: "not_registered" in cluster.log_of(first), 20, "the log to say so")
+    wait_for(lambda: any(node.is_writable() for node in others), 30, "another primary")
+    for _ in range(5):
+        refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
+
+
 def test_state_gone_and_table_locked(cluster):
     """Whether this node is registered nobody knows as long as the lock is held, here by a prepared transaction."""
     first, *others = cluster.form().nodes
