@@ -38,6 +38,19 @@ static bool can_rejoin(const Core *core)
     return pg->state == PG_PRIMARY && pg->checkpoint_timeline == pg->timeline;
 }
 
+/*
+ * A backup that was put back has written WAL of its own in the place of the cluster's, on the same timeline:
+ * pg_rewind sees no difference, and what it leaves is a standby with other data.
+ */
+static void tell_origin_unknown(void)
+{
+    if (gucs_rejoin_command[0] != '\0')
+        ereport(WARNING,
+                (errmsg("pg_keeper: rejoin_command is not run: without its state this server does not "
+                        "know where its WAL comes from"),
+                 errhint("Replace its data directory by a new copy of the primary's (pg_basebackup).")));
+}
+
 void orders_look(const Core *core, const KeeperNodes *nodes)
 {
     static Clock tried;
@@ -52,5 +65,9 @@ void orders_look(const Core *core, const KeeperNodes *nodes)
     if (node == NULL)
         return;
     tried = now;
+    if (core->persist.wal_epoch == 0) {
+        tell_origin_unknown();
+        return;
+    }
     command_start(&rejoin, gucs_rejoin_command, node->name, node->conninfo, 0);
 }

@@ -8,7 +8,7 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import USER, wait_for
+from harness.base import USER, pg_bin, wait_for
 from harness.fence import refused
 from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -273,3 +273,20 @@ def test_state_disk_full_on_both_standbys(formed):
         story.old.kill_postmaster()
         story.wait()
         formed.revive(story.old)
+
+
+def test_primary_restored_from_a_backup(formed):
+    """What it writes when it is started looks like the cluster's WAL: it is no server to rewind."""
+    primary = formed.wait_primary()
+    primary.run([pg_bin("pg_basebackup"), "-h", primary.seen + "/sock", "-U", "postgres", "-c", "fast", "-D",
+                 primary.seen + "/backup"])
+    with Takeover(formed) as story:
+        assert story.old is primary
+        primary.kill_postmaster()
+        new = story.wait()
+        primary.run(["sh", "-c", "cd %s && rm -r data/* && cp -a backup/. data" % primary.seen])
+        primary.start_postgres()
+        wait_for(lambda: "rejoin_command is not run" in formed.log_of(primary), 60, "the log to say so")
+        assert not primary.value("select pg_is_in_recovery()")
+        refused(lambda: primary.sql("create table restored(i int)"), *CLOSED)
+        formed.renew(primary, new)

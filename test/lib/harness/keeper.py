@@ -226,13 +226,22 @@ class KeeperCluster(Cluster):
         node.kill()
         # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
         if pg_major() < 14 and "synchronous_standby_names" in self.settings:
-            node.wipe()
-            self.copy_files(node, primary)
-        else:
-            # Before that pg_rewind finds nothing to do.
-            wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
-                                           "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
-            node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+            self.renew(node, primary)
+            return
+        # Before that pg_rewind finds nothing to do.
+        wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+                                       "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
+        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        self._start_copy(node)
+
+    def renew(self, node, primary):
+        """A new copy in the place of all that it has."""
+        node.kill()
+        node.wipe()
+        self.copy_files(node, primary)
+        self._start_copy(node)
+
+    def _start_copy(self, node):
         self.name_node(node)
         with open(os.path.join(node.data, "postgresql.auto.conf"), "a", encoding="ascii") as file:
             file.write("primary_slot_name = ''\n")  # the source's
