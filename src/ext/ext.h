@@ -10,6 +10,7 @@
 #include <postgres.h>
 
 #include <access/xlogdefs.h>
+#include <fmgr.h>
 #include <nodes/parsenodes.h>
 
 #include "base/fence.h"
@@ -80,10 +81,12 @@ const char *check_text(Closed closed);
 
 /* ---- confirm.c: after a crash, nobody reads what no standby has ---- */
 
-void confirm_init(void);
+/* A function that reads nothing of the database: a statement that only calls it does not wait. */
+void confirm_spare(PGFunction function);
 
-/* Waits, then ERROR, while what this server recovered is not confirmed. */
-void confirm_wait(void);
+struct PlannedStmt;
+/* Before that statement: waits, then ERROR, while what this server recovered is not confirmed. */
+void confirm_wait(const struct PlannedStmt *plan);
 
 /* ---- hooks.c: the hooks on statements ---- */
 

@@ -40,7 +40,7 @@ static void on_utility(VERSION_UTILITY_PARAMETERS)
     bool prepared = ends_prepared(statement);
 
     if (!IsA(statement, TransactionStmt))
-        confirm_wait();
+        confirm_wait(plan);
     if (prepared)
         check_begin();
     else if (cannot_be_undone(statement))
@@ -55,7 +55,7 @@ static void on_utility(VERSION_UTILITY_PARAMETERS)
 
 static void on_start(QueryDesc *query, int flags)
 {
-    confirm_wait();
+    confirm_wait(query->plannedstmt);
     if (next_start != NULL)
         next_start(query, flags);
     else

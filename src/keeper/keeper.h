@@ -171,6 +171,8 @@ int nodes_registered(const KeeperNodes *nodes);
 bool nodes_elect(const KeeperNodes *nodes);
 /* Runs a transaction; false, with the reason, if it failed. */
 bool nodes_try(void (*transaction)(void), Err *err);
+/* For SIGINT, by which pg_cancel_backend() and lock_timeout cancel: such a transaction, and not the worker. */
+void nodes_cancel(int number);
 /* By id; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *id);
 /* What people call it; the id if it is none of them. */
@@ -234,6 +236,11 @@ void command_look(KeeperCommand *command);
 bool home_prepare(char *ret_folder, size_t size, Err *err);
 /* Notes that the state in it belongs to this very place; after the file is there. */
 bool home_settle(Err *err);
+
+/* ---- sqlfunc.c: the functions of the extension ---- */
+
+/* What the nodes say to each other comes in here. */
+extern PGDLLEXPORT Datum pgkeeper_exchange(PG_FUNCTION_ARGS);
 
 /* ---- worker.c ---- */
 

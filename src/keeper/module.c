@@ -3,7 +3,6 @@
  */
 #include "keeper/keeper.h"
 
-#include <fmgr.h>
 #include <miscadmin.h>
 
 PG_MODULE_MAGIC;
@@ -23,5 +22,6 @@ void _PG_init(void)
     check_init();
     resolve_init();
     worker_register();
+    confirm_spare(pgkeeper_exchange);
     hooks_init();
 }

@@ -9,11 +9,14 @@
 #include <executor/spi.h>
 #include <miscadmin.h>
 #include <storage/lmgr.h>
+#include <tcop/tcopprot.h>
 #include <utils/builtins.h>
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
 
 #include <libpq-fe.h>
+
+#include <signal.h>
 
 #include "base/str.h"
 #include "sys/log.h"
@@ -203,12 +206,21 @@ static void query(void)
     CommitTransactionCommand();
 }
 
+static volatile sig_atomic_t can_be_cancelled;
+
+void nodes_cancel(int number)
+{
+    if (can_be_cancelled)
+        StatementCancelHandler(number);
+}
+
 /* What the transaction leaves is as before it, also when it fails. */
 bool nodes_try(void (*transaction)(void), Err *err)
 {
     MemoryContext context = CurrentMemoryContext;
     volatile bool ok = true;
 
+    can_be_cancelled = 1;
     PG_TRY();
     {
         transaction();
@@ -225,6 +237,8 @@ bool nodes_try(void (*transaction)(void), Err *err)
         FreeErrorData(error);
     }
     PG_END_TRY();
+    can_be_cancelled = 0;
+    QueryCancelPending = false; /* it came too late, and would end the worker at its next rest */
     MemoryContextSwitchTo(context);
     return ok;
 }

@@ -15,17 +15,22 @@ CREATE TABLE pgkeeper.node (
 INSERT INTO pgkeeper.node SELECT seqno, name, conninfo FROM pgkeeper.node_2_0;
 DROP TABLE pgkeeper.node_2_0;
 COMMENT ON TABLE pgkeeper.node IS 'who shall belong; changed by add_node and del_node';
+-- Without any policy: pg_read_all_data and pg_write_all_data find no rows in it. Superusers do, and the functions below.
+ALTER TABLE pgkeeper.node ENABLE ROW LEVEL SECURITY;
 
 CREATE FUNCTION pgkeeper.add_node(node_name text, conninfo text) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'pgkeeper_add_node' LANGUAGE C STRICT VOLATILE;
+    AS 'MODULE_PATHNAME', 'pgkeeper_add_node' LANGUAGE C STRICT VOLATILE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgkeeper.add_node(text, text) IS 'registers a node; the primary first, and on the primary';
 
 CREATE FUNCTION pgkeeper.del_node(node_name text) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'pgkeeper_del_node_name' LANGUAGE C STRICT VOLATILE;
+    AS 'MODULE_PATHNAME', 'pgkeeper_del_node_name' LANGUAGE C STRICT VOLATILE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgkeeper.del_node(text) IS 'removes a node; false: there is none of that name';
 
 CREATE FUNCTION pgkeeper.del_node(seqno integer) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'pgkeeper_del_node_seqno' LANGUAGE C STRICT VOLATILE;
+    AS 'MODULE_PATHNAME', 'pgkeeper_del_node_seqno' LANGUAGE C STRICT VOLATILE
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgkeeper.del_node(integer) IS 'removes a node; false: there is none of that number';
 
 CREATE FUNCTION pgkeeper.indirect_polling(conninfo text) RETURNS boolean
@@ -55,8 +60,10 @@ COMMENT ON FUNCTION pgkeeper.status() IS 'the cluster as the worker here sees it
 
 CREATE VIEW pgkeeper.node_info AS
     SELECT coalesce(n.seqno, s.seqno) AS seqno, coalesce(n.name, s.name) AS name,
-        coalesce(n.conninfo, current_setting(CASE WHEN s.name = current_setting('pg_keeper.node_name')
-            THEN 'pg_keeper.my_conninfo' ELSE 'pg_keeper.partner_conninfo' END)) AS conninfo,
+        -- Connection strings may hold passwords: they are for whoever could read the table itself.
+        CASE WHEN NOT row_security_active('pgkeeper.node'::regclass) THEN
+            coalesce(n.conninfo, current_setting(CASE WHEN s.name = current_setting('pg_keeper.node_name')
+                THEN 'pg_keeper.my_conninfo' ELSE 'pg_keeper.partner_conninfo' END)) END AS conninfo,
         coalesce(s.is_master, false) AS is_master,
         coalesce(s.is_nextmaster, false) AS is_nextmaster,
         coalesce(s.is_sync, false) AS is_sync,
@@ -71,5 +78,4 @@ REVOKE ALL ON pgkeeper.node, pgkeeper.node_info FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgkeeper TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pgkeeper.node_states() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION pgkeeper.status() TO pg_monitor;
--- Connection strings may hold passwords: they are for superusers.
 GRANT SELECT (seqno, name, is_master, is_nextmaster, is_sync, state) ON pgkeeper.node_info TO pg_monitor;

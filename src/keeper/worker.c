@@ -142,6 +142,7 @@ void pg_keeper_main(Datum arg)
     (void) arg;
     pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    pqsignal(SIGINT, nodes_cancel);
     pqsignal(SIGUSR2, on_usr2);
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnection(gucs_database, NULL, 0);

@@ -2,6 +2,7 @@
 CREATE EXTENSION pg_keeper;
 SELECT extversion FROM pg_extension WHERE extname = 'pg_keeper';
 \d pgkeeper.node_info
+SELECT relrowsecurity FROM pg_class WHERE oid = 'pgkeeper.node'::regclass;
 SELECT p.oid::regprocedure, p.proacl IS NOT NULL AS restricted FROM pg_proc p
     WHERE pronamespace = 'pgkeeper'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- the primary is first

@@ -9,7 +9,7 @@ import time
 import psycopg2
 import pytest
 
-from harness.base import wait_for, write_file
+from harness.base import pg_major, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -146,6 +146,55 @@ def test_privileges(formed):
     refused(lambda: ask("talker", "select pgkeeper.exchange('')"), "54000")
     refused(lambda: ask("talker", "select pgkeeper.exchange(repeat('x', 70000))"), "54000")
     formed.wait_formed(primary)
+
+
+def test_roles_for_all_data(formed):
+    """Whoever may read or write every table neither reads where the nodes are found nor removes one."""
+    primary = formed.wait_primary()
+    primary.sql("create role everything login; create role registrar login; grant usage on schema pgkeeper to registrar;"
+                "grant execute on function pgkeeper.add_node(text, text), pgkeeper.del_node(text) to registrar")
+    primary.sql("grant pg_read_all_data, pg_write_all_data to everything" if pg_major() >= 14 else
+                "grant usage on schema pgkeeper to everything;"
+                "grant select, insert, update, delete on all tables in schema pgkeeper to everything;"
+                "grant execute on function pgkeeper.node_states() to everything")
+    conn = primary.connect(user="everything")
+    with conn.cursor() as cursor:
+        for text in ("select * from pgkeeper.node", "delete from pgkeeper.node returning 1",
+                     "update pgkeeper.node set conninfo = 'host=x' returning 1"):
+            cursor.execute(text)
+            assert cursor.fetchall() == []
+        refused(lambda: cursor.execute("insert into pgkeeper.node values (7, 'x', 'host=x')"), "42501")
+        primary.sql("grant execute on function pgkeeper.node_states() to everything")
+        cursor.execute("select count(*), count(conninfo) from pgkeeper.node_info")
+        assert cursor.fetchone() == (3, 0)
+    conn.close()
+    assert primary.value("select count(conninfo) from pgkeeper.node_info") == 3
+    conn = primary.connect(user="registrar")  # what is granted goes on, and finds the rows
+    with conn.cursor() as cursor:
+        refused(lambda: cursor.execute("select pgkeeper.add_node('pg2', 'host=x')"), "42710", "registered already")
+        refused(lambda: cursor.execute("select pgkeeper.del_node('%s')" % primary.name), "55006")
+    conn.close()
+    formed.wait_formed(primary)
+
+
+def test_cancelled(formed):
+    """pg_cancel_backend() on the worker ends at most the reading of the table: the same one goes on, and nobody is elected."""
+    primary = formed.wait_primary()
+    cancel = "select pg_cancel_backend(pid) from pg_stat_activity where backend_type = 'pg_keeper'"
+    pids = {node: formed.pid_of(node) for node in formed.nodes}
+    conn = primary.connect()
+    with conn.cursor() as cursor:
+        for lock in (False, True):
+            seen = len(formed.log_of(primary))
+            if lock:
+                cursor.execute("begin; lock table pgkeeper.node in access exclusive mode")
+                wait_for(lambda: "lock timeout" in formed.log_of(primary)[seen:], 20, "the table not to be read")
+            for _ in range(50):
+                assert all(node.value(cancel) for node in formed.nodes)
+        cursor.execute("rollback")
+    conn.close()
+    formed.wait_formed(primary)
+    assert {node: formed.pid_of(node) for node in formed.nodes} == pids
 
 
 def test_removed_and_added_again(formed):

@@ -80,6 +80,8 @@ def test_upgrade_from_2_0(cluster):
         assert cursor.fetchall() == [(1, "pg1", "host=a"), (2, "pg2", "host=b")]
         cursor.execute("select extversion from pg_extension where extname = 'pg_keeper'")
         assert cursor.fetchone() == ("3.0",)
+        cursor.execute("select relrowsecurity from pg_class where oid = 'pgkeeper.node'::regclass")
+        assert cursor.fetchone() == (True,)
         cursor.execute("select p.proname from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
                        "where p.pronamespace = 'pgkeeper'::regnamespace and a.grantee = 0")
         assert cursor.fetchall() == []

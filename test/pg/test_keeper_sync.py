@@ -3,6 +3,7 @@
 import os
 import time
 
+import psycopg2
 import pytest
 
 from harness.base import wait_for, write_file
@@ -48,6 +49,35 @@ def test_failover_loses_nothing(cluster):
         cluster.wait_formed(new)
         writer.check("fault", lossless=True)
     cluster.wait_synchronous(new)
+
+
+def test_vote_of_one_that_nobody_confirms():
+    """A primary back from a crash lets nobody read before a standby has confirmed what it shows, and none streams from it any
+    more. The nodes' role, no superuser, is heard all the same: with the third node down its vote is the majority."""
+    cluster = KeeperCluster(role="talker", settings={"synchronous_standby_names": "'ANY 1 (*)'"})
+    try:
+        old = cluster.form().wait_formed()
+        cluster.wait_synchronous(old)
+        old.kill_postmaster()
+        new = cluster.wait_primary(40, unlike=old)
+        cluster.revive(old)
+        wait_for(lambda: cluster.info(new)[old.name]["state"].startswith("closed: "), 40, lambda: cluster.info(new))
+        conn = old.connect(user="talker")
+        with conn.cursor() as cursor:
+            for text in ("select 1", "select pgkeeper.exchange('x'), 1", "select pgkeeper.exchange(lo_get(1)::text)",
+                         "select pgkeeper.exchange(relname) from pg_class", "select pgkeeper.exchange((select 'x'))"):
+                with pytest.raises(psycopg2.Error) as error:
+                    cursor.execute(text)
+                assert error.value.pgcode == "57P03", text
+            cursor.execute("select pgkeeper.exchange('x')")
+        conn.close()
+        third, = [n for n in cluster.others(new) if n is not old]
+        third.pg_ctl("stop", "-m", "immediate")
+        wait_for(lambda: cluster.synchronous(new) == [], 40, lambda: cluster.info(new))
+        cluster.wait_writable(new)
+        assert cluster.wait_primary() is new
+    finally:
+        cluster.destroy()
 
 
 def test_to_asynchronous_and_back(cluster):
