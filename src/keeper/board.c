@@ -69,7 +69,7 @@ static void on_startup(void)
     board = ShmemInitStruct("pg_keeper", sizeof(Board), &found);
     if (!found) {
         memset(board, 0, sizeof *board);
-        fence_write(&board->fence, &(Fence){0}); /* closed until the worker knows better */
+        fence_write(&board->fence, &FENCE_UNKNOWN); /* until the worker knows better */
         pg_atomic_init_u32(&board->reread, 1);
         pg_atomic_init_u32(&board->freeze, 0);
         pg_atomic_init_u32(&board->view_sequence, 0);

@@ -90,8 +90,9 @@ static void set_fence(const Effects *effects)
         fence = deadline_unmanaged(body.nodes.there);
     else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused)
         fence.until = (Clock){0};
+    /* Without a document it is not known: as FENCE_UNKNOWN. */
     if (body.runs && fence.until.boot_us == 0)
-        fence.synchronous = core_waits_for_standbys(core);
+        fence.synchronous = core->persist.doc.id.term == 0 || core_waits_for_standbys(core);
     deadline_write(&fence);
 }
 

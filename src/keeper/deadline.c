@@ -13,7 +13,7 @@ static Fence last;
 void deadline_load(void)
 {
     if (!fence_read(board_fence(), &last))
-        last = (Fence){0};
+        last = FENCE_UNKNOWN;
 }
 
 Fence deadline_last(void)
@@ -52,6 +52,6 @@ void deadline_write(const Fence *fence)
 /* Whatever is there, which may not be known yet. */
 void deadline_close(void)
 {
-    last = (Fence){0};
+    last = FENCE_UNKNOWN;
     fence_write(board_fence(), &last);
 }

@@ -72,6 +72,9 @@ void board_init(void);
 bool board_is_there(void);
 /* ERROR, with the cure, in that case. */
 void board_need(void);
+/* Closed; whether the cluster is synchronous is not known, and so nobody reads what no standby has confirmed.
+ */
+#define FENCE_UNKNOWN ((Fence){.synchronous = true})
 /* NULL before shared memory is there. */
 FenceFile *board_fence(void);
 
@@ -171,7 +174,8 @@ int nodes_registered(const KeeperNodes *nodes);
 bool nodes_elect(const KeeperNodes *nodes);
 /* Runs a transaction; false, with the reason, if it failed. */
 bool nodes_try(void (*transaction)(void), Err *err);
-/* For SIGINT, by which pg_cancel_backend() and lock_timeout cancel: such a transaction, and not the worker. */
+/* For SIGINT, by which pg_cancel_backend() and lock_timeout cancel: such a transaction, and not the worker.
+ */
 void nodes_cancel(int number);
 /* By id; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *id);

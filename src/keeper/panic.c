@@ -15,7 +15,7 @@ void __assert_fail(const char *what, const char *file, unsigned int line, const 
     FenceFile *fence = board_fence();
 
     if (fence != NULL)
-        fence_write(fence, &(Fence){0});
+        fence_write(fence, &FENCE_UNKNOWN);
     ereport(LOG, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("pg_keeper: assertion failed: %s", what),
                   errdetail("%s:%u %s. The fence is closed, and the worker ends.", file, line, function)));
     proc_exit(1);

@@ -60,16 +60,27 @@ def test_vote_of_one_that_nobody_confirms():
         cluster.wait_synchronous(old)
         old.kill_postmaster()
         new = cluster.wait_primary(40, unlike=old)
+        path = os.path.join(old.data, "pg_keeper")
+        os.rename(path, path + ".away")
+        write_file(path, "")
         cluster.revive(old)
+
+        def is_refused(text):
+            conn = old.connect(user="talker")
+            with conn.cursor() as cursor, pytest.raises(psycopg2.Error) as error:
+                cursor.execute(text)
+            conn.close()
+            assert error.value.pgcode == "57P03", text
+
+        is_refused("select 1")  # what the cluster expects nobody knows yet: the worker cannot start
+        os.unlink(path)
+        os.rename(path + ".away", path)
         wait_for(lambda: cluster.info(new)[old.name]["state"].startswith("closed: "), 40, lambda: cluster.info(new))
+        for text in ("select 1", "select pgkeeper.exchange('x'), 1", "select pgkeeper.exchange(lo_get(1)::text)",
+                     "select pgkeeper.exchange(relname) from pg_class", "select pgkeeper.exchange((select 'x' limit 1))"):
+            is_refused(text)
         conn = old.connect(user="talker")
-        with conn.cursor() as cursor:
-            for text in ("select 1", "select pgkeeper.exchange('x'), 1", "select pgkeeper.exchange(lo_get(1)::text)",
-                         "select pgkeeper.exchange(relname) from pg_class", "select pgkeeper.exchange((select 'x'))"):
-                with pytest.raises(psycopg2.Error) as error:
-                    cursor.execute(text)
-                assert error.value.pgcode == "57P03", text
-            cursor.execute("select pgkeeper.exchange('x')")
+        conn.cursor().execute("select pgkeeper.exchange('x')")
         conn.close()
         third, = [n for n in cluster.others(new) if n is not old]
         third.pg_ctl("stop", "-m", "immediate")
