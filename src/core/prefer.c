@@ -61,8 +61,8 @@ static bool is_covered(const Core *core, const Document *doc)
 }
 
 /*
- * One who stays would be the only voter without the primary. As long as one that leaves votes as well the
- * two could need each other; and a vote of its own alone would keep it from leaving.
+ * Without the primary's the only vote would be that of a member that stays. With one that leaves beside it
+ * either would need the other; and one that leaves could not any more if its vote were the only one.
  */
 static bool is_sole(const Core *core, const Document *doc)
 {

@@ -212,8 +212,7 @@ static void kill_minority(Sim *s, const Document *doc)
     }
 }
 
-/* One of three is to go, and dies of it: the primary goes on with the other, also when its lease has run
- * out. */
+/* One of three is to go, and dies of it: with the other the primary has more than the lease that it had. */
 static void kill_leaving(Sim *s, const Document *doc, int primary)
 {
     Cluster *c = s->c;
@@ -241,7 +240,7 @@ static void elect(Sim *s)
     s->rng = rng_of(c->seed, UINT32_MAX - 1);
     if (pair)
         cluster_kill_host(c, primary);
-    else if (c->pairs && fault_draw(s, 2))
+    else if (c->pairs && c->count > 2 && fault_draw(s, 2))
         kill_leaving(s, &doc, primary);
     else
         kill_minority(s, &doc);
