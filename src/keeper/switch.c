@@ -98,7 +98,7 @@ bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *
         end(ERRCODE_UNDEFINED_OBJECT, "no node of that name is registered");
     else if (core == NULL || document_find(&core->persist.doc, ret_id) == MEMBER_NONE)
         end(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            "it has no vote: that takes a third node or pg_keeper.prefer = standby, and that it streams from "
+            "it has no vote yet: that takes a third node or pg_keeper.prefer = standby, and that it streams from "
             "the primary");
     else
         token_of = token;

@@ -107,7 +107,7 @@ def test_status_asks_the_standby_itself(cluster):
 
     wait_for(lambda: status().returncode == 0, 30, lambda: status().stdout)
     assert re.search(r"(?m)^pg2 +standby +streaming +1 .* yes .* no voter$", status().stdout), status().stdout
-    refused(lambda: first.sql("select pgkeeper.switchover('pg2')"), "55000", "not taken in")
+    refused(lambda: first.sql("select pgkeeper.switchover('pg2')"), "55000", "has no vote")
     second.pg_ctl("stop", "-m", "immediate")
     done = status()
     assert done.returncode == 1 and re.search(r"(?m)^Not asked from here: pg2: ", done.stdout), done.stdout
