@@ -39,7 +39,8 @@ typedef struct CoreOptions {
     uint64_t maximum_lag;       /* bytes a new primary may miss, asynchronous mode */
     SyncMode sync_mode;
     uint8_t sync_k;            /* standbys that each commit waits for, 1 to MEMBER_MAX - 1 */
-    bool standby_votes;        /* of two data members alone the standby has the only vote */
+    bool standby_votes;        /* of two data members alone the standby has the only vote; with a witness it
+                                  must not be set: one beside a single data member would get none */
     uint32_t sync_timeout_ms;  /* a standby that is not in sync for longer is waited for no more */
     bool resolve_ask;          /* WAL that only one member has is not discarded without an order */
     uint32_t resolve_after_ms; /* two primaries and no document: seen for so long before one is kept */

@@ -31,14 +31,8 @@ static MemberSet others(const Core *core, const Document *doc)
 /* The policy is for one data member besides the primary, or until there is one. */
 static bool applies(const Core *core, const Document *doc)
 {
-    MemberSet set = others(core, doc);
-
-    if (!core->options.standby_votes || doc->primary == MEMBER_NONE || syncset_count(set) > 1)
-        return false;
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if ((set & bit(no)) != 0 && doc->member[no].kind != MEMBER_DATA)
-            return false;
-    return true;
+    return core->options.standby_votes && doc->primary != MEMBER_NONE &&
+           syncset_count(others(core, doc)) <= 1;
 }
 
 /* Besides the primary: who has a vote now, also one that is about to leave. */
@@ -61,9 +55,18 @@ static bool is_covered(const Core *core, const Document *doc)
     MemberSet set = voters(doc);
     bool rests = core_lease_holds(core, &core->now) && core->lease_base.boot_us >= core->doc_at.boot_us;
 
-    return (rests && set != 0 && doc->synchronous && doc->sync_needed > 0 &&
+    return (rests && doc->synchronous && doc->sync_needed > 0 &&
             doc->sync_set == (set | bit(doc->primary))) ||
            MUTANT(VOTE_UNCOVERED);
+}
+
+/*
+ * Without the primary's the only vote would be that of a member that stays. With one that leaves beside it
+ * either would need the other; and one that leaves could not any more if its vote were the only one.
+ */
+static bool is_sole(const Core *core, const Document *doc)
+{
+    return voters(doc) != 0 && voters(doc) == others(core, doc);
 }
 
 bool prefer_admits(const Core *core, const Document *doc, MemberNo no)
@@ -72,7 +75,7 @@ bool prefer_admits(const Core *core, const Document *doc, MemberNo no)
 
     if (doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter)
         return false; /* that one's is next */
-    if (!applies(core, doc) || doc->member[no].kind != MEMBER_DATA)
+    if (!applies(core, doc))
         return true;
     return report->pg.streaming && !report->no_failover && !report->no_sync;
 }
@@ -82,9 +85,9 @@ bool prefer_votes(const Core *core, const Document *doc, MemberNo no)
     const DocMember *member = &doc->member[no];
     MemberNo primary = doc->primary;
 
-    if (primary != core->self || member->leaving || (no != primary && !member->voter))
+    if (primary != core->self || (no != primary && !member->voter))
         return member->voter;
-    if (no == primary && (!applies(core, doc) || others(core, doc) == 0))
+    if (no == primary && !(applies(core, doc) && is_sole(core, doc)))
         return true;
     if (no == primary)
         return member->voter && !is_covered(core, doc);

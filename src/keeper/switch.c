@@ -98,7 +98,8 @@ bool switch_due(const Core *core, const KeeperNodes *nodes, uint32 token, char *
         end(ERRCODE_UNDEFINED_OBJECT, "no node of that name is registered");
     else if (core == NULL || document_find(&core->persist.doc, ret_id) == MEMBER_NONE)
         end(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            "it was not taken in yet: that takes three nodes, each of which streams from the primary");
+            "it has no vote yet: that takes a third node or pg_keeper.prefer = standby, and that it streams from "
+            "the primary");
     else
         token_of = token;
     return token_of != 0;

@@ -205,12 +205,25 @@ static void kill_minority(Sim *s, const Document *doc)
     int most = (members - 1) / 2;
     if (doc->synchronous && most > 1)
         most = 1;
-    s->rng = rng_of(c->seed, UINT32_MAX - 1);
     for (int i = 0; i < most; i++) {
         int no = (int) fault_draw(s, c->count);
         if (c->node[no].up && cluster_slot(c, doc, no) != MEMBER_NONE)
             cluster_kill_host(c, no);
     }
+}
+
+/* One of three is to go, and dies of it: with the other the primary has more than the lease that it had. */
+static void kill_leaving(Sim *s, const Document *doc, int primary)
+{
+    Cluster *c = s->c;
+    int no = (primary + 1 + (int) fault_draw(s, c->count - 1)) % c->count;
+
+    if (cluster_slot(c, doc, no) == MEMBER_NONE)
+        return;
+    cluster_command(c, primary, COMMAND_MEMBER_REMOVE, (MemberNo) no);
+    cluster_run(c, (int64_t) fault_draw(s, 300));
+    cluster_kill_host(c, no);
+    cluster_run(c, 2 * (int64_t) c->node[primary].options.lease_ms);
 }
 
 /* A minority dies at once, the primary perhaps among them, or of two the primary whose standby has the only
@@ -224,8 +237,11 @@ static void elect(Sim *s)
         return;
     const Document doc = c->node[primary].core.persist.doc;
     bool pair = cluster_only_voter(c, primary) >= 0;
+    s->rng = rng_of(c->seed, UINT32_MAX - 1);
     if (pair)
         cluster_kill_host(c, primary);
+    else if (c->pairs && c->count > 2 && fault_draw(s, 2))
+        kill_leaving(s, &doc, primary);
     else
         kill_minority(s, &doc);
     bool can = pair || (cluster_can_elect(c, &doc) && c->node[0].options.maximum_lag >= LAG_FEW);

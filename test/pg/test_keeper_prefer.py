@@ -13,6 +13,7 @@ from harness.writer import Writer
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
 
 CLOSED = ("57P03", "may not acknowledge")
+SWITCHOVER = "select pgkeeper.switchover('%s')"
 PREFER = {"pg_keeper.prefer": "standby"}
 
 
@@ -60,6 +61,25 @@ def test_primary_killed(armed):
             writer.mark("fault")
             old.kill_postmaster()
             take_over(armed, writer, old)
+
+
+def test_switchover(armed):
+    """To the one that has the only vote, and back: nothing is lost, and the closed one gets the vote when it is rewound."""
+    for _ in range(2):
+        old, new = armed.wait_armed()
+        with Writer(armed) as writer:
+            writer.wait_acks(100)
+            assert old.value(SWITCHOVER % new.name) == new.name
+            assert armed.info(new)[new.name]["state"] == "primary"
+            writer.wait_acks(50, server=new)
+            refused(lambda: old.sql("create table late(i int)"), *CLOSED)
+            wait_for(lambda: armed.info(old)[old.name]["state"].startswith("closed: %s is the primary" % new.name), 20,
+                     lambda: armed.info(old))
+            armed.rejoin(old, new)
+            assert armed.wait_armed(new) == (new, old)
+            writer.wait_acks(50, server=new)
+            writer.check()  # nothing may be missing, of nobody's rows
+        assert "kind=switchover member=%s" % new.name in armed.log_of(new)
 
 
 def test_parted(armed):
@@ -117,6 +137,7 @@ def test_changed_while_it_runs(armed):
     prefer([primary], "primary")
     wait_for(lambda: armed.info(primary)[standby.name]["state"] == "registered, without a vote", 30,
              lambda: "the vote to come back: %r" % armed.info(primary))
+    refused(lambda: primary.sql(SWITCHOVER % standby.name), "55000", "has no vote", "pg_keeper.prefer = standby")
     standby.pg_ctl("stop", "-m", "immediate")
     for _ in range(10):
         armed.wait_writable(primary)

@@ -174,6 +174,38 @@ static void prefer_third(Cluster *c)
     EXPECT(c, !c->node[0].core.persist.doc.synchronous);
 }
 
+/* Commits wait for all three, and the one that is to go dies of it: the others both vote until it is gone. */
+static void prefer_third_dies(Cluster *c)
+{
+    for (int no = 0; no < c->count; no++) {
+        c->node[no].options.sync_mode = SYNC_ON;
+        c->node[no].options.sync_k = 1;
+    }
+    settle(c);
+    EXPECT(c, c->node[0].core.persist.doc.sync_set == 7);
+    cluster_command(c, 0, COMMAND_MEMBER_REMOVE, 2);
+    cluster_run(c, 5);
+    cluster_kill_host(c, 2);
+    cluster_run(c, 5000);
+    EXPECT(c, cluster_primary(c) == 0 && epoch_of(c, 0) == 1 && c->node[0].core.op.state == OP_DONE);
+    EXPECT(c, !votes(c, 0, 0) && votes(c, 0, 1) && acknowledges(c, 500));
+}
+
+/* By order, to the one that has the only vote; the one before becomes its standby, and has it then. */
+static void prefer_switchover(Cluster *c)
+{
+    settle(c);
+    cluster_command(c, 0, COMMAND_SWITCHOVER, 1);
+    cluster_run(c, 500);
+    EXPECT(c, cluster_primary(c) == 1 && epoch_of(c, 1) == 2 && c->node[0].core.op.state == OP_DONE);
+    EXPECT_WHOLE(c, 5000);
+    EXPECT(c, votes(c, 1, 0) && !votes(c, 1, 1) && !c->node[0].core.wal_saved);
+    cluster_command(c, 1, COMMAND_SWITCHOVER, 0);
+    cluster_run(c, 500);
+    EXPECT(c, cluster_primary(c) == 0 && epoch_of(c, 0) == 3 && c->node[1].core.op.state == OP_DONE);
+    EXPECT_WHOLE(c, 5000);
+}
+
 /* The one that has the only vote is to go: the primary gets it back first, with its word. */
 static void prefer_removed(Cluster *c)
 {
@@ -195,6 +227,8 @@ const Story stories_prefer[] = {
     {"prefer_standby_killed_between", 2, false, prefer_standby_killed_between},
     {"prefer_changed", 2, false, prefer_changed},
     {"prefer_third", 3, false, prefer_third},
+    {"prefer_third_dies", 3, false, prefer_third_dies},
+    {"prefer_switchover", 2, false, prefer_switchover},
     {"prefer_removed", 2, false, prefer_removed},
     {NULL, 0, false, NULL},
 };

@@ -61,6 +61,23 @@ static void the_primary_gives_its_vote_up_when_all_is_there(void **state)
     core = pair();
     core.persist.doc.synchronous = false;
     expect_votes(&core, true, true);
+    core = pair();
+    core.persist.doc.sync_needed = 0;
+    expect_votes(&core, true, true);
+}
+
+/* Alone the primary keeps its vote; and whoever leads before it is the primary moves none. */
+static void whose_vote_is_not_in_question(void **state)
+{
+    Core core = pair();
+
+    (void) state;
+    core.persist.doc.member[B] = (DocMember){0};
+    core.persist.doc.sync_set = 1u << A;
+    assert_true(prefer_votes(&core, &core.persist.doc, A));
+    core = pair();
+    core.persist.doc.primary = B;
+    expect_votes(&core, true, true);
 }
 
 /* Rounds that were granted before b had its vote are no promise of b's. */
@@ -90,6 +107,7 @@ static void the_primary_goes_on_alone_only_with_a_vote(void **state)
     core.persist.doc.member[A].voter = false;
     core.peer[B].heard_at = fixture_clock(5000);
     expect_votes(&core, false, true);
+    assert_true(prefer_votes(&core, &core.persist.doc, B)); /* whoever else might agree to that */
 }
 
 /* With another identity what the standby had is gone; without it nobody can take its vote away either. */
@@ -134,6 +152,23 @@ static void a_third_member_leaves_first(void **state)
     bool changes;
     Document doc = next(&core, &changes);
     assert_true(changes && doc.member[A].voter && !doc.member[C].voter);
+    core.persist.doc.sync_set |= 1u << C; /* as long as commits may wait for it both others vote */
+    expect_votes(&core, true, true);
+}
+
+/* It may have what the standby lacks, as long as commits wait for either of them. */
+static void a_third_member_without_a_vote_is_waited_for(void **state)
+{
+    Core core = pair(), three = fixture_core(A);
+
+    (void) state;
+    core.persist.doc.member[C] = three.persist.doc.member[C];
+    core.persist.doc.member[C].voter = false;
+    core.peer[C].report.pg.streaming = false;
+    core.persist.doc.sync_set |= 1u << C;
+    expect_votes(&core, true, true);
+    core.persist.doc.sync_set = 1u << A | 1u << B;
+    expect_votes(&core, false, true);
 }
 
 /* Who could not be waited for gets no vote that it would have to have alone. */
@@ -151,6 +186,12 @@ static void a_standby_that_must_not_take_over(void **state)
     core.peer[B].report.no_failover = false;
     core.peer[B].report.no_sync = true;
     expect_votes(&core, true, false);
+    core.peer[B].report.no_sync = false;
+    core.peer[B].uuid = fixture_uuid(7); /* it lost its state, and what it had with that */
+    core.peer[B].report.pg.streaming = false;
+    expect_votes(&core, true, false);
+    core.peer[B].report.pg.streaming = true;
+    expect_votes(&core, true, true);
 }
 
 /* The one who leaves has its vote until the primary has one. */
@@ -161,6 +202,21 @@ static void a_standby_that_leaves(void **state)
     (void) state;
     core.persist.doc.member[A].voter = false;
     core.persist.doc.member[B].leaving = true;
+    expect_votes(&core, true, true);
+}
+
+/* Whoever else gets a vote next: it is not the one who leaves that has the only one until then. */
+static void a_standby_that_leaves_while_another_is_ready(void **state)
+{
+    Core core = pair(), three = fixture_core(A);
+
+    (void) state;
+    core.persist.doc.member[B].leaving = true;
+    core.persist.doc.member[C] = three.persist.doc.member[C];
+    core.persist.doc.member[C].voter = false;
+    core.peer[C].acked_seq = 0; /* not heard since the lease began */
+    expect_votes(&core, true, true);
+    core.persist.doc.member[A].voter = false;
     expect_votes(&core, true, true);
 }
 
@@ -218,20 +274,38 @@ static void who_stands_without_a_vote(void **state)
     assert_non_null(candidate_obstacle(&b));
 }
 
+/* The standby leaves the place to it, as to anybody who has more; not to somebody who bears its name. */
+static void who_is_ahead_without_a_vote(void **state)
+{
+    Core core = fixture_core(B);
+    Peer *a = &core.peer[A];
+
+    (void) state;
+    core.persist.doc.member[A].voter = false;
+    a->prevote_seen = a->report.eligible = true;
+    assert_int_equal(candidate_ahead(&core), A);
+    a->uuid = fixture_uuid(7);
+    assert_int_equal(candidate_ahead(&core), MEMBER_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_primary_gives_its_vote_up_when_all_is_there),
+        cmocka_unit_test(whose_vote_is_not_in_question),
         cmocka_unit_test(the_lease_is_the_standbys_word_first),
         cmocka_unit_test(the_primary_goes_on_alone_only_with_a_vote),
         cmocka_unit_test(a_standby_that_lost_its_state),
         cmocka_unit_test(a_third_member_brings_the_vote_back),
         cmocka_unit_test(a_third_member_leaves_first),
+        cmocka_unit_test(a_third_member_without_a_vote_is_waited_for),
         cmocka_unit_test(a_standby_that_must_not_take_over),
         cmocka_unit_test(a_standby_that_leaves),
+        cmocka_unit_test(a_standby_that_leaves_while_another_is_ready),
         cmocka_unit_test(commits_wait_as_strictly_as_votes_need),
         cmocka_unit_test(whoever_votes_alone_stays_waited_for),
         cmocka_unit_test(who_stands_without_a_vote),
+        cmocka_unit_test(who_is_ahead_without_a_vote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
