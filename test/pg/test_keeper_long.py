@@ -84,7 +84,7 @@ def live_through(cluster, letter, rounds):
 
 def test_memory_does_not_grow(make):
     signal.alarm(TEST_LIMIT + 2 * ROUNDS)
-    cluster = make(seconds=2)
+    cluster = make(seconds=5)  # a lease that is lost under the signals would be another primary
     primary = cluster.wait_formed()
     standby = cluster.others(primary)[0]
     letter = letter_of(standby)

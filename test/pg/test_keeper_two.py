@@ -7,20 +7,17 @@ import time
 
 import pytest
 
-from harness.base import pg_bin, pg_major, run, wait_for, write_file
+from harness.base import never, pg_bin, pg_major, run, wait_for, write_file
 from harness.fence import refused
-from harness.keeper import KeeperCluster, library
+from harness.keeper import CLOSED, KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(nodes=2).start()
-    try:
-        yield made
-    finally:
-        made.destroy()
+    with KeeperCluster(nodes=2) as made:
+        yield made.start()
 
 
 def test_an_impostor_of_the_table(cluster):
@@ -119,8 +116,7 @@ def test_nobody_promotes_itself(cluster):
     first, second = cluster.nodes
     first.kill_postmaster()
     wait_for(lambda: second.value("select count(*) from pg_stat_wal_receiver") == 0, 30, "the standby to lose its primary")
-    with pytest.raises(AssertionError):
-        wait_for(lambda: not second.value("select pg_is_in_recovery()"), 3, "a promotion that must not be")
+    never(lambda: not second.value("select pg_is_in_recovery()"), 5, "a promotion")
     first.kill()
     first.start_postgres()
     cluster.wait_writable(first)
@@ -136,7 +132,7 @@ def test_promoted_by_hand(cluster):
     first.start_postgres()
     wait_for(lambda: cluster.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
              lambda: "the old one to hear: %r" % cluster.info(first))
-    refused(lambda: first.sql("create table back(i int)"), "57P03", "may not acknowledge")
+    refused(lambda: first.sql("create table back(i int)"), *CLOSED)
     cluster.rejoin(first, second)
     cluster.wait_streaming(30, primary=second)
     cluster.wait_writable(second)
