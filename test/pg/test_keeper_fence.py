@@ -62,8 +62,8 @@ def test_unmanaged(cluster):
     ("begin; lock table pgkeeper.node in access exclusive mode; prepare transaction 'lock'", "nodes_unknown"),
 ], ids=["own row wrong", "table locked"])
 def test_state_gone(cluster, harm, says):
-    """Whether this node is registered nobody knows, as long as its row cannot be used, or the table not be read (the lock
-    outlives the server): the others may have another primary."""
+    """It is registered, though with a row that cannot be used, or nobody knows as long as the table is locked (here by a
+    prepared transaction): the others may have another primary."""
     first, *others = cluster.form().nodes
     cluster.wait_writable(first)
     first.sql(harm)
