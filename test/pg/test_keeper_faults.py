@@ -275,7 +275,9 @@ def test_primary_restored_from_a_backup(formed):
         assert story.old is primary
         primary.kill_postmaster()
         new = story.wait()
-        primary.run(["sh", "-c", "cd %s && rm -r data/* && cp -a backup/. data" % primary.seen])
+        # The folder of the state may be a file system: state_disks().
+        primary.run(["sh", "-c", "cd %s && find data -mindepth 1 ! -path data/pg_keeper -delete && cp -a backup/. data"
+                     % primary.seen])
         primary.start_postgres()
         wait_for(lambda: "rejoin_command is not run" in formed.log_of(primary), 60, "the log to say so")
         assert not primary.value("select pg_is_in_recovery()")
