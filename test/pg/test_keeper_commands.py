@@ -100,7 +100,8 @@ def test_shutdown_at_once(cluster, mode):
 
 @pytest.mark.parametrize("inode", ["another", "same"])
 def test_copied_state(cluster, inode):
-    """A state that was copied, as a backup does, is not taken for the node's own: the old primary is closed, and comes back."""
+    """A state that was copied, as a backup does, is not taken for the node's own: the old primary is closed, until it is a new
+    copy."""
     old = cluster.wait_formed()
     old.pg_ctl("stop", "-m", "immediate")
     path = old.seen + "/data/pg_keeper"
@@ -117,6 +118,8 @@ def test_copied_state(cluster, inode):
     old.pg_ctl("start", "-l", old.seen + "/log/postgresql.log", check=False)
     wait_for(lambda: cluster.log_of(old).count("state_is_a_copy") > seen, 20, "the log to say so")
     new = cluster.wait_primary(40, unlike=old)
+    wait_for(lambda: "rejoin_command is not run" in cluster.log_of(old), 60, "the log to say so")
+    cluster.renew(old, new)
     cluster.wait_formed(new)
     cluster.wait_writable(new)
 
