@@ -234,6 +234,24 @@ static bool make_state(Err *err)
     return store_save(body.store, &body.persist, err);
 }
 
+/*
+ * It alone decides who is the primary, and was it; now it is a standby: by people's hands, who have chosen
+ * the other one. With what it knew it would elect and promote itself, as soon as it does not hear that one.
+ */
+static bool was_replaced(void)
+{
+    const Document *doc = &body.persist.doc;
+    const DocEpoch *last = document_last(doc);
+
+    if (!RecoveryInProgress() || doc->primary == MEMBER_NONE || last == NULL || !last->settled ||
+        strcmp(doc->member[doc->primary].name, gucs_node_id) != 0)
+        return false;
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        if (doc->member[no].kind != MEMBER_FREE && doc->member[no].voter != (no == doc->primary))
+            return false;
+    return true;
+}
+
 bool body_start(Err *err)
 {
     char folder[MAXPGPATH];
@@ -241,6 +259,11 @@ bool body_start(Err *err)
     if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
         !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
         return false;
+    if (was_replaced()) {
+        log_line(LOG_LEVEL_WARN, "replaced",
+                 "this server was the primary, alone with a vote, and was made a standby: it gives that up");
+        body.found = false;
+    }
     if (!body.found && !make_state(err))
         return false;
     deadline_load();

@@ -37,18 +37,21 @@ bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes)
     return promoted;
 }
 
-/* It leads, by a document of its own: one that was promoted and has to wait for others does not say so. */
+/*
+ * It leads, by a document of its own: one that was promoted and has to wait for others does not say so. Of
+ * two on one timeline both were promoted by hand, and the one that was registered first goes on.
+ */
 void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg)
 {
     const Observation *pg = &msg->report.pg;
-    int index = nodes_find(nodes, id);
+    int index = nodes_find(nodes, id), self = nodes_find(nodes, gucs_node_id);
     bool alone = core->role == ROLE_LEADER && core->self != MEMBER_NONE &&
                  core->persist.doc.member[core->self].voter && nodes_registered(nodes) == 2;
 
     if (!alone || index < 0 || strcmp(id, gucs_node_id) == 0 || !msg->report.eligible)
         return;
     if (pg->state == PG_PRIMARY && pg->system_identifier == core->pg.system_identifier &&
-        pg->timeline > core->pg.timeline)
+        (pg->timeline > core->pg.timeline || (pg->timeline == core->pg.timeline && index < self)))
         act_close(nodes_name(nodes, id), "was promoted by hand");
 }
 

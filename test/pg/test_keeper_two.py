@@ -137,3 +137,22 @@ def test_promoted_by_hand(cluster):
     cluster.wait_streaming(30, primary=second)
     cluster.wait_writable(second)
     assert cluster.primary() is second
+
+
+def test_made_a_standby(cluster):
+    """A primary that had the only vote, and that people made a standby, does not promote itself beside the other one."""
+    first, second = cluster.nodes
+    second.pg_ctl("stop", "-m", "fast")
+    assert first.value("select pg_promote()")
+    cluster.wait_writable(first)
+    wait_for(lambda: cluster.info(first)["pg1"]["state"] == "primary", 30, "it to lead")
+    write_file(os.path.join(second.data, "standby.signal"), "")
+    with open(os.path.join(second.data, "postgresql.auto.conf"), "a", encoding="utf-8") as file:
+        file.write("primary_conninfo = 'host=10.77.0.1 port=9'\n")
+    second.start_postgres()
+    wait_for(lambda: "replaced" in cluster.log_of(second), 20, "the log to say so")
+    for _ in range(8):  # several leases
+        time.sleep(0.5)
+        assert second.value("select pg_is_in_recovery()")
+    cluster.renew(second, first)
+    cluster.wait_streaming(30, primary=first)
