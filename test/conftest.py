@@ -79,6 +79,14 @@ def cluster(request):
         _drop_shared()
 
 
+@pytest.fixture
+def formed(cluster):
+    """A module's own cluster of pg_keeper, all its nodes of one mind; what a test left broken fails the next one here."""
+    cluster.heal()
+    cluster.wait_formed()
+    return cluster
+
+
 def pytest_sessionfinish():
     _drop_shared()
     base.destroy_all()

@@ -11,26 +11,21 @@ import pytest
 
 from harness.base import pg_major, wait_for, write_file
 from harness.fence import refused
-from harness.keeper import KeeperCluster, Takeover, library
+from harness.keeper import CLOSED, KeeperCluster, Takeover, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
-CLOSED = ("57P03", "may not acknowledge")
-
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(role="talker").start()
-    try:
-        yield made
-    finally:
-        made.destroy()
+    with KeeperCluster(role="talker") as made:
+        yield made.start()
 
 
 @pytest.fixture
 def formed(cluster):
-    """All three, of one mind; what a test left broken fails the next one here."""
+    """As everywhere, and registered, if the tests of that have not been run."""
     if not cluster.nodes[0].value("select to_regclass('pgkeeper.node') is not null"):
         cluster.register()
     cluster.wait_formed()
@@ -88,7 +83,7 @@ def test_titles(formed):
 
 
 def test_polling_and_signals(formed):
-    standby = [n for n in formed.nodes if n is not formed.wait_primary()][0]
+    standby = formed.others(formed.wait_primary())[0]
     assert standby.value("select pgkeeper.indirect_polling('%s')" % formed.address(formed.nodes[0]))
     assert not standby.value("select pgkeeper.indirect_polling('host=%s port=1')" % formed.nodes[0].address)
     assert not standby.value("select pgkeeper.indirect_polling('host=no-such-name.invalid')")
@@ -99,7 +94,7 @@ def test_polling_and_signals(formed):
 def test_kerberos_is_refused(formed):
     """libpq would wait in place for a ticket; the node is not reached, and the log says why."""
     primary = formed.wait_primary()
-    standby = [n for n in formed.nodes if n is not primary][0]
+    standby = formed.others(primary)[0]
     path = os.path.join(standby.data, "pg_hba.conf")
     with open(path, encoding="ascii") as file:
         good = file.read()
@@ -199,7 +194,7 @@ def test_cancelled(formed):
 
 def test_removed_and_added_again(formed):
     primary = formed.wait_primary()
-    gone = [n for n in formed.nodes if n is not primary][-1]
+    gone = formed.others(primary)[-1]
     refused(lambda: primary.sql("select pgkeeper.del_node('%s')" % primary.name), "55006", "is the primary")
     assert not primary.value("select pgkeeper.del_node('no such node')")
     assert not primary.value("select pgkeeper.del_node(99)")
@@ -220,7 +215,7 @@ def test_removed_and_added_again(formed):
 def test_cut_between_primary_and_one_standby(formed):
     """Nothing changes: the other standby hears the primary, and has promised."""
     primary = formed.wait_primary()
-    standby, other = [n for n in formed.nodes if n is not primary]
+    standby, other = formed.others(primary)
     with Writer(formed) as writer:
         writer.mark("cut")
         formed.cut(primary, standby)
@@ -250,7 +245,7 @@ def test_postmaster_killed(formed):
 
 def test_promotion_behind_a_query(formed):
     """Replay waits for a session's snapshot, for ever: whoever is promoted ends that session."""
-    standbys = [n for n in formed.nodes if n is not formed.wait_primary()]
+    standbys = formed.others(formed.wait_primary())
     with Takeover(formed) as story:
         story.old.sql("create table dead(i int); insert into dead select generate_series(1, 1000)")
         sessions = []
@@ -339,7 +334,7 @@ def test_worker_killed(formed):
 
 def test_standby_restarted(formed):
     primary = formed.wait_primary()
-    standby = [n for n in formed.nodes if n is not primary][0]
+    standby = formed.others(primary)[0]
     with Writer(formed) as writer:
         standby.pg_ctl("restart", "-l", standby.seen + "/log/postgresql.log")
         formed.wait_formed(primary)

@@ -8,20 +8,15 @@ import pytest
 
 from harness.base import wait_for, write_file
 from harness.fence import refused
-from harness.keeper import KeeperCluster, library
+from harness.keeper import CLOSED, KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
-
-CLOSED = ("57P03", "may not acknowledge")
 
 
 @pytest.fixture
 def cluster():
-    made = KeeperCluster(settings={"max_prepared_transactions": "5"})
-    try:
+    with KeeperCluster(settings={"max_prepared_transactions": "5"}) as made:
         yield made
-    finally:
-        made.destroy()
 
 
 def closes(node):
@@ -62,17 +57,22 @@ def test_unmanaged(cluster):
     cluster.wait_writable(third)
 
 
-def test_state_gone_and_own_row_wrong(cluster):
-    """It is registered, though with a row that cannot be used: the others may have another primary."""
+@pytest.mark.parametrize("harm, says", [
+    ("update pgkeeper.node set conninfo = 'nonsense' where name = 'pg1'", "own_row"),
+    ("begin; lock table pgkeeper.node in access exclusive mode; prepare transaction 'lock'", "nodes_unknown"),
+], ids=["own row wrong", "table locked"])
+def test_state_gone(cluster, harm, says):
+    """It is registered, though with a row that cannot be used, or nobody knows as long as the table is locked (here by a
+    prepared transaction): the others may have another primary."""
     first, *others = cluster.form().nodes
     cluster.wait_writable(first)
-    first.sql("update pgkeeper.node set conninfo = 'nonsense' where name = 'pg1'")
+    first.sql(harm)
     for node in (*others, first):
         node.pg_ctl("stop", "-m", "immediate")
     path = os.path.join(first.data, "pg_keeper")
     os.rename(path, path + ".away")
     first.start_postgres()
-    wait_for(lambda: "own_row" in cluster.log_of(first), 20, "the log to say so")
+    wait_for(lambda: says in cluster.log_of(first), 20, "the log to say so")
     for _ in range(5):
         refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
 
@@ -87,21 +87,6 @@ def test_another_name(cluster):
     first.start_postgres()
     wait_for(lambda: "not_registered" in cluster.log_of(first), 20, "the log to say so")
     wait_for(lambda: any(node.is_writable() for node in others), 30, "another primary")
-    for _ in range(5):
-        refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
-
-
-def test_state_gone_and_table_locked(cluster):
-    """Whether this node is registered nobody knows as long as the lock is held, here by a prepared transaction."""
-    first, *others = cluster.form().nodes
-    cluster.wait_writable(first)
-    first.sql("begin; lock table pgkeeper.node in access exclusive mode; prepare transaction 'lock'")
-    for node in (*others, first):
-        node.pg_ctl("stop", "-m", "immediate")
-    path = os.path.join(first.data, "pg_keeper")
-    os.rename(path, path + ".away")
-    first.start_postgres()
-    wait_for(lambda: "nodes_unknown" in cluster.log_of(first), 20, "the table not to be read")
     for _ in range(5):
         refused(lambda: first.sql("insert into t values (1)"), *CLOSED)
 

@@ -51,13 +51,11 @@ def test_another_encoding():
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(titles=TITLES, settings={"synchronous_standby_names": "'ANY 1 (\"Server1\", \"server1\", pg3)'"})
-    made.settings["pg_keeper.after_command"] = "'printf %%s \"$PG_KEEPER_NODE\" > %s/log/after'" % made.nodes[0].seen
-    try:
+    names = "'ANY 1 (\"Server1\", \"server1\", pg3)'"
+    with KeeperCluster(titles=TITLES, settings={"synchronous_standby_names": names}) as made:
+        made.settings["pg_keeper.after_command"] = "'printf %%s \"$PG_KEEPER_NODE\" > %s/log/after'" % made.nodes[0].seen
         made.start().register(together=True).wait_formed()
         yield made
-    finally:
-        made.destroy()
 
 
 def is_synchronous(cluster, primary):
@@ -102,7 +100,7 @@ def test_failover(cluster):
 
 def test_removed_and_added_again(cluster):
     primary = cluster.wait_formed()
-    gone = [n for n in cluster.nodes if n is not primary][-1]
+    gone = cluster.others(primary)[-1]
     title = quoted(cluster.title(gone))
     assert not primary.value("select pgkeeper.del_node(lower(%s) || 'x')" % title)
     assert primary.value("select pgkeeper.del_node(%s)" % title)
@@ -113,7 +111,7 @@ def test_removed_and_added_again(cluster):
 
 def test_status_and_switchover(cluster):
     old = cluster.wait_formed()
-    new = [n for n in cluster.nodes if n is not old][-1]
+    new = cluster.others(old)[-1]
     title = TITLES[new.name]
     assert old.value("select pgkeeper.switchover(%s)" % quoted(title)) == title
     wait_for(lambda: cluster.info(old)[old.name]["state"].startswith("closed: %s is the primary" % title), 20,

@@ -14,24 +14,14 @@ pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not bui
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = PairCluster()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.destroy()
+    with PairCluster() as made:
+        yield made.start()
 
 
 def started(cluster, primary, standby):
     wait_for(lambda: all(n.value("select to_regclass('pgkeeper.node_info') is not null") for n in (primary, standby)), 30,
              "the extension on both")
     wait_for(lambda: cluster.info(primary)[primary.name]["state"] == "primary", 30, "the primary to lead")
-
-
-def prefer(cluster, what):
-    for node in cluster.nodes:
-        node.sql("alter system set pg_keeper.prefer = '%s'" % what)
-        node.sql("select pg_reload_conf()")
 
 
 def test_nothing_is_registered(cluster):
@@ -66,7 +56,7 @@ def test_alone(cluster):
 
 def test_failover(cluster):
     """As in 1.0 the standby takes over by itself, where that was chosen; and then the other way round."""
-    prefer(cluster, "standby")
+    cluster.prefer("standby")
     for _ in range(2):
         old, _ = cluster.wait_armed()
         with Writer(cluster) as writer:
@@ -87,19 +77,20 @@ def test_failover(cluster):
     ("pg_keeper.my_conninfo = 'host=%s'" % ("a" * 60), "Host and port make a name of at most 63 bytes"),
     ("pg_keeper.my_conninfo = 'host=a service=b'", "pg_keeper.my_conninfo cannot be used"),
     ("pg_keeper.node_name = 'pg2'", "pg_keeper.node_name is set along with pg_keeper.my_conninfo"),
-])
-def test_wrong_settings(cluster, lines, says):
+], ids=["no_partner", "nobody_itself", "same_server", "no_host", "long_name", "service", "node_name"])
+def test_wrong_settings(cluster, request, lines, says):
     """The server does not start, and says why."""
     standby = cluster.others(cluster.wait_primary())[0]
     path = os.path.join(standby.data, "postgresql.conf")
     with open(path, encoding="ascii") as file:
         good = file.read()
     standby.pg_ctl("stop", "-m", "immediate")
+    log = "/log/wrong_%s.log" % request.node.callspec.id
     try:
         write_file(path, good + lines + "\n")
-        done = standby.pg_ctl("start", "-l", standby.seen + "/log/wrong.log", check=False)
+        done = standby.pg_ctl("start", "-l", standby.seen + log, check=False)
         assert done.returncode != 0
-        with open(os.path.join(standby.folder, "log", "wrong.log"), encoding="utf-8") as file:
+        with open(standby.folder + log, encoding="utf-8") as file:
             assert says in file.read()
     finally:
         write_file(path, good)

@@ -5,26 +5,23 @@ import shutil
 
 import pytest
 
-from harness.base import wait_for
+from harness.base import never, wait_for
 from harness.fence import refused
-from harness.keeper import KeeperCluster, library
+from harness.keeper import CLOSED, STREAMS, KeeperCluster, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
 
-CLOSED = ("57P03", "may not acknowledge")
 SWITCHOVER = "select pgkeeper.switchover('%s')"
 PREFER = {"pg_keeper.prefer": "standby"}
+NO_VOTE = "registered, without a vote"
+HOLD_S = 5  # five leases
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(nodes=2, settings=PREFER)
-    try:
-        made.form()
-        yield made
-    finally:
-        made.destroy()
+    with KeeperCluster(nodes=2, settings=PREFER) as made:
+        yield made.form()
 
 
 @pytest.fixture
@@ -34,12 +31,6 @@ def armed(cluster):
     return cluster
 
 
-def prefer(nodes, what):
-    for node in nodes:
-        node.sql("alter system set pg_keeper.prefer = '%s'" % what)
-        node.sql("select pg_reload_conf()")
-
-
 def take_over(cluster, writer, old):
     """The other one takes commits; the old one is made its standby, and votes move."""
     new = cluster.wait_primary(40, unlike=old)
@@ -47,7 +38,6 @@ def take_over(cluster, writer, old):
     cluster.heal()
     if old.postmaster():
         refused(lambda: old.sql("create table back(i int)"), *CLOSED)
-    old.kill()  # a fast shutdown would wait for sessions that wait for the other one
     cluster.rejoin(old, new)
     assert cluster.wait_armed(new) == (new, old)
     writer.check("fault", lossless=True)
@@ -134,25 +124,43 @@ def test_both_killed(armed):
 def test_changed_while_it_runs(armed):
     """The leader's setting counts: with primary it goes on alone, with standby votes move again."""
     primary, standby = armed.wait_armed()
-    prefer([primary], "primary")
-    wait_for(lambda: armed.info(primary)[standby.name]["state"] == "registered, without a vote", 30,
+    armed.prefer("primary", primary)
+    wait_for(lambda: armed.info(primary)[standby.name]["state"] == NO_VOTE, 30,
              lambda: "the vote to come back: %r" % armed.info(primary))
     refused(lambda: primary.sql(SWITCHOVER % standby.name), "55000", "has no vote", "pg_keeper.prefer = standby")
     standby.pg_ctl("stop", "-m", "immediate")
     for _ in range(10):
         armed.wait_writable(primary)
-    prefer([primary], "standby")
+    armed.prefer("standby", primary)
     armed.wait_writable(primary)  # it has its vote as long as nobody else can have it
     standby.start_postgres()
     assert armed.wait_armed() == (primary, standby)
 
 
 def test_settings_differ(armed):
-    """A standby that is not to vote goes on with the vote that it has; a new one would get none."""
+    """A standby that is not to vote goes on with the vote that it has."""
     primary, standby = armed.wait_armed()
-    prefer([standby], "primary")
+    armed.prefer("primary", standby)
+    never(lambda: armed.info(primary)[standby.name]["state"] == NO_VOTE, HOLD_S, "the vote to move back")
     assert armed.wait_armed() == (primary, standby)
-    prefer([standby], "standby")
+    armed.prefer("standby", standby)
+
+
+def test_settings_differ_from_the_beginning(request):
+    """Of a pair that is new such a standby gets none, until it says so, too."""
+    pair = KeeperCluster(nodes=2, settings=PREFER)
+    request.addfinalizer(pair.destroy)
+    first, second = pair.start().nodes
+    pair.prefer("primary", second)
+    pair.register()
+
+    def state():
+        return pair.info(first)[second.name]["state"]
+
+    wait_for(lambda: state() == NO_VOTE and pair.info(first)[first.name]["state"] == "primary", 40, state)
+    never(lambda: state() in STREAMS, HOLD_S, "a vote for the standby")
+    pair.prefer("standby", second)
+    assert pair.wait_armed() == (first, second)
 
 
 def test_standby_lost_for_good(armed):
@@ -167,20 +175,20 @@ def test_standby_lost_for_good(armed):
     standby.kill()
     armed.rejoin(standby, primary)
     wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
-    prefer([primary], "primary")
+    armed.prefer("primary", primary)
     primary.kill()
     shutil.rmtree(os.path.join(primary.data, "pg_keeper"))
     primary.start_postgres()
     armed.wait_writable(primary)
-    prefer([primary], "standby")
+    armed.prefer("standby", primary)
     assert armed.wait_armed() == (primary, standby)
 
 
 def test_promoted_by_hand(armed):
     """With prefer = primary again it has none: what its state knows of the time before does not keep it closed."""
     primary, standby = armed.wait_armed()
-    prefer(armed.nodes, "primary")
-    wait_for(lambda: armed.info(primary)[standby.name]["state"] == "registered, without a vote", 30, "the vote to go")
+    armed.prefer("primary")
+    wait_for(lambda: armed.info(primary)[standby.name]["state"] == NO_VOTE, 30, "the vote to go")
     wait_for(lambda: "no_member" in armed.log_of(standby), 30, "the standby to hear of it")
     primary.kill()
     assert standby.value("select pg_promote()")
@@ -192,7 +200,7 @@ def test_promoted_by_hand(armed):
     refused(lambda: primary.sql("create table back(i int)"), *CLOSED)
     primary.kill()
     armed.rejoin(primary, standby)
-    prefer(armed.nodes, "standby")
+    armed.prefer("standby")
     armed.wait_armed(standby)
 
 

@@ -41,11 +41,8 @@ def healthy(node, primary):
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(role="talker").start()
-    try:
-        yield made
-    finally:
-        made.destroy()
+    with KeeperCluster(role="talker") as made:
+        yield made.start()
 
 
 def test_before_there_is_a_cluster(cluster):

@@ -4,12 +4,11 @@ import concurrent.futures
 import os
 import signal
 
-import psycopg2
 import pytest
 
 from harness.base import wait_for
 from harness.fence import refused
-from harness.keeper import KeeperCluster, library
+from harness.keeper import CLOSED, KeeperCluster, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
@@ -19,23 +18,8 @@ CALL = "select pgkeeper.switchover('%s')"
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = KeeperCluster(role="talker").form()
-    try:
-        yield made
-    finally:
-        made.destroy()
-
-
-@pytest.fixture
-def formed(cluster):
-    """What a test left broken fails the next one here."""
-    cluster.heal()
-    cluster.wait_formed()
-    return cluster
-
-
-def others(cluster, primary):
-    return [node for node in cluster.nodes if node is not primary]
+    with KeeperCluster(role="talker") as made:
+        yield made.form()
 
 
 class Frozen:
@@ -55,20 +39,9 @@ class Frozen:
             pass
 
 
-def failed(call, code, *parts):
-    """As refused(), for a call that takes its time."""
-    try:
-        call()
-    except psycopg2.Error as error:
-        assert error.pgcode == code, error
-        assert all(part in str(error) for part in parts), error
-        return
-    pytest.fail("it was done")
-
-
 def test_what_is_refused(formed):
     primary = formed.wait_primary()
-    standby = others(formed, primary)[0]
+    standby = formed.others(primary)[0]
     refused(lambda: primary.sql(CALL % primary.name), "55006", "is the primary already")
     refused(lambda: primary.sql(CALL % "nobody"), "42704", "no node of that name")
     refused(lambda: primary.sql(CALL % (standby.name + "x" * 40)), "42704", "no node of that name")
@@ -81,7 +54,7 @@ def test_what_is_refused(formed):
     conn.close()
     standby.pg_ctl("stop", "-m", "immediate")
     wait_for(lambda: formed.info(primary)[standby.name]["state"] == "not heard", 30, "it to be missed")
-    failed(lambda: primary.sql(CALL % standby.name), "55000", standby.name, "has not become the primary")
+    refused(lambda: primary.sql(CALL % standby.name), "55000", standby.name, "has not become the primary")
     standby.start_postgres()
     assert formed.wait_formed(primary) is primary
 
@@ -97,13 +70,13 @@ def test_there_and_back(formed, synchronous):
         wait_for(lambda: any(row["is_sync"] for row in formed.info(formed.wait_primary()).values()), 30, "commits to wait")
     for _ in range(3):
         old = formed.wait_primary()
-        new = others(formed, old)[0]
+        new = formed.others(old)[0]
         with Writer(formed) as writer:
             writer.wait_acks(100)
             assert old.value(CALL % new.name) == new.name
             # It is the primary by now, not soon; and the old one takes nothing any more.
             assert formed.info(new)[new.name]["state"] == "primary"
-            refused(lambda: old.sql("create table late(i int)"), "57P03", "may not acknowledge")
+            refused(lambda: old.sql("create table late(i int)"), *CLOSED)
             wait_for(lambda: formed.info(old)[old.name]["state"].startswith("closed: %s is the primary" % new.name), 20,
                      lambda: formed.info(old))
             writer.wait_acks(50, server=new)
@@ -117,18 +90,18 @@ def test_there_and_back(formed, synchronous):
 def test_a_successor_that_does_not_get_there(formed):
     """The primary opens again, and whoever waited goes on; no second order meanwhile; a session may leave its own."""
     primary = formed.wait_primary()
-    target = others(formed, primary)[0]
+    target = formed.others(primary)[0]
     with Writer(formed) as writer:
         writer.wait_acks(100)
         with Frozen(formed, target), concurrent.futures.ThreadPoolExecutor(1) as pool:
             first = pool.submit(primary.sql, CALL % target.name)
             wait_for(lambda: first.done() or "hands over to" in formed.info(primary)[primary.name]["state"], 20,
                      "it to be closed")
-            refused(lambda: primary.sql("create table closed(i int)"), "57P03", "may not acknowledge")
+            refused(lambda: primary.sql("create table closed(i int)"), *CLOSED)
             refused(lambda: primary.sql(CALL % target.name), "55006", "under way")
-            failed(lambda: first.result(60), "57000", "did not get the last of the WAL in time", "goes on as the primary")
+            refused(lambda: first.result(60), "57000", "did not get the last of the WAL in time", "goes on as the primary")
             writer.wait_acks(50, server=primary, timeout=30)
-            failed(lambda: primary.sql("set statement_timeout = '500ms'; " + CALL % target.name), "57014")
+            refused(lambda: primary.sql("set statement_timeout = '500ms'; " + CALL % target.name), "57014")
             wait_for(lambda: formed.log_of(primary).count("switchover_ended") == 2, 30, "the second one to end, too")
             writer.wait_acks(50, server=primary, timeout=30)
             assert formed.info(primary)[primary.name]["state"] == "primary"
@@ -139,14 +112,14 @@ def test_a_successor_that_does_not_get_there(formed):
 def test_a_worker_that_ends_meanwhile(formed):
     """Its plan is gone with it. Nobody was handed anything, and somebody is the primary again."""
     primary = formed.wait_primary()
-    target = others(formed, primary)[0]
+    target = formed.others(primary)[0]
     with Writer(formed) as writer:
         writer.wait_acks(100)
         with Frozen(formed, target), concurrent.futures.ThreadPoolExecutor(1) as pool:
             call = pool.submit(primary.sql, CALL % target.name)
             wait_for(lambda: "hands over to" in formed.info(primary)[primary.name]["state"], 20, "it to be closed")
             os.kill(formed.pid_of(primary), signal.SIGTERM)
-            failed(lambda: call.result(60), "57000", "the worker was restarted meanwhile")
+            refused(lambda: call.result(60), "57000", "the worker was restarted meanwhile")
         new = formed.wait_primary(60)
         if new is not primary:
             formed.rejoin(primary, new)
@@ -158,7 +131,7 @@ def test_a_worker_that_ends_meanwhile(formed):
 def test_a_successor_that_cannot_stand(formed):
     """It was given the lease and does not use it: whoever has everything goes on, the old one itself, if nobody else is there."""
     primary = formed.wait_primary()
-    target, third = others(formed, primary)
+    target, third = formed.others(primary)
     third.pg_ctl("stop", "-m", "immediate")
     wait_for(lambda: formed.info(primary)[third.name]["state"] == "not heard", 30, "the third to be missed")
     wait_for(lambda: not formed.info(primary)[third.name]["is_sync"], 30, "the third not to be waited for")
@@ -168,7 +141,7 @@ def test_a_successor_that_cannot_stand(formed):
         writer.wait_acks(100)
         target.machine.run(["mount", "--bind", settings, settings])  # nothing can take its place now
         try:
-            failed(lambda: primary.sql(CALL % target.name), "57000", "did not take over", "is the primary again")
+            refused(lambda: primary.sql(CALL % target.name), "57000", "did not take over", "is the primary again")
             writer.wait_acks(50, server=primary, timeout=30)
         finally:
             target.machine.run(["umount", settings])

@@ -2,11 +2,13 @@
 """tidy_test: tools/tidy finds each thing that it is there to find, and nothing in what is right."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 
-TIDY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "tidy")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TIDY = os.path.join(ROOT, "tools", "tidy")
 
 HEADER = """/*
  * good.h: a header that is as it should be.
@@ -77,8 +79,19 @@ def run(path, content):
         return result.returncode, result.stdout
 
 
+def folders_differ():
+    """style.md says what each folder is for, tidy --list what it may include: of the same folders."""
+    with open(os.path.join(ROOT, "docs", "design", "style.md"), encoding="utf-8") as f:
+        told = set(re.findall(r"(?m)^\| `(\w+)` \|", f.read()))
+    result = subprocess.run([sys.executable, TIDY, "--list"], capture_output=True, text=True, timeout=60, check=True)
+    return told ^ set(re.findall(r"(?m)^ +(\w+) +may include ", result.stdout))
+
+
 def main():
     failures = 0
+    if folders_differ():
+        print(f"docs/design/style.md and tools/tidy --list: only one of them has {', '.join(sorted(folders_differ()))}")
+        failures += 1
     for rule, path, content in WRONG:
         code, output = run(path, content)
         if code != 1 or f"{path}:" not in output or f"[{rule}]" not in output:

@@ -108,6 +108,19 @@ def wait_for(probe, timeout, what, interval=0.05):
         time.sleep(interval)
 
 
+def never(probe, seconds, what, interval=0.1):
+    """Asks probe() for so long, and fails once it is true. An exception is no answer and goes through: what is dead, or
+    cannot be asked, would pass for what stays as it is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            raise Failure("must not be: %s (%r)" % (what() if callable(what) else what, answer))
+        if time.monotonic() > deadline:
+            return
+        time.sleep(interval)
+
+
 def temporary_folder(prefix):
     """A folder of our own below TMPDIR or /tmp which the PostgreSQL user owns."""
     path = tempfile.mkdtemp(prefix=prefix)

@@ -11,6 +11,7 @@ from .cluster import Cluster
 from .modules import module
 from .writer import Writer
 
+CLOSED = ("57P03", "may not acknowledge")  # what refused() wants of a commit on a closed primary
 STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
 REJOIN = """#!/bin/sh
@@ -81,6 +82,10 @@ class KeeperCluster(Cluster):
                 data=node.seen + "/data", bin=os.path.dirname(pg_bin("pg_ctl")), log=node.seen + "/log/rejoin.log",
                 server_log=node.seen + "/log/postgresql.log"), 0o755)
         self.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % self.nodes[0].seen
+
+    def __enter__(self):
+        """For start() or form() inside."""
+        return self
 
     def start(self):
         """Servers that stream; nothing is registered."""
@@ -171,6 +176,13 @@ class KeeperCluster(Cluster):
         wait_for(lambda: bool(primary.value("show synchronous_standby_names")) == (count > 0), 20,
                  "the server to have the names")
 
+    def prefer(self, what, *nodes):
+        """Of all, or of those: the setting, and that it is in force (a reload is asynchronous)."""
+        for node in nodes or self.nodes:
+            node.sql("alter system set pg_keeper.prefer = '%s'" % what)
+            node.sql("select pg_reload_conf()")
+            wait_for(lambda n=node: n.value("show pg_keeper.prefer") == what, 20, "prefer = %s on %s" % (what, node))
+
     def wait_armed(self, primary=None):
         """Of one mind, and of two the standby has the only vote: who is the primary, and the standby."""
         primary = self.wait_formed(primary)
@@ -221,8 +233,9 @@ class KeeperCluster(Cluster):
     def rejoin(self, node, primary):
         """What an administrator does to a primary that has lost its place, whatever is left of it."""
         node.thaw("postgres")
-        if node.postmaster():
-            node.pg_ctl("stop", "-m", "fast")
+        if node.postmaster():  # as REJOIN does, and for its reasons
+            standby = os.path.exists(os.path.join(node.data, "standby.signal"))
+            node.pg_ctl("stop", "-m", "fast" if standby else "immediate")
         node.kill()
         # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
         if pg_major() < 14 and "synchronous_standby_names" in self.settings:
