@@ -11,7 +11,6 @@
 #include <miscadmin.h>
 
 #include "base/str.h"
-#include "store/store.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "wire/codec.h"
@@ -24,7 +23,6 @@ static struct {
     KeeperNodes nodes;
     Store *store;
     Persist persist; /* as it was loaded */
-    bool found;
     bool runs;       /* there is a core */
     bool table_read; /* as a primary, whatever was in it */
     bool alone;      /* it begins the cluster, or began it */
@@ -225,47 +223,9 @@ void body_answer(const char *text, size_t len)
 
 /* ---- Beginning and end ---- */
 
-/* A node that nobody knows yet. */
-static bool make_state(Err *err)
-{
-    memset(&body.persist, 0, sizeof body.persist);
-    body.persist.doc.primary = MEMBER_NONE;
-    if (!pg_strong_random(&body.persist.node_uuid, sizeof body.persist.node_uuid))
-        return err_set(err, ERR_IO, "there are no random numbers");
-    return store_save(body.store, &body.persist, err);
-}
-
-/*
- * It alone decides who is the primary, and was it; now it is a standby: by people's hands, who have chosen
- * the other one. With what it knew it would elect and promote itself, as soon as it does not hear that one.
- */
-static bool was_replaced(void)
-{
-    const Document *doc = &body.persist.doc;
-    const DocEpoch *last = document_last(doc);
-
-    if (!RecoveryInProgress() || doc->primary == MEMBER_NONE || last == NULL || !last->settled ||
-        strcmp(doc->member[doc->primary].name, gucs_node_id) != 0)
-        return false;
-    for (MemberNo no = 0; no < MEMBER_MAX; no++)
-        if (doc->member[no].kind != MEMBER_FREE && doc->member[no].voter != (no == doc->primary))
-            return false;
-    return true;
-}
-
 bool body_start(Err *err)
 {
-    char folder[MAXPGPATH];
-
-    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, &body.store, err) ||
-        !home_settle(err) || !store_load(body.store, &body.persist, &body.found, err))
-        return false;
-    if (was_replaced()) {
-        log_line(LOG_LEVEL_WARN, "replaced",
-                 "this server was the primary, alone with a vote, and was made a standby: it gives that up");
-        body.found = false;
-    }
-    if (!body.found && !make_state(err))
+    if (!state_open(&body.store, &body.persist, err))
         return false;
     deadline_load();
     return true;
@@ -424,7 +384,7 @@ static void begin_anew(void)
     Err err = {0};
 
     log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
-    if (!make_state(&err)) {
+    if (!state_make(body.store, &body.persist, &err)) {
         log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
         body.persist = before;
         return;

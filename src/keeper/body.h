@@ -9,6 +9,7 @@
 #include "keeper/keeper.h"
 
 #include "core/core.h"
+#include "store/store.h"
 
 /* ---- body.c: events in, effects out ---- */
 
@@ -30,6 +31,13 @@ void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
+
+/* ---- state.c: what the worker knows when it starts ---- */
+
+/* Opens the state's file and reads it; one that is not this node's any more is begun anew. */
+bool state_open(Store **ret_store, Persist *ret_persist, Err *err);
+/* A node that nobody knows yet. */
+bool state_make(Store *store, Persist *ret_persist, Err *err);
 
 /* ---- deadline.c: the fence's deadline in shared memory, which only the worker writes ---- */
 
