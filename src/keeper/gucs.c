@@ -102,8 +102,8 @@ static void define_commands(void)
     DefineCustomStringVariable(
         "pg_keeper.rejoin_command",
         "Shell command that makes a standby again of a server that has lost its place.",
-        "It is run once, in a session of its own, and has to stop this server.", &gucs_rejoin_command, "",
-        PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+        "It is run in a session of its own, again after a minute while the server is closed, and has to stop it.",
+        &gucs_rejoin_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 }
 
 void gucs_define(void)

@@ -96,6 +96,8 @@ static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
     const char *refused = refusal(option->keyword, option->val);
     if (refused != NULL)
         return err_set(err, ERR_CONFIG, "%s", refused);
+    if (strcmp(option->keyword, "port") == 0 && (atoi(option->val) < 1 || atoi(option->val) > UINT16_MAX))
+        return err_set(err, ERR_CONFIG, "port is no number from 1 to %d", UINT16_MAX);
     bool fits = true;
     if (is_address || (is_host && node->host[0] == '\0'))
         fits = str_copy(node->host, sizeof node->host, option->val);

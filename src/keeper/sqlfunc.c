@@ -122,18 +122,33 @@ static void check_other(const char *name, const char *shown, char *other)
                  errhint("Give one of them another pg_keeper.node_name.")));
 }
 
+/* Two that are found at one place: one of them would never answer, and who comes next waits for it. */
+static void check_place(const KeeperNode *node, const char *shown, const char *other, const char *conninfo)
+{
+    KeeperNode there;
+    Err err = {0};
+
+    if (nodes_parse(conninfo, &there, &err) && strcmp(there.host, node->host) == 0 &&
+        strcmp(there.port, node->port) == 0)
+        ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+                        errmsg("nodes \"%s\" and \"%s\" have the same host and port", shown, other)));
+}
+
 /*
  * How many there are, none of them with this name. Locked first, and with a new snapshot (not "read only"):
  * what others have committed meanwhile counts.
  */
-static uint64 others_than(const char *name, const char *shown)
+static uint64 others_than(const char *name, const char *shown, const KeeperNode *node)
 {
     lock_nodes();
     SPI_connect();
-    if (SPI_execute("SELECT name FROM pgkeeper.node", false, 0) != SPI_OK_SELECT)
+    if (SPI_execute("SELECT name, conninfo FROM pgkeeper.node", false, 0) != SPI_OK_SELECT)
         ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("the table of nodes could not be read")));
-    for (uint64 i = 0; i < SPI_processed; i++)
-        check_other(name, shown, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        char *other = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+        check_other(name, shown, other);
+        check_place(node, shown, other, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+    }
     uint64 count = SPI_processed;
     SPI_finish();
     return count;
@@ -162,7 +177,7 @@ Datum pgkeeper_add_node(PG_FUNCTION_ARGS)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("the connection string of node \"%s\" cannot be used", shown),
                         errdetail("%s", err.text)));
-    uint64 count = others_than(name, shown);
+    uint64 count = others_than(name, shown, &node);
     if (count == 0 && strcmp(name, gucs_node_name) != 0)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("the first node has to be the primary, \"%s\"", self),
@@ -182,10 +197,12 @@ Datum pgkeeper_add_node(PG_FUNCTION_ARGS)
 static void check_not_self(bool is_self)
 {
     if (is_self)
-        ereport(ERROR,
-                (errcode(ERRCODE_OBJECT_IN_USE),
-                 errmsg("\"%s\" is the primary, and cannot be removed", name_to_server(gucs_node_name)),
-                 errhint("Another node has to be the primary first.")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_IN_USE),
+             errmsg("\"%s\" is the primary, and cannot be removed", name_to_server(gucs_node_name)),
+             errhint("Another node has to be the primary first; where it is the only node, DROP EXTENSION "
+                     "pg_keeper and begin anew.")));
 }
 
 /* del_node(node_name text) */

@@ -15,6 +15,10 @@ static const struct {
     {"pgvigil member add", "pgkeeper.add_node"},
     {"pgvigil member remove", "pgkeeper.del_node"},
     {"pgvigil status", "pgkeeper.node_info"},
+    {"ask its agent", "ask there"},
+    {"its agent", "its worker"},
+    {"the agent", "the worker"},
+    {"agents that", "workers that"},
 };
 
 static bool skip(const char **text, const char *word)

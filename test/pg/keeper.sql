@@ -17,9 +17,11 @@ SELECT pgkeeper.add_node('pg1', NULL);
 SELECT pgkeeper.add_node('pg1', 'host=10.77.1.1 user=postgres');
 SELECT pgkeeper.add_node('pg1', 'host=10.77.1.1 user=postgres');
 SELECT pgkeeper.add_node('pg2', 'postgresql://postgres@10.77.2.1:5432/template1');
-SELECT pgkeeper.add_node('PG2', 'host=10.77.2.1');
-SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.2.1');
-SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.2.1');
+SELECT pgkeeper.add_node('PG2', 'host=10.77.2.1 port=5432');
+SELECT pgkeeper.add_node('PG2', 'host=10.77.2.1 port=65536');
+SELECT pgkeeper.add_node('PG2', 'host=10.77.2.1 port=5433');
+SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.9.1');
+SELECT pgkeeper.add_node('o''brien, "köln"; --', 'host=10.77.9.1');
 SELECT pgkeeper.del_node('PG2'), pgkeeper.del_node('o''brien, "köln"; --'), pgkeeper.del_node('PG1');
 SELECT seqno, name, conninfo FROM pgkeeper.node_info;
 -- what is not there, and who must not go
