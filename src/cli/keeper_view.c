@@ -81,6 +81,36 @@ static void take_row(json_t *view, const json_t *said)
     }
 }
 
+static void add_alarm(json_t *view, const char *text)
+{
+    json_t *alarms = json_object_get(view, "alarms");
+
+    for (size_t i = 0; i < json_array_size(alarms); i++) {
+        const char *known = json_string_value(json_array_get(alarms, i));
+        if (known != NULL && text != NULL && strcmp(known, text) == 0)
+            return;
+    }
+    if (text != NULL)
+        json_array_append_new(alarms, json_string(text));
+}
+
+/* The primary itself knows best whether it has the lease: what others believe of it is of a moment ago. */
+static void ask_primary(json_t *view, const json_t *said)
+{
+    json_t *members = json_object_get(view, "members");
+    const json_t *row = field_member(view, member_of(said)), *own = field_member(said, member_of(said));
+    char text[200];
+
+    if (strcmp(field_text(view, "primary", ""), member_of(said)) != 0 || has_lease(view) || has_lease(said))
+        return;
+    json_object_set_new(view, "quorum", json_false());
+    for (size_t i = 0; i < json_array_size(members) && own != NULL; i++)
+        if (json_array_get(members, i) == row)
+            json_object_set(json_array_get(members, i), "state", json_object_get(own, "state"));
+    snprintf(text, sizeof text, "%.63s has no lease: it takes no commits", member_of(said));
+    add_alarm(view, text);
+}
+
 /* Who is the primary is what nodes must agree on. */
 static void compare(json_t *view, const json_t *said)
 {
@@ -89,13 +119,13 @@ static void compare(json_t *view, const json_t *said)
     char text[300];
 
     for (size_t i = 0; i < json_array_size(alarms); i++)
-        json_array_append(json_object_get(view, "alarms"), json_array_get(alarms, i));
+        add_alarm(view, json_string_value(json_array_get(alarms, i)));
     if (primary == NULL || other == NULL || strcmp(primary, other) == 0)
         return;
     snprintf(text, sizeof text, "%.63s takes %.63s for the primary%s, by epoch %" PRId64, member_of(said),
              strcmp(other, member_of(said)) == 0 ? "itself" : other, has_lease(said) ? " with a lease" : "",
              field_number(said, "epoch", 0));
-    json_array_append_new(json_object_get(view, "alarms"), json_string(text));
+    add_alarm(view, text);
 }
 
 static void add_not_asked(json_t *view, const char *name, const char *reason)
@@ -128,6 +158,7 @@ json_t *keeper_view_make(const KeeperAnswer *answers, int count, int chosen)
         } else if (i != chosen && strcmp(member_of(answer->view), member_of(view)) != 0 &&
                    !was_taken(answers, i, member_of(answer->view))) {
             take_row(view, answer->view);
+            ask_primary(view, answer->view);
             compare(view, answer->view);
         }
     }

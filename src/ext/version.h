@@ -40,6 +40,13 @@
 #define version_xmin(proc) (ProcGlobal->allPgXact[(proc)->pgprocno].xmin)
 #endif
 
+/* The transaction by which a process has written something. */
+#if PG_VERSION_NUM >= 140000
+#define version_xid(proc) ((proc)->xid)
+#else
+#define version_xid(proc) (ProcGlobal->allPgXact[(proc)->pgprocno].xid)
+#endif
+
 /* The transaction that a process is in, with or without a snapshot. */
 #if PG_VERSION_NUM >= 170000
 #define version_transaction(proc) ((proc)->vxid.lxid)

@@ -52,6 +52,8 @@ void deadline_take(const Core *core, const Effect *effect, Fence *fence);
  * hangs and does not see that they are.
  */
 Fence deadline_unmanaged(bool can_register);
+/* That is what was written last. */
+bool deadline_is_unmanaged(void);
 void deadline_write(const Fence *fence);
 void deadline_close(void);
 

@@ -38,6 +38,11 @@ Fence deadline_unmanaged(bool can_register)
     return (Fence){.until = {.raw_us = now.raw_us + long_us, .boot_us = now.boot_us + long_us}};
 }
 
+bool deadline_is_unmanaged(void)
+{
+    return last.epoch == 0 && last.until.boot_us != 0;
+}
+
 void deadline_write(const Fence *fence)
 {
     Clock now = clock_now();

@@ -6,8 +6,12 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
+#include <miscadmin.h>
 #include <port/atomics.h>
+#include <replication/walsender.h>
+#include <storage/proc.h>
 
+#include "ext/version.h"
 #include "sys/clock.h"
 
 /* Before it is closed new commits wait for so long, and those that are on their way end. */
@@ -57,6 +61,37 @@ bool give_is_stopped(const Core *core)
 }
 
 /*
+ * Whoever has written something cannot commit it here any more. What they went on to write behind the restore
+ * point would reach a standby that is not the successor, and part it from the cluster. How many there are.
+ */
+static int end_writers(void)
+{
+    int writers = 0;
+
+    for (int i = 0; i < version_backends(); i++) {
+        const PGPROC *proc = &ProcGlobal->allProcs[i];
+        int pid = proc->pid;
+        if (pid != 0 && pid != MyProcPid && TransactionIdIsValid(version_xid(proc)))
+            writers += kill(pid, SIGTERM) == 0;
+    }
+    return writers;
+}
+
+/* Between the release and the successor's word a standby has nobody to hear from but the one who gave away.
+ */
+static void end_walsenders(void)
+{
+    for (int i = 0; i < max_wal_senders; i++) {
+        WalSnd *sender = &WalSndCtl->walsnds[i];
+        SpinLockAcquire(&sender->mutex);
+        int pid = sender->pid;
+        SpinLockRelease(&sender->mutex);
+        if (pid != 0)
+            (void) kill(pid, SIGTERM);
+    }
+}
+
+/*
  * The fence is closed. Whoever read it as open before that has written its commit record by then, and the
  * restore point that is made here ends behind it: a successor that has flushed this one has everything that
  * was acknowledged. Whoever comes to the check later is cut off unanswered.
@@ -75,13 +110,15 @@ bool give_turn(const Core *core, ActionResult *result)
                  nodes_name(body_known(), core->persist.doc.member[target].name));
     if (!fence_read(board_fence(), &fence) || fence.until.boot_us != 0)
         return false; /* body.c writes it with the next step */
+    if (given.lsn == LSN_NONE && end_writers() > 0 && since_us < HOLD_US + FLUSH_US)
+        return false;
     if (given.lsn == LSN_NONE) {
         pg_memory_barrier();
         given.lsn = XLogRestorePoint("pg_keeper switchover");
         XLogFlush(given.lsn);
     }
     Observation pg = look_server(core, body_known());
-    if (pg.confirmed[target] < given.lsn && since_us < HOLD_US + FLUSH_US)
+    if (pg.confirmed[target] < given.lsn && since_us < HOLD_US + 2 * FLUSH_US)
         return false;
     given.is_given = true;
     result->lsn = given.lsn;
@@ -95,6 +132,8 @@ void give_look(const Core *core)
     bool leads =
         core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
 
+    if (given.is_given && core->role != ROLE_LEADER)
+        end_walsenders();
     if (!given.began || !leads || act_stops() || core->plan.step == STEP_CONFIRM)
         return;
     give_end();

@@ -174,11 +174,21 @@ static void add_cluster(const Core *core, Buf *out)
     add_sync(core, out);
 }
 
+static bool has_others(const Document *doc)
+{
+    int members = 0;
+
+    for (MemberNo no = 0; no < MEMBER_MAX; no++)
+        members += doc->member[no].kind != MEMBER_FREE;
+    return members > 1;
+}
+
 static void add_alarms(const Core *core, Buf *out)
 {
     char text[ACTION_TEXT_LEN + 40];
     const Document *doc = core != NULL ? &core->persist.doc : NULL;
-    bool wants = core != NULL && core->role == ROLE_LEADER && core->options.sync_mode != SYNC_OFF;
+    bool wants = core != NULL && core->role == ROLE_LEADER && core->options.sync_mode != SYNC_OFF &&
+                 has_others(doc); /* of two nodes the standby may be no member: nobody can be waited for */
 
     json_add_open(out, "alarms", '[');
     if (act_closed() != NULL) {

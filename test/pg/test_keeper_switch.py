@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import signal
 
+import psycopg2
 import pytest
 
 from harness.base import wait_for
@@ -85,6 +86,30 @@ def test_there_and_back(formed, synchronous):
             writer.check()  # nothing may be missing, of nobody's rows
     log = formed.log_of(new)
     assert "kind=switchover member=%s" % new.name in log
+
+
+def test_under_load(formed):
+    """Transactions that write a lot end; what they have written parts no other standby from the cluster."""
+    old = formed.wait_formed()
+    new, third = formed.others(old)
+    old.sql("create table bulk(i int, t text)")
+    seen = formed.log_of(third).count("it is closed")
+
+    def fill():
+        with pytest.raises(psycopg2.OperationalError, match="terminating connection"):
+            old.sql("insert into bulk select i, repeat('x', 500) from generate_series(1, 10000000) i")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        filling = [pool.submit(fill) for _ in range(2)]
+        wait_for(lambda: old.value("select pg_relation_size('bulk') > 10000000"), 60, "them to write")
+        assert old.value(CALL % new.name) == new.name
+        for one in filling:
+            one.result(60)
+    wait_for(lambda: formed.info(new)[third.name]["state"] == "standby, streaming", 30, lambda: formed.info(new))
+    assert formed.log_of(third).count("it is closed") == seen
+    formed.rejoin(old, new)
+    formed.wait_formed(new)
+    new.sql("drop table bulk")
 
 
 def test_a_successor_that_does_not_get_there(formed):

@@ -63,6 +63,25 @@ static void takes_the_view_with_a_lease(void **state)
     done(answers, 3, NULL);
 }
 
+/* Of a primary that says so itself, whatever the standbys believe. */
+static void is_not_healthy_without_a_lease(void **state)
+{
+    KeeperAnswer answers[2] = {{.view = view_of("pg2", "pg1", 3, false, true)},
+                               {.view = view_of("pg1", "pg1", 3, false, true)}};
+    (void) state;
+
+    json_object_set_new(answers[1].view, "quorum", json_false());
+    json_object_set_new(json_array_get(json_object_get(answers[1].view, "members"), 0), "state",
+                        json_string("closed"));
+    json_t *made = keeper_view_make(answers, 2, keeper_view_choose(answers, 2));
+    assert_non_null(strstr(alarm_of(made, 0), "pg1 has no lease"));
+    assert_string_equal(alarm_of(made, 1), "");
+    assert_string_equal(field_text(field_member(made, "pg1"), "state", ""), "closed");
+    assert_false(field_true(made, "quorum"));
+    assert_false(status_is_healthy(made));
+    done(answers, 2, made);
+}
+
 static void is_healthy_when_all_agree(void **state)
 {
     KeeperAnswer answers[2] = {{.view = view_of("pg1", "pg1", 3, true, true)},
@@ -138,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_view_with_a_lease),
+        cmocka_unit_test(is_not_healthy_without_a_lease),
         cmocka_unit_test(is_healthy_when_all_agree),
         cmocka_unit_test(tells_who_is_of_another_mind),
         cmocka_unit_test(takes_a_node_without_a_vote_by_its_own_word),
