@@ -101,10 +101,11 @@ static void ask_primary(json_t *view, const json_t *said)
     const json_t *row = field_member(view, member_of(said)), *own = field_member(said, member_of(said));
     char text[200];
 
-    if (strcmp(field_text(view, "primary", ""), member_of(said)) != 0 || has_lease(view) || has_lease(said))
+    if (strcmp(field_text(view, "primary", ""), member_of(said)) != 0 || has_lease(view) ||
+        strcmp(field_text(own, "state", ""), "closed") != 0)
         return;
     json_object_set_new(view, "quorum", json_false());
-    for (size_t i = 0; i < json_array_size(members) && own != NULL; i++)
+    for (size_t i = 0; i < json_array_size(members); i++)
         if (json_array_get(members, i) == row)
             json_object_set(json_array_get(members, i), "state", json_object_get(own, "state"));
     snprintf(text, sizeof text, "%.63s has no lease: it takes no commits", member_of(said));

@@ -77,8 +77,7 @@ static int end_writers(void)
     return writers;
 }
 
-/* Between the release and the successor's word a standby has nobody to hear from but the one who gave away.
- */
+/* Until the successor speaks up the others would go on receiving from here. */
 static void end_walsenders(void)
 {
     for (int i = 0; i < max_wal_senders; i++) {
@@ -132,6 +131,8 @@ void give_look(const Core *core)
     bool leads =
         core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
 
+    if (given.lsn != LSN_NONE)
+        (void) end_writers();
     if (given.is_given && core->role != ROLE_LEADER)
         end_walsenders();
     if (!given.began || !leads || act_stops() || core->plan.step == STEP_CONFIRM)
