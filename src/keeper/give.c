@@ -60,6 +60,12 @@ bool give_is_stopped(const Core *core)
     return core->plan.step == STEP_CONFIRM && give_lsn(core) != LSN_NONE;
 }
 
+/* At the fence, or for a standby: it writes nothing, and may go on if the switchover comes to nothing. */
+static bool waits(const PGPROC *proc)
+{
+    return proc->wait_event_info == PG_WAIT_EXTENSION || proc->wait_event_info == WAIT_EVENT_SYNC_REP;
+}
+
 /*
  * Whoever has written something cannot commit it here any more. What they went on to write behind the restore
  * point would reach a standby that is not the successor, and part it from the cluster. How many there are.
@@ -71,7 +77,7 @@ static int end_writers(void)
     for (int i = 0; i < version_backends(); i++) {
         const PGPROC *proc = &ProcGlobal->allProcs[i];
         int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && TransactionIdIsValid(version_xid(proc)))
+        if (pid != 0 && pid != MyProcPid && TransactionIdIsValid(version_xid(proc)) && !waits(proc))
             writers += kill(pid, SIGTERM) == 0;
     }
     return writers;
