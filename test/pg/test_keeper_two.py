@@ -136,6 +136,23 @@ def test_promoted_by_hand(cluster):
     assert cluster.primary() is second
 
 
+def test_promoted_by_hand_and_back():
+    """Who stopped in order, came back as a standby and is promoted by hand leads, whatever its old document says."""
+    with KeeperCluster(nodes=2) as made:
+        made.start().register()
+        first, second = made.nodes
+        made.wait_writable(first)
+        first.pg_ctl("stop", "-m", "fast")
+        assert second.value("select pg_promote()")
+        made.wait_writable(second)
+        made.rejoin(first, second)
+        made.wait_streaming(30, primary=second)
+        second.kill()
+        assert first.value("select pg_promote()")
+        made.wait_writable(first)
+        wait_for(lambda: made.info(first)["pg1"]["state"] == "primary", 30, "it to lead")
+
+
 def test_made_a_standby(cluster):
     """A primary that had the only vote, and that people made a standby, does not promote itself beside the other one."""
     first, second = cluster.nodes
