@@ -56,29 +56,36 @@ static bool is_foreign(const KeeperAnswer *answer, const json_t *view, Err *err)
     return false;
 }
 
+/* The index of a node's row; as many as there are: it has none. */
+static size_t row_at(const json_t *members, const char *name)
+{
+    size_t i = 0;
+
+    while (i < json_array_size(members) &&
+           strcmp(field_text(json_array_get(members, i), "name", ""), name) != 0)
+        i++;
+    return i;
+}
+
 /*
  * A node that is not heard is shown by its own words. That its vote is not heard stays: only who has none is
  * reached when it was reached from here.
  */
 static void take_row(json_t *view, const json_t *said)
 {
-    const json_t *row = field_member(view, member_of(said)), *own = field_member(said, member_of(said));
     json_t *members = json_object_get(view, "members");
+    size_t at = row_at(members, member_of(said));
+    const json_t *row = json_array_get(members, at), *own = field_member(said, member_of(said));
 
     if (row == NULL || own == NULL || field_true(row, "reachable"))
         return;
-    for (size_t i = 0; i < json_array_size(members); i++) {
-        if (json_array_get(members, i) != row)
-            continue;
-        json_t *copy = json_deep_copy(own);
-        json_object_set_new(copy, "self", json_false());
-        json_object_set_new(copy, "reachable", json_boolean(!field_true(row, "voter")));
-        json_object_set(copy, "voter", json_object_get(row, "voter"));
-        json_object_set_new(copy, "leader", json_false());
-        json_object_set(copy, "last_seen_ms", json_object_get(row, "last_seen_ms"));
-        json_array_set_new(members, i, copy);
-        return;
-    }
+    json_t *copy = json_deep_copy(own);
+    json_object_set_new(copy, "self", json_false());
+    json_object_set_new(copy, "reachable", json_boolean(!field_true(row, "voter")));
+    json_object_set(copy, "voter", json_object_get(row, "voter"));
+    json_object_set_new(copy, "leader", json_false());
+    json_object_set(copy, "last_seen_ms", json_object_get(row, "last_seen_ms"));
+    json_array_set_new(members, at, copy);
 }
 
 static void add_alarm(json_t *view, const char *text)
@@ -98,16 +105,15 @@ static void add_alarm(json_t *view, const char *text)
 static void ask_primary(json_t *view, const json_t *said)
 {
     json_t *members = json_object_get(view, "members");
-    const json_t *row = field_member(view, member_of(said)), *own = field_member(said, member_of(said));
+    json_t *row = json_array_get(members, row_at(members, member_of(said)));
+    const json_t *own = field_member(said, member_of(said));
     char text[200];
 
     if (strcmp(field_text(view, "primary", ""), member_of(said)) != 0 || has_lease(view) ||
         strcmp(field_text(own, "state", ""), "closed") != 0)
         return;
     json_object_set_new(view, "quorum", json_false());
-    for (size_t i = 0; i < json_array_size(members); i++)
-        if (json_array_get(members, i) == row)
-            json_object_set(json_array_get(members, i), "state", json_object_get(own, "state"));
+    json_object_set(row, "state", json_object_get(own, "state"));
     snprintf(text, sizeof text, "%.63s has no lease: it takes no commits", member_of(said));
     add_alarm(view, text);
 }

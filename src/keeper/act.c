@@ -109,26 +109,23 @@ static void tell_startup(void)
         (void) kill(pid, SIGHUP);
 }
 
-/* By its snapshot, or by the locks that a transaction keeps to its end. */
+/*
+ * By its snapshot, or by the locks that a transaction keeps to its end: for max_standby_streaming_delay. Not
+ * those that wait for a vote.
+ */
 static bool can_hold_up(const PGPROC *proc)
 {
-    return TransactionIdIsValid(version_xmin(proc)) || LocalTransactionIdIsValid(version_transaction(proc));
+    bool holds =
+        TransactionIdIsValid(version_xmin(proc)) || LocalTransactionIdIsValid(version_transaction(proc));
+
+    return holds && proc->databaseId != InvalidOid && !board_serves(&proc->procLatch);
 }
 
-/* Whoever can do that would for max_standby_streaming_delay. Not those that wait for a vote. */
 static void end_snapshots(void)
 {
-    int ended = 0;
-
     if (GetWalRcvFlushRecPtr(NULL, NULL) <= GetXLogReplayRecPtr(NULL))
         return;
-    for (int i = 0; i < MaxBackends; i++) {
-        const PGPROC *proc = &ProcGlobal->allProcs[i];
-        int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && proc->databaseId != InvalidOid && can_hold_up(proc) &&
-            !board_serves(&proc->procLatch))
-            ended += kill(pid, SIGTERM) == 0;
-    }
+    int ended = sessions_end(can_hold_up);
     if (ended > 0)
         log_line(LOG_LEVEL_INFO, "replay_clears", "sessions=%d they could have held up replay", ended);
 }

@@ -7,6 +7,7 @@
  */
 #include "keeper/switch.h"
 
+#include <access/xlog.h>
 #include <miscadmin.h>
 #include <pgstat.h>
 #include <port/atomics.h>
@@ -110,6 +111,14 @@ void board_need(void)
             (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pg_keeper is not loaded"),
              errhint(
                  "Put it into shared_preload_libraries, set pg_keeper.node_name, and restart the server.")));
+}
+
+void board_need_primary(const char *hint)
+{
+    board_need();
+    if (RecoveryInProgress())
+        ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
+                        errhint("%s", hint)));
 }
 
 FenceFile *board_fence(void)

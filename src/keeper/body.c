@@ -54,8 +54,7 @@ static CoreOptions options_now(void)
 
 /* ---- The fence ---- */
 
-/* Others are registered and elect, perhaps one of them under a name that this node does not know as its own.
- */
+/* Others are registered and elect; perhaps one of them is this node, by the name that it had before. */
 static bool is_stranger(void)
 {
     return nodes_elect(&body.nodes) && nodes_find(&body.nodes, gucs_node_id) < 0;

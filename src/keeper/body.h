@@ -126,6 +126,12 @@ const char *act_closed(void);
 /* A fast stop is under way. */
 bool act_stops(void);
 
+/* ---- sessions.c ---- */
+
+struct PGPROC;
+/* SIGTERM to each process but this one for which that is true; how many. */
+int sessions_end(bool (*is_in_the_way)(const struct PGPROC *proc));
+
 /* ---- give.c: a planned switchover, in the place of a stop ---- */
 
 void give_begin(void);

@@ -6,7 +6,6 @@
 #include "keeper/body.h"
 
 #include <access/xlog.h>
-#include <miscadmin.h>
 #include <port/atomics.h>
 #include <replication/walsender.h>
 #include <storage/proc.h>
@@ -60,27 +59,16 @@ bool give_is_stopped(const Core *core)
     return core->plan.step == STEP_CONFIRM && give_lsn(core) != LSN_NONE;
 }
 
-/* At the fence, or for a standby: it writes nothing, and may go on if the switchover comes to nothing. */
-static bool waits(const PGPROC *proc)
-{
-    return proc->wait_event_info == PG_WAIT_EXTENSION || proc->wait_event_info == WAIT_EVENT_SYNC_REP;
-}
-
 /*
  * Whoever has written something cannot commit it here any more. What they went on to write behind the restore
- * point would reach a standby that is not the successor, and part it from the cluster. How many there are.
+ * point would reach a standby that is not the successor, and part it from the cluster. Who waits at the
+ * fence, or for a standby, writes nothing, and may go on if the switchover comes to nothing.
  */
-static int end_writers(void)
+static bool writes(const PGPROC *proc)
 {
-    int writers = 0;
+    bool waits = proc->wait_event_info == PG_WAIT_EXTENSION || proc->wait_event_info == WAIT_EVENT_SYNC_REP;
 
-    for (int i = 0; i < version_backends(); i++) {
-        const PGPROC *proc = &ProcGlobal->allProcs[i];
-        int pid = proc->pid;
-        if (pid != 0 && pid != MyProcPid && TransactionIdIsValid(version_xid(proc)) && !waits(proc))
-            writers += kill(pid, SIGTERM) == 0;
-    }
-    return writers;
+    return TransactionIdIsValid(version_xid(proc)) && !waits;
 }
 
 /* Until the successor speaks up the others would go on receiving from here. */
@@ -115,7 +103,7 @@ bool give_turn(const Core *core, ActionResult *result)
                  nodes_name(body_known(), core->persist.doc.member[target].name));
     if (!fence_read(board_fence(), &fence) || fence.until.boot_us != 0)
         return false; /* body.c writes it with the next step */
-    if (given.lsn == LSN_NONE && end_writers() > 0 && since_us < HOLD_US + FLUSH_US)
+    if (given.lsn == LSN_NONE && sessions_end(writes) > 0 && since_us < HOLD_US + FLUSH_US)
         return false;
     if (given.lsn == LSN_NONE) {
         pg_memory_barrier();
@@ -138,7 +126,7 @@ void give_look(const Core *core)
         core->role == ROLE_LEADER && core->persist.doc.primary == core->self && core_lease_holds(core, &at);
 
     if (given.lsn != LSN_NONE)
-        (void) end_writers();
+        (void) sessions_end(writes);
     if (given.is_given && core->role != ROLE_LEADER)
         end_walsenders();
     if (!given.began || !leads || act_stops() || core->plan.step == STEP_CONFIRM)

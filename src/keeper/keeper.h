@@ -72,6 +72,8 @@ void board_init(void);
 bool board_is_there(void);
 /* ERROR, with the cure, in that case. */
 void board_need(void);
+/* The same, and on a standby with the hint what to do there. */
+void board_need_primary(const char *hint);
 /* Closed; whether the cluster is synchronous is not known, and so nobody reads what no standby has confirmed.
  */
 #define FENCE_UNKNOWN ((Fence){.synchronous = true})
@@ -203,8 +205,6 @@ typedef void LinkAnswer(const char *text, size_t len);
 void link_update(const KeeperNodes *nodes, uint32 lease_ms, LinkAnswer *on_answer);
 /* Queues a message; index into the list. What does not fit, or grows older than a lease, is dropped. */
 void link_send(int index, const char *text, size_t len);
-/* Whether the newest message to that node was answered. */
-bool link_is_up(int index);
 /* Goes on with all of them; never blocks. */
 void link_turn(void);
 /* The sockets to wait for: -1 or a socket, and what for (WL_SOCKET_READABLE, WL_SOCKET_WRITEABLE). */

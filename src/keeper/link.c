@@ -40,7 +40,6 @@ typedef struct Link {
     int64 until_us; /* boot clock: connecting or asking has to be done; down: not before */
     Letter queue[QUEUE_MAX];
     int queued;
-    bool up;
     bool flushing;
     LogLimit complaint, kerberos;
 } Link;
@@ -83,11 +82,6 @@ void link_send(int index, const char *text, size_t len)
         link->queue[link->queued++] = (Letter){.text = copy, .at = clock_now()};
 }
 
-bool link_is_up(int index)
-{
-    return index >= 0 && index < count && links[index].up;
-}
-
 /* ---- Connecting ---- */
 
 static void hang_up(Link *link)
@@ -112,7 +106,6 @@ static void fail(Link *link, const char *what)
         *at = ' ';
     log_limited(&link->complaint, LOG_LEVEL_WARN, "node_unreachable", "node=%s reason=\"%s\"",
                 link->node.name, why);
-    link->up = false;
     hang_up(link);
 }
 
@@ -213,11 +206,10 @@ static void ask(Link *link)
     link->flushing = true;
 }
 
-static bool take_result(Link *link, const PGresult *result)
+static bool take_result(const PGresult *result)
 {
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return false;
-    link->up = true;
     if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
         answered(PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0));
     return true;
@@ -242,7 +234,7 @@ static void go_on_asking(Link *link)
             link->state = LINK_READY;
             return;
         }
-        ok = take_result(link, result);
+        ok = take_result(result);
         PQclear(result);
         if (!ok) {
             fail(link, "it refuses");

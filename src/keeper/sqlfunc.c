@@ -33,11 +33,7 @@ PG_FUNCTION_INFO_V1(pgkeeper_node_states);
 
 static void need_primary(void)
 {
-    board_need();
-    if (RecoveryInProgress())
-        ereport(ERROR,
-                (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
-                 errhint("Nodes are registered on the primary; the standbys get the table from there.")));
+    board_need_primary("Nodes are registered on the primary; the standbys get the table from there.");
     if (pair_is_set())
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -6,7 +6,6 @@
 #include "keeper/switch.h"
 
 #include <access/xact.h>
-#include <access/xlog.h>
 #include <fmgr.h>
 #include <miscadmin.h>
 #include <pgstat.h>
@@ -143,11 +142,7 @@ static void check(const char *name, char *ret_id)
 {
     char *text = name_from_server(pstrdup(name));
 
-    board_need();
-    if (RecoveryInProgress())
-        ereport(ERROR,
-                (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("this server is a standby"),
-                 errhint("The primary hands over: call it there; pgkeeper.node_info tells who that is.")));
+    board_need_primary("The primary hands over: call it there; pgkeeper.node_info tells who that is.");
     if (!name_is_valid(text))
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("no node of that name is registered")));
     name_make_id(text, ret_id);

@@ -120,7 +120,6 @@ static void set_title(const KeeperNodes *nodes, const Core *core)
 
 void view_publish(void)
 {
-    static BoardView published;
     const Core *core = body_core();
     const KeeperNodes *nodes = body_known();
     BoardView view = {.count = (uint32) nodes->count};
@@ -137,8 +136,6 @@ void view_publish(void)
     if (next >= 0)
         view.node[next].is_next = true;
     status_make(core, nodes, next, view.status, sizeof view.status);
-    if (memcmp(&view, &published, sizeof view) != 0)
-        board_publish(&view);
-    published = view;
+    board_publish(&view);
     set_title(nodes, core);
 }

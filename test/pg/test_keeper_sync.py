@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 
 from harness.base import never, wait_for, write_file
-from harness.keeper import KeeperCluster, library
+from harness.keeper import KeeperCluster, Takeover, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -35,16 +35,10 @@ def admit_replication(node, admits):
 
 
 def test_failover_loses_nothing(cluster):
-    old = cluster.wait_formed()
-    cluster.wait_synchronous(old)
-    with Writer(cluster) as writer:
-        writer.mark("fault")
-        old.kill_postmaster()
-        new = cluster.wait_primary(40, unlike=old)
-        writer.wait_acks(20, server=new)
-        cluster.rejoin(old, new)
-        cluster.wait_formed(new)
-        writer.check("fault", lossless=True)
+    cluster.wait_synchronous(cluster.wait_formed())
+    with Takeover(cluster, lossless=True) as story:
+        story.old.kill_postmaster()
+        new = story.wait()
     cluster.wait_synchronous(new)
 
 
