@@ -471,8 +471,14 @@ const char *history_name(HistoryKind kind);
 const char *command_name(CommandKind kind);
 const char *role_name(Role role);
 
-/* "1 of 3 votes is there, 2 are needed; pg2, pg3 do not answer". True if there are enough. */
+/*
+ * "1 of 3 votes is there, 2 are needed; pg2 does not answer; pg3 answers with a new identity": that one has
+ * lost its state, and its vote with it. True if there are enough.
+ */
 bool explain_votes(const Core *core, char *ret_text, size_t size);
+
+/* So many have lost their vote for good that there is no majority, even if all others answer. */
+bool explain_votes_lost(const Core *core);
 
 /* Why this member is, or is not, standing for election now, in one sentence. */
 void explain_election(const Core *core, char *ret_text, size_t size);

@@ -450,6 +450,7 @@ void body_turn(void)
         order(COMMAND_SWITCHOVER, id);
     switch_look(body_core());
     orders_look(body_core(), &body.nodes);
+    votes_look(body_core());
     refresh_fence();
     view_publish();
 }

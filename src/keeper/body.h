@@ -184,6 +184,18 @@ const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
 
+/* ---- votes.c: whether there is a majority ---- */
+
+#define VOTES_TEXT_LEN 600
+
+/*
+ * True: no leader is known here, or this one has no lease, and so few votes answer that there will be none;
+ * with how many, who is missing, and the cure.
+ */
+bool votes_lack(const Core *core, char *ret_text, size_t size);
+/* Once in a turn: says so in the log when that lasts. core: NULL if there is none. */
+void votes_look(const Core *core);
+
 /* ---- view.c: what node_info and the process title show ---- */
 
 void view_publish(void);

@@ -50,7 +50,7 @@ char *name_to_server(char *text);
 
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
 #define BOARD_TEXT_MAX   65536
-#define BOARD_STATE_LEN  200
+#define BOARD_STATE_LEN  300
 #define BOARD_STATUS_LEN 16384
 
 /* A node as the worker sees it, for node_info. */
@@ -79,6 +79,9 @@ void board_need_primary(const char *hint);
 #define FENCE_UNKNOWN ((Fence){.synchronous = true})
 /* NULL before shared memory is there. */
 FenceFile *board_fence(void);
+/* For how many seconds the worker has not moved, or not been there: what it told last is of then. 0: it
+ * moves. */
+int64 board_still_s(const Clock *now);
 
 /* The worker, at its start and its end. */
 void board_attach(void);

@@ -88,6 +88,12 @@ static bool is_closed(const Core *core, MemberNo no, const Report *report)
                             : report->pg.state == PG_PRIMARY && core->persist.doc.primary != no;
 }
 
+/* Another node that shall be the primary and does not lead may have a lease or none. */
+static bool is_in_doubt(const Core *core, MemberNo no, PgState state)
+{
+    return no != core->self && no != core->leader && no == core->persist.doc.primary && state == PG_PRIMARY;
+}
+
 static void add_server(const Core *core, MemberNo no, Buf *out)
 {
     Report report = report_of(core, no);
@@ -100,7 +106,9 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     bool closed = is_closed(core, no, &report), acts = report.action != ACTION_NONE && !closed;
     bool standby = pg->state == PG_STANDBY, lag_known = reached && primary != LSN_NONE && pg->lsn != LSN_NONE;
     json_add_text(out, "kind", standby ? "standby" : pg->state == PG_PRIMARY ? "primary" : "none");
-    json_add_text(out, "state", closed ? "closed" : pg_state_name(pg->state));
+    json_add_text(out, "state",
+                  closed ? "closed"
+                         : pg_state_name(is_in_doubt(core, no, pg->state) ? PG_UNKNOWN : pg->state));
     json_add_bool(out, "reachable", reached);
     int64_t seen_ms = (core->now.boot_us - core->peer[no].heard_at.boot_us) / US_PER_MS;
     add_number_or_null(out, "last_seen_ms", no == core->self || core->peer[no].heard,
@@ -121,7 +129,10 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     json_add_text(out, "sync", !is_in_set(core, no) ? NULL : is_in_sync(core, no) ? "sync" : "late");
 }
 
-/* Of a node that the document does not name only the own server is known, and the row of the table. */
+/*
+ * Of a node that the document does not name only the own server is known, and the row of the table. Whether
+ * it takes commits is the fence's word: statusfunc.c.
+ */
 static void add_registered(bool self, Buf *out)
 {
     bool recovers = RecoveryInProgress();
@@ -129,7 +140,7 @@ static void add_registered(bool self, Buf *out)
     Lsn lsn = self && recovers ? look_position(&timeline) : LSN_NONE;
 
     json_add_text(out, "kind", !self ? "none" : recovers ? "standby" : "primary");
-    json_add_text(out, "state", !self ? "registered" : recovers ? "standby" : "closed");
+    json_add_text(out, "state", !self ? "registered" : recovers ? "standby" : "primary");
     json_add_bool(out, "reachable", self);
     json_add_bool(out, "streaming", self && recovers && look_is_streaming());
     add_number_or_null(out, "timeline", timeline != 0, timeline);
@@ -185,7 +196,7 @@ static bool has_others(const Document *doc)
 
 static void add_alarms(const Core *core, Buf *out)
 {
-    char text[ACTION_TEXT_LEN + 40];
+    char text[VOTES_TEXT_LEN];
     const Document *doc = core != NULL ? &core->persist.doc : NULL;
     bool wants = core != NULL && core->role == ROLE_LEADER && core->options.sync_mode != SYNC_OFF &&
                  has_others(doc); /* of two nodes the standby may be no member: nobody can be waited for */
@@ -195,6 +206,8 @@ static void add_alarms(const Core *core, Buf *out)
         snprintf(text, sizeof text, "%s is closed: %s", gucs_node_name, act_closed());
         json_add_text(out, NULL, text);
     }
+    if (core != NULL && votes_lack(core, text, sizeof text))
+        json_add_text(out, NULL, text);
     if (wants && doc->synchronous && doc->sync_needed < core->options.sync_k) {
         snprintf(text, sizeof text, "commits wait for %u of the %u standbys that they should wait for",
                  (unsigned) doc->sync_needed, (unsigned) core->options.sync_k);

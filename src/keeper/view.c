@@ -50,6 +50,8 @@ static void other_state(const Core *core, MemberNo no, char *ret_text, size_t si
         snprintf(ret_text, size, "not heard");
     else if (pg->state == PG_PRIMARY && core->persist.doc.primary != no)
         snprintf(ret_text, size, "closed: it is not the primary any more");
+    else if (pg->state == PG_PRIMARY && core->leader != no)
+        snprintf(ret_text, size, "primary, and does not lead: no lease of it is known here");
     else if (pg->state == PG_STANDBY)
         snprintf(ret_text, size, "standby, %s", pg->streaming ? "streaming" : "not streaming");
     else
