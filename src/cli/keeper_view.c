@@ -4,6 +4,7 @@
 #include "cli/keeper_view.h"
 
 #include "cli/field.h"
+#include "cli/status.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static bool has_lease(const json_t *view)
     return field_true(json_object_get(view, "lease"), "held");
 }
 
-/* A lease before a majority, a majority before none; the newest of them. */
+/* A lease before a majority, a majority before none; the newest of them; who leads, and hears all others. */
 static bool is_better(const json_t *view, const json_t *other)
 {
     bool lease = has_lease(view), other_lease = has_lease(other);
@@ -26,8 +27,10 @@ static bool is_better(const json_t *view, const json_t *other)
     if (quorum != other_quorum)
         return quorum;
     int64_t epoch = field_number(view, "epoch", 0), other_epoch = field_number(other, "epoch", 0);
-    return epoch != other_epoch ? epoch > other_epoch
-                                : field_number(view, "term", 0) > field_number(other, "term", 0);
+    int64_t term = field_number(view, "term", 0), other_term = field_number(other, "term", 0);
+    if (epoch != other_epoch)
+        return epoch > other_epoch;
+    return term != other_term ? term > other_term : status_knows_lease(view) && !status_knows_lease(other);
 }
 
 int keeper_view_choose(const KeeperAnswer *answers, int count)
@@ -48,12 +51,13 @@ static const char *member_of(const json_t *view)
 /* Whether this answer is none of the node that was asked for; err says whose it is. */
 static bool is_foreign(const KeeperAnswer *answer, const json_t *view, Err *err)
 {
-    const char *own = field_text(view, "system_identifier", NULL);
-    const char *other = field_text(answer->view, "system_identifier", own);
+    const char *own = field_text(view, "system_identifier", ""),
+               *other = field_text(answer->view, "system_identifier", "");
+    bool known = own[0] != '\0' && other[0] != '\0' && strcmp(own, "0") != 0 && strcmp(other, "0") != 0;
 
     if (answer->name[0] != '\0' && strcmp(answer->name, member_of(answer->view)) != 0)
         return err_set(err, ERR_CONFIG, "%s answers there", member_of(answer->view)), true;
-    if (own != NULL && strcmp(own, other) != 0)
+    if (known && strcmp(own, other) != 0)
         return err_set(err, ERR_CONFIG, "a node of another cluster answers there"), true;
     return false;
 }

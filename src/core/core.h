@@ -456,6 +456,12 @@ bool core_disagrees(const Core *core);
 /* Why this member is not in the cluster's document, to be put behind its name; NULL: it is in it. */
 const char *membership_outside(const Core *core);
 
+/*
+ * That member says itself that it is not the one that the document means: it has lost its state, and its vote
+ * with it. Of whom only the leader tells that is not known.
+ */
+bool membership_is_other(const Core *core, MemberNo no);
+
 /* Two machines run under that member's name; and: another one runs under mine. */
 bool membership_has_twin(const Core *core, MemberNo no);
 bool membership_is_twin(const Core *core);
@@ -479,6 +485,9 @@ bool explain_votes(const Core *core, char *ret_text, size_t size);
 
 /* So many have lost their vote for good that there is no majority, even if all others answer. */
 bool explain_votes_lost(const Core *core);
+
+/* By that report's own rule: a server that can write, and a member that has no lease for it. */
+bool explain_lacks_lease(const Report *report);
 
 /* Why this member is, or is not, standing for election now, in one sentence. */
 void explain_election(const Core *core, char *ret_text, size_t size);

@@ -59,6 +59,14 @@ ExplainRow explain_rule(FactSet facts, size_t row)
     return explained;
 }
 
+bool explain_lacks_lease(const Report *report)
+{
+    const Rule *rule = report->rule < RULE_COUNT ? &RULES[report->rule] : NULL;
+
+    return rule != NULL && (rule->must & (FactSet) 1 << FACT_PG_PRIMARY) != 0 &&
+           (rule->must_not & (FactSet) 1 << FACT_LEASE) != 0;
+}
+
 /* What became of the members' votes. */
 typedef struct Votes {
     int all, have, silent, lost;

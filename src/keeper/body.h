@@ -201,6 +201,8 @@ void votes_look(const Core *core);
 void view_publish(void);
 /* Whether what another node says is new enough to be told as if it were so. */
 bool view_hears(const Core *core, MemberNo no);
+/* By the document, and it is the node that is meant there. */
+bool view_has_vote(const Core *core, MemberNo no);
 
 /* ---- status.c: the same for status(), as the agents' /v1/cluster has it ---- */
 

@@ -85,7 +85,8 @@ static Lsn primary_lsn(const Core *core)
 static bool is_closed(const Core *core, MemberNo no, const Report *report)
 {
     return no == core->self ? act_closed() != NULL || core->refused
-                            : report->pg.state == PG_PRIMARY && core->persist.doc.primary != no;
+                            : report->pg.state == PG_PRIMARY &&
+                                  (core->persist.doc.primary != no || explain_lacks_lease(report));
 }
 
 /* Another node that shall be the primary and does not lead may have a lease or none. */
@@ -159,7 +160,7 @@ static void add_node(const Core *core, const KeeperNode *node, bool next, Buf *o
     json_add_bool(out, "leader", no != MEMBER_NONE && no == core->leader);
     json_add_text(out, "host", node->host);
     json_add_number(out, "port", atoi(node->port));
-    json_add_bool(out, "voter", no != MEMBER_NONE && core->persist.doc.member[no].voter);
+    json_add_bool(out, "voter", no != MEMBER_NONE && view_has_vote(core, no));
     json_add_bool(out, "leaving", no != MEMBER_NONE && core->persist.doc.member[no].leaving);
     json_add_bool(out, "next", next);
     if (no != MEMBER_NONE)
@@ -180,7 +181,9 @@ static void add_cluster(const Core *core, Buf *out)
     json_add_big(out, "system_identifier", doc->system_identifier);
     json_add_text(out, "primary", doc->epoch > 0 ? name_of(core, doc->primary) : NULL);
     json_add_text(out, "leader", name_of(core, core->leader));
-    json_add_bool(out, "quorum", core->leader != MEMBER_NONE);
+    json_add_bool(out, "quorum",
+                  core->leader != MEMBER_NONE &&
+                      (core->leader == core->self || !explain_lacks_lease(&core->peer[core->leader].report)));
     json_add_number(out, "lease_ms", doc->lease_ms);
     add_sync(core, out);
 }

@@ -27,11 +27,13 @@ bool votes_lack(const Core *core, char *ret_text, size_t size)
     bool lease = core->role == ROLE_LEADER && core_lease_holds(core, &core->now);
     char votes[CORE_TEXT_LEN];
 
+    /* Who has lost his own vote leaves it to those who have one; of two the primary may have none. */
     if (core->persist.doc.epoch == 0 || core->persist.outside || lease ||
+        (!view_has_vote(core, core->self) && core->persist.doc.primary != core->self) ||
         (core->role != ROLE_LEADER && core->leader != MEMBER_NONE) ||
         explain_votes(core, votes, sizeof votes))
         return false;
-    snprintf(ret_text, size, "no majority: %s: %s", tell_words(votes), cure(core));
+    snprintf(ret_text, size, "%s has no majority: %s: %s", gucs_node_name, tell_words(votes), cure(core));
     return true;
 }
 

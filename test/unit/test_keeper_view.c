@@ -61,6 +61,11 @@ static void takes_the_view_with_a_lease(void **state)
     json_object_set_new(answers[1].view, "quorum", json_false());
     json_object_set_new(answers[2].view, "epoch", json_integer(4));
     assert_int_equal(keeper_view_choose(answers, 3), 2);
+    /* of the same age: who leads hears all others */
+    json_object_set_new(answers[2].view, "epoch", json_integer(3));
+    assert_int_equal(keeper_view_choose(answers, 3), 2);
+    json_object_set_new(answers[2].view, "leader", json_string("pg2"));
+    assert_int_equal(keeper_view_choose(answers, 3), 1);
     done(answers, 3, NULL);
 }
 
