@@ -58,7 +58,7 @@ static void place_alarms(const Agent *agent, Alarms *alarms, MemberNo no)
                    member->name);
     if (member->leaving)
         alarms_add(alarms, NOTIFY_EVENT_leaving, no, "%s is being removed", member->name);
-    else if (membership_is_other(core, no))
+    else if (document_is_other(core, no))
         alarms_add(alarms, NOTIFY_EVENT_no_vote, no,
                    "%s has lost its state and has no vote until a majority of the others answers",
                    member->name);

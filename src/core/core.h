@@ -460,7 +460,7 @@ const char *membership_outside(const Core *core);
  * That member says itself that it is not the one that the document means: it has lost its state, and its vote
  * with it. Of whom only the leader tells that is not known.
  */
-bool membership_is_other(const Core *core, MemberNo no);
+bool document_is_other(const Core *core, MemberNo no);
 
 /* Two machines run under that member's name; and: another one runs under mine. */
 bool membership_has_twin(const Core *core, MemberNo no);

@@ -424,16 +424,6 @@ static bool is_told(const Core *core, const Sighting *sighting)
            core_since(core, &sighting->at) < TWIN_TOLD_US;
 }
 
-bool membership_is_other(const Core *core, MemberNo no)
-{
-    const Uuid *meant = &core->persist.doc.member[no].uuid;
-    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
-
-    if (no != core->self && core->peer[no].relayed)
-        return false;
-    return !uuid_is_zero(meant) && !uuid_is_zero(uuid) && !uuid_equal(meant, uuid);
-}
-
 bool membership_has_twin(const Core *core, MemberNo no)
 {
     return is_told(core, &core->peer[no].twin);

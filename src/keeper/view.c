@@ -28,7 +28,7 @@ bool view_hears(const Core *core, MemberNo no)
 
 bool view_has_vote(const Core *core, MemberNo no)
 {
-    return core->persist.doc.member[no].voter && !membership_is_other(core, no);
+    return core->persist.doc.member[no].voter && !document_is_other(core, no);
 }
 
 static void own_state(const Core *core, char *ret_text, size_t size)
