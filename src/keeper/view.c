@@ -77,6 +77,8 @@ static bool could_take_over(const Core *core, MemberNo no)
 /* The synchronous ones first, then in the order of their registration. */
 static int next_of(const Core *core, const KeeperNodes *nodes, const BoardView *view)
 {
+    if (core->persist.doc.epoch == 0)
+        return -1; /* there is nobody to take over from */
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < nodes->count; i++) {
             MemberNo no = document_find(&core->persist.doc, nodes->node[i].id);

@@ -70,18 +70,16 @@ def test_before_there_is_a_cluster(cluster):
         assert done.returncode == 2 and flag in done.stderr
 
 
-def test_a_cluster_that_cannot_begin(cluster):
-    """Its state cannot be written: there is no lease, and nothing closes the server, which is not called a primary."""
-    first = cluster.nodes[0]
-    folder = os.path.join(first.data, "pg_keeper")
-    os.chmod(folder, 0o500)
-    first.sql("select pgkeeper.add_node('pg1', '%s')" % cluster.address(first))
-    wait_for(lambda: row(view(first), "pg1")["state"] == "unmanaged", 20, lambda: status(first).stdout)
-    done = status(first)
-    assert done.returncode == 1 and re.search(r"(?m)^pg1 +primary +unmanaged", done.stdout), done.stdout
-    assert cluster.info(first)["pg1"]["state"] == "primary, beginning: nothing would close it yet"
-    first.sql("drop extension pg_keeper")
-    os.chmod(folder, 0o700)
+def test_a_cluster_that_begins():
+    """For as long as a lease there is none, and nothing closes the server: it is not called a primary."""
+    with KeeperCluster(nodes=1, seconds=60) as begins:
+        first = begins.start().register().nodes[0]
+        first.sql("create role watcher login in role pg_monitor")
+        wait_for(lambda: row(view(first), "pg1")["state"] == "unmanaged", 20, lambda: status(first).stdout)
+        done = status(first)
+        assert done.returncode == 1 and re.search(r"(?m)^pg1 +primary +unmanaged", done.stdout), done.stdout
+        info = begins.info(first)["pg1"]
+        assert info["state"] == "primary, beginning: nothing would close it yet" and not info["is_nextmaster"]
 
 
 def test_a_table_of_all_nodes(cluster):
