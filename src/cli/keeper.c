@@ -187,7 +187,7 @@ static bool was_asked(Asking *asking, const char *name, const char *host, int po
 {
     for (int i = 0; i < asking->count; i++) {
         const ConnTarget *target = &asking->ask[i].target;
-        const char *at = target->host != NULL ? target->host : target->hostaddr;
+        const char *at = target->hostaddr != NULL ? target->hostaddr : target->host;
         int at_port = target->port != 0 ? target->port : default_port();
         if (asking->answer[i].view != NULL || at == NULL || strcmp(at, host) != 0 || at_port != port)
             continue;

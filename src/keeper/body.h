@@ -186,7 +186,7 @@ void tell_history(const Core *core, const Effect *effect);
 
 /* ---- votes.c: whether there is a majority ---- */
 
-#define VOTES_TEXT_LEN 600
+#define VOTES_TEXT_LEN 900
 
 /*
  * True: no leader is known here, or this one has no lease, and so few votes answer that there will be none;
