@@ -197,7 +197,24 @@ static bool has_others(const Document *doc)
     return members > 1;
 }
 
-static void add_alarms(const Core *core, Buf *out)
+/* Where nodes elect, each should have a vote; of two the standby may have the only one. */
+static void add_voteless(const Core *core, const KeeperNodes *nodes, Buf *out)
+{
+    char text[NODE_NAME_LEN + 80];
+
+    for (int i = 0; i < nodes->count && nodes_elect(nodes); i++) {
+        const KeeperNode *node = &nodes->node[i];
+        MemberNo no = document_find(&core->persist.doc, node->id);
+        if (node->gone || (no != MEMBER_NONE && (no == core->persist.doc.primary || view_has_vote(core, no))))
+            continue;
+        bool lost = no != MEMBER_NONE && document_is_other(core, no);
+        snprintf(text, sizeof text, "%s has %s: it gets one when it answers and streams", node->name,
+                 lost ? "lost its state, and has no vote" : "no vote yet");
+        json_add_text(out, NULL, text);
+    }
+}
+
+static void add_alarms(const Core *core, const KeeperNodes *nodes, Buf *out)
 {
     char text[VOTES_TEXT_LEN];
     const Document *doc = core != NULL ? &core->persist.doc : NULL;
@@ -211,6 +228,8 @@ static void add_alarms(const Core *core, Buf *out)
     }
     if (core != NULL && votes_lack(core, text, sizeof text))
         json_add_text(out, NULL, text);
+    else if (core != NULL && core->role == ROLE_LEADER && doc->epoch > 0)
+        add_voteless(core, nodes, out);
     if (wants && doc->synchronous && doc->sync_needed < core->options.sync_k) {
         snprintf(text, sizeof text, "commits wait for %u of the %u standbys that they should wait for",
                  (unsigned) doc->sync_needed, (unsigned) core->options.sync_k);
@@ -238,7 +257,7 @@ void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret
     for (int i = 0; i < nodes->count; i++)
         add_node(core, &nodes->node[i], i == next, &out);
     json_add_close(&out, ']');
-    add_alarms(core, &out);
+    add_alarms(core, nodes, &out);
     json_add_close(&out, '}');
     bool fits = !out.failed && out.data != NULL && str_copy(ret_text, size, out.data);
     if (!fits)

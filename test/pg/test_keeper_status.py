@@ -153,6 +153,22 @@ def test_a_node_that_is_gone(cluster):
     healthy(second, first)
 
 
+def test_a_node_that_does_not_get_a_vote(cluster):
+    """It is registered where the others do not find it: whoever asks does, and it streams, but no majority counts on it."""
+    first, second, third = cluster.nodes
+    first.sql("select pgkeeper.del_node('pg3')")
+    wait_for(lambda: len(view(first)["members"]) == 2, 20, lambda: status(first).stdout)
+    first.sql("select pgkeeper.add_node('pg3', '%s')" % cluster.address(third).replace("user=talker", "user=stranger"))
+    done = wait_for(lambda: found if "pg3 has no vote" in (found := status(second)).stdout else None, 20,
+                    lambda: status(second).stdout)
+    assert done.returncode == 1 and re.search(r"(?m)^Alarm: pg3 has no vote yet: it gets one when", done.stdout), done.stdout
+    first.sql("select pgkeeper.del_node('pg3')")
+    wait_for(lambda: len(view(first)["members"]) == 2, 20, lambda: status(first).stdout)
+    first.sql("select pgkeeper.add_node('pg3', '%s')" % cluster.address(third))
+    cluster.wait_formed(first)
+    healthy(second, first)
+
+
 def test_waits_for_standbys(cluster):
     first = cluster.nodes[0]
     for node in cluster.nodes:
