@@ -188,6 +188,10 @@ bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* What ends that two servers bear one name. */
+#define TELL_TWIN_CURE                                                                                       \
+    "stop one of the two, and give it a pg_keeper.node_name of its own (pgkeeper.add_node on the primary)"
+
 /* A text of the core's; it stays until the next one. */
 const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);

@@ -157,7 +157,7 @@ void pg_keeper_main(Datum arg)
     board_attach();
     if (!body_start(&err)) {
         body_close(); /* the worker before this one may have left it open */
-        ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", err.text),
+        ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", tell_words(err.text)),
                         errdetail("The fence is closed until the worker can work.")));
     }
     run();
