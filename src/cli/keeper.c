@@ -42,7 +42,8 @@ typedef struct Cure {
 static const Cure cures[] = {
     {"3F000",
      "; the extension pg_keeper is not in this database: name the one that it is in with dbname= (SHOW "
-     "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary"},
+     "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary; if it was dropped from a cluster, the "
+     "line extension_dropped in the server's log says what to do"},
     {"42883", "; the extension is older than this question: ALTER EXTENSION pg_keeper UPDATE on the primary"},
     {"42501", "; GRANT pg_monitor to this role, or name another with user="},
     {"3D000", "; name the database of the extension with dbname="},

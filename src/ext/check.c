@@ -121,7 +121,7 @@ static void refuse(Closed closed, int64 waited_us)
          closed == CLOSED_NAMES
              ? errhint("%s", gucs_names_cure)
              : errhint("The transaction is rolled back. Connect again: another server may be the "
-                       "primary; \"%s\" shows which.",
+                       "primary; %s shows which.",
                        gucs_teller)));
 }
 

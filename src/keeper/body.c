@@ -46,6 +46,11 @@ const KeeperNodes *body_known(void)
     return &body.nodes;
 }
 
+bool body_was_member(void)
+{
+    return body.persist.doc.id.term != 0;
+}
+
 static CoreOptions options_now(void)
 {
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
@@ -206,6 +211,10 @@ static void take(const char *text, size_t len, uint32 token)
         log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
         return;
     }
+    if (!body.runs) {
+        alarms_hear(name, &msg.sender, &body.persist.node_uuid);
+        return;
+    }
     byhand_hear(&body.core, &body.nodes, name, &msg);
     msg.from = document_find(&body.core.persist.doc, name);
     bool stranger = msg.from == MEMBER_NONE;
@@ -221,8 +230,7 @@ static void take(const char *text, size_t len, uint32 token)
 /* A vote that waits for a freeze keeps its token; everything else is answered by now, if ever. */
 void body_message(const char *text, size_t len, uint32 token)
 {
-    if (body.runs)
-        take(text, len, token);
+    take(text, len, token);
     if (!body.runs || body.core.ballot.token != token || !body.core.ballot.pending) {
         bool later = body.runs && body.core.fresh.token == token;
         if (!later)
@@ -337,6 +345,8 @@ void body_nodes(const KeeperNodes *table)
     KeeperNodes nodes = *table;
 
     body.table_read = !RecoveryInProgress();
+    if (body.runs && !table->there && !pair_is_set())
+        alarms_tell_dropped();
     if (body.runs)
         reconcile_keep(&body.core, &body.nodes, &nodes);
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;

@@ -31,6 +31,8 @@ void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
+/* It has a state of a cluster. */
+bool body_was_member(void);
 
 /* ---- state.c: what the worker knows when it starts ---- */
 
@@ -121,6 +123,8 @@ bool look_position_is_known(void);
  * before, or what the document says.
  */
 void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed);
+/* A value in the configuration files is, as they were read last. */
+bool look_is_wrong(void);
 
 /* ---- act.c: what is done to it ---- */
 
@@ -208,6 +212,17 @@ void tell_history(const Core *core, const Effect *effect);
 bool votes_lack(const Core *core, char *ret_text, size_t size);
 /* Once in a turn: says so in the log when that lasts. core: NULL if there is none. */
 void votes_look(const Core *core);
+
+/* ---- alarms.c: what is wrong with settings, table and names ---- */
+
+/* Without a core: who sends a message. The core itself looks whether it has another one's name. */
+void alarms_hear(const char *name, const Uuid *sender, const Uuid *own);
+/* The extension is not there, though this node is a member: what to do, in the log. */
+void alarms_tell_dropped(void);
+/* Why this node is no member, after its name, with the cure; it stays until the next one. */
+const char *alarms_outside(const KeeperNodes *nodes);
+/* Elements of a JSON array. core: NULL if there is none. */
+void alarms_add(const Core *core, const KeeperNodes *nodes, Buf *out);
 
 /* ---- view.c: what node_info and the process title show ---- */
 

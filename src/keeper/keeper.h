@@ -165,6 +165,7 @@ typedef struct KeeperNode {
 typedef struct KeeperNodes {
     bool there;         /* the table is */
     int left_out;       /* rows that say something else than a node */
+    int left_out_seqno; /* the first of them */
     bool self_left_out; /* this node's own is one of them */
     int count;
     KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
@@ -173,6 +174,10 @@ typedef struct KeeperNodes {
 /* Reads the table of this server; false, with a reason, if that cannot be done now. Without the extension
  * there are no nodes. */
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
+/* At the next reading: which of pg_keeper's settings wait for a restart. */
+void nodes_look_pending(void);
+/* As they were found then, with commas; "": none. */
+const char *nodes_pending(void);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
 /* Whether others than the primary have votes: with three nodes, or two if the standby is preferred. */

@@ -293,17 +293,23 @@ static bool is_valid(const ConfigVariable *first, int level)
     return true;
 }
 
+static bool wrong;
+
+bool look_is_wrong(void)
+{
+    return wrong;
+}
+
 /* false: something in the configuration is wrong, and it is as if it had not been read. */
 static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
-    static bool told;
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
     MemoryContext before = MemoryContextSwitchTo(context);
     ConfigVariable *first = NULL, *last = NULL;
     const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
 
-    int level = told ? DEBUG3 : LOG;
+    int level = wrong ? DEBUG3 : LOG;
 
     bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, level, &first, &last);
     for (const ConfigVariable *item = first; ok && item != NULL; item = item->next)
@@ -312,10 +318,10 @@ static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
             names = item->value;
     ok = ok && ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, level, &first, &last) &&
          is_valid(first, level);
-    if (!ok && !told)
+    if (!ok && !wrong)
         log_line(LOG_LEVEL_WARN, "configuration_wrong",
                  "whom commits wait for stays as it was, until no value in the configuration files is wrong");
-    told = !ok;
+    wrong = !ok;
     if (ok) {
         *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
         *ret_needed = names[0] != '\0' ? needed_of(names) : 1;

@@ -39,6 +39,27 @@
     " JOIN pg_catalog.pg_authid r ON r.oid = c.relowner AND r.rolsuper"                                      \
     " WHERE n.nspname = 'pgkeeper' AND c.relname = 'node' AND c.relkind = 'r'"
 
+/* Not by pending_restart, which stays when the file is as it was again. One that was taken out is in the
+ * error only. */
+#define PENDING_QUERY                                                                                        \
+    "SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM pg_catalog.pg_settings s"                          \
+    " WHERE s.context = 'postmaster' AND s.name LIKE 'pg\\_keeper.%' AND EXISTS"                             \
+    " (SELECT FROM pg_catalog.pg_file_settings f WHERE f.error IS NOT NULL"                                  \
+    " AND (f.name = s.name OR (f.name IS NULL AND strpos(f.error, s.name) > 0)))"
+
+static bool pending_due;
+static char pending[300];
+
+void nodes_look_pending(void)
+{
+    pending_due = true;
+}
+
+const char *nodes_pending(void)
+{
+    return pending;
+}
+
 int nodes_find(const KeeperNodes *nodes, const char *id)
 {
     for (int i = 0; i < nodes->count; i++)
@@ -139,11 +160,11 @@ static bool read_row(HeapTuple row, TupleDesc columns, const KeeperNodes *nodes,
          *conninfo = SPI_getvalue(row, columns, 3);
 
     name = name != NULL ? name_from_server(name) : NULL;
+    node->seqno = seqno != NULL ? atoi(seqno) : 0;
     if (seqno == NULL || name == NULL || conninfo == NULL || !name_is_valid(name))
         return err_set(err, ERR_CONFIG, "it has no name that a node can have");
     str_copy(node->name, sizeof node->name, name);
     name_make_id(name, node->id);
-    node->seqno = atoi(seqno);
     if (nodes_find(nodes, node->id) >= 0)
         return err_set(err, ERR_CONFIG, "inside it would be called %s, as another one is", node->id);
     return nodes_parse(conninfo, node, err);
@@ -162,7 +183,7 @@ static void read_rows(KeeperNodes *nodes)
             nodes->count++;
             continue;
         }
-        nodes->left_out++;
+        nodes->left_out_seqno = nodes->left_out++ == 0 ? node->seqno : nodes->left_out_seqno;
         nodes->self_left_out = nodes->self_left_out || strcmp(node->name, gucs_node_name) == 0;
         log_limited(&limit[i], LOG_LEVEL_WARN, "node_left_out", "node=\"%s\" reason=\"%s\"", node->name,
                     err.text);
@@ -178,6 +199,15 @@ static Oid find_table(void)
         return InvalidOid;
     Datum oid = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
     return is_null ? InvalidOid : DatumGetObjectId(oid);
+}
+
+static void read_pending(void)
+{
+    if (!pending_due || SPI_execute(PENDING_QUERY, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+        return;
+    const char *names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    str_copy(pending, sizeof pending, names != NULL ? names : "");
+    pending_due = false;
 }
 
 static KeeperNodes loaded;
@@ -203,6 +233,7 @@ static void query(void)
         if (nodes->there && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
             read_rows(nodes);
     }
+    read_pending();
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();

@@ -90,7 +90,7 @@ void pair_replace(KeeperNodes *nodes)
         log_limited(&limit, LOG_LEVEL_WARN, "table_ignored",
                     "the nodes are those of pg_keeper.my_conninfo and partner_conninfo: empty pgkeeper.node");
     nodes->count = 2;
-    nodes->left_out = 0;
+    nodes->left_out = nodes->left_out_seqno = 0;
     nodes->self_left_out = false;
     memset(nodes->node, 0, sizeof nodes->node);
     nodes->node[0] = first ? mine : partner;

@@ -235,13 +235,13 @@ static void add_alarms(const Core *core, const KeeperNodes *nodes, Buf *out)
                  (unsigned) doc->sync_needed, (unsigned) core->options.sync_k);
         json_add_text(out, NULL, text);
     }
+    alarms_add(core, body_known(), out);
     json_add_close(out, ']');
 }
 
 void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size)
 {
     Buf out = {0};
-    bool registered = nodes_find(nodes, gucs_node_id) >= 0;
 
     json_add_open(&out, NULL, '{');
     json_add_text(&out, "cluster", "pg_keeper");
@@ -249,10 +249,7 @@ void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret
     if (core != NULL)
         add_cluster(core, &out);
     else
-        json_add_text(&out, "outside",
-                      !nodes->there ? "has no extension pg_keeper in its database: CREATE EXTENSION pg_keeper"
-                      : !registered ? "is not registered: SELECT pgkeeper.add_node(...) on the primary"
-                                    : "is registered and does not take part yet");
+        json_add_text(&out, "outside", alarms_outside(nodes));
     json_add_open(&out, "members", '[');
     for (int i = 0; i < nodes->count; i++)
         add_node(core, &nodes->node[i], i == next, &out);

@@ -14,8 +14,8 @@ static const struct {
     const char *there, *here;
 } words[] = {
     {"pgvigil switchover", "pgkeeper.switchover"},
-    {"on any member: pgvigil member add",
-     "a vote takes pgkeeper.add_node on the primary and, of two nodes, pg_keeper.prefer = standby, for"},
+    {"; on any member: pgvigil member add",
+     ", until the primary takes it in (of two nodes that takes pg_keeper.prefer = standby): pgkeeper.node_info shows"},
     {"pgvigil member add lets it in", "pgkeeper.node_info shows whom it names"},
     {"pgvigil member add", "pgkeeper.add_node"},
     {"pgvigil status", "pgkeeper.node_info"},

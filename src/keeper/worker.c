@@ -119,6 +119,7 @@ static void run(void)
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
             ProcessConfigFile(PGC_SIGHUP);
+            nodes_look_pending();
             body_reload();
         }
         if (board_take_reread() || reread || now_us - read_at_us >= NODES_EVERY_US) {
