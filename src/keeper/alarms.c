@@ -126,8 +126,6 @@ static void add_settings(Buf *out)
 
 static void add_table(const Core *core, const KeeperNodes *nodes, Buf *out)
 {
-    if (core != NULL && core->refused)
-        add(out, "%s cannot take part: its log says why", gucs_node_name);
     if (nodes->left_out > 0)
         add(out,
             "row %d of pgkeeper.node cannot be used, the log of %s says why: correct it on the primary, or SELECT "

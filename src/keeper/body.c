@@ -345,8 +345,6 @@ void body_nodes(const KeeperNodes *table)
     KeeperNodes nodes = *table;
 
     body.table_read = !RecoveryInProgress();
-    if (body.runs && !table->there && !pair_is_set())
-        alarms_tell_dropped();
     if (body.runs)
         reconcile_keep(&body.core, &body.nodes, &nodes);
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;

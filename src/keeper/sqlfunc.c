@@ -197,8 +197,9 @@ static void check_not_self(bool is_self)
             ERROR,
             (errcode(ERRCODE_OBJECT_IN_USE),
              errmsg("\"%s\" is the primary, and cannot be removed", name_to_server(gucs_node_name)),
-             errhint("Another node has to be the primary first; where it is the only node, DROP EXTENSION "
-                     "pg_keeper and begin anew.")));
+             errhint(
+                 "Another node has to be the primary first (pgkeeper.switchover); where it is the only node, "
+                 "DROP EXTENSION pg_keeper and begin anew.")));
 }
 
 /* del_node(node_name text) */

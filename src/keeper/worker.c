@@ -103,6 +103,8 @@ static void read_nodes(void)
 
     if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
+        if (body_core() != NULL && !nodes.there && !pair_is_set())
+            alarms_tell_dropped();
         if (leads())
             pair_make_extension(&nodes);
     } else {
