@@ -235,7 +235,7 @@ static void add_alarms(const Core *core, const KeeperNodes *nodes, Buf *out)
                  (unsigned) doc->sync_needed, (unsigned) core->options.sync_k);
         json_add_text(out, NULL, text);
     }
-    alarms_add(core, body_known(), out);
+    alarms_add(core, nodes, out);
     json_add_close(out, ']');
 }
 

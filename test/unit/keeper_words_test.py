@@ -55,7 +55,7 @@ def test_unsaid():
     sources = "".join(read(KEEPER, name) for name in os.listdir(KEEPER) if name.endswith(".c"))
     orders = set(re.findall(r"\bCOMMAND_\w+", sources))
     assert orders == {"COMMAND_MEMBER_ADD", "COMMAND_MEMBER_REMOVE", "COMMAND_SWITCHOVER"}, orders
-    for name in ("failover_by_order", "observers_agree", "config_hash", "core_explain", "explain_", "core_choice"):
+    for name in ("failover_by_order", "observers_agree", "config_hash", "facts_text", "explain_rule", "explain_election", "core_choice"):
         assert name not in sources, name
 
 
