@@ -263,21 +263,6 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
 
 /* ---- What is wanted ---- */
 
-/* "2 (a, b)", "ANY 2 (a, b)", "FIRST 2 (a, b)", "a, b" */
-static uint8_t needed_of(const char *names)
-{
-    char word[8] = "";
-    int number = 0, taken = 0;
-
-    if (sscanf(names, " %7[A-Za-z] %d (%n", word, &number, &taken) < 2 || taken == 0 ||
-        (pg_strcasecmp(word, "any") != 0 && pg_strcasecmp(word, "first") != 0)) {
-        taken = 0;
-        if (sscanf(names, " %d (%n", &number, &taken) < 1 || taken == 0)
-            number = 1;
-    }
-    return (uint8_t) (number < 1 ? 1 : number > MEMBER_MAX - 1 ? MEMBER_MAX - 1 : number);
-}
-
 /*
  * PostgreSQL has no look at what postgresql.auto.conf overrides: here all values are tried. One that is wrong
  * may be half of a change. Not client_encoding's, which outside a transaction nobody can judge.
@@ -318,7 +303,7 @@ static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
     told = !ok;
     if (ok) {
         *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
-        *ret_needed = names[0] != '\0' ? needed_of(names) : 1;
+        *ret_needed = syncset_needed_in(names);
     }
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
@@ -335,7 +320,7 @@ void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_need
     if (!known) {
         const char *own = gucs_generation == 0 ? SyncRepStandbyNames : "";
         mode = doc->synchronous || own[0] != '\0' ? SYNC_ON : SYNC_OFF;
-        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : needed_of(own);
+        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : syncset_needed_in(own);
     }
     *ret_mode = mode;
     *ret_needed = needed;
