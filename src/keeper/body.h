@@ -7,6 +7,7 @@
 #define PGVIGIL_KEEPER_BODY_H
 
 #include "keeper/keeper.h"
+#include "keeper/reconcile.h"
 
 #include "core/core.h"
 #include "store/store.h"
@@ -74,14 +75,6 @@ CoreOptions options_make(const KeeperNodes *nodes, const Document *doc, bool alo
 void resync_apply(const Document *doc, CoreOptions *options);
 /* Each second; true: the options are to be made anew. */
 bool resync_look(const Core *core);
-
-/* ---- reconcile.c: the table and the document ---- */
-
-/* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
-const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
-
-/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
-void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
 
 /* ---- byhand.c: one of two is promoted by hand ---- */
 

@@ -430,78 +430,12 @@ static void nothing_acknowledged_is_ever_missing(void **state)
     assert_true(takeovers > 1000 && steps[SYNC_PROPOSE] > 1000);
 }
 
-/* The rows without a number are lists, or what PostgreSQL refuses: then it keeps the value of before. */
-static void reads_how_many_are_waited_for(void **state)
-{
-    static const struct {
-        const char *text;
-        int needed;
-    } texts[] = {
-        {"a", 1},
-        {"a, b", 1},
-        {"*", 1},
-        {"2 (a, b)", 2},
-        {"2(a,b)", 2},
-        {" \t\r\n2 \f ( a , b ) ", 2},
-        {"2 (*)", 2},
-        {"2 (a)", 2},
-        {"ANY 2 (a, b, c)", 2},
-        {"ANY 2 (a)", 2},
-        {"any 3(a)", 3},
-        {"aNy\n2\n(a)", 2},
-        {"FIRST 2 (a,b)", 2},
-        {"first 2 (\"a\", b)", 2},
-        {"First 02 (a)", 2},
-        {"ANY 8 (*)", 8},
-        {"ANY 9 (*)", 8},
-        {"ANY 10 (*)", 8},
-        {"2147483648 (a)", 8},
-        {"ANY 4294967297 (a)", 8},
-        {"FIRST 99999999999999999999999999999999 (a)", 8},
-        /* a number, keyword or bracket in a name is none */
-        {"2", 1},
-        {"2, 3", 1},
-        {"\"2 (a)\"", 1},
-        {"\"ANY 2 (a)\"", 1},
-        {"\"any\", 2", 1},
-        {"any2, b", 1},
-        {"first_2, b", 1},
-        {"a, 2", 1},
-        /* refused */
-        {"", 1},
-        {"   ", 1},
-        {"0 (a)", 1},
-        {"ANY 0 (a)", 1},
-        {"ANY -2 (a)", 1},
-        {"+2 (a)", 1},
-        {"ANY2 (a)", 1},
-        {"ANY (a)", 1},
-        {"ANY 2", 1},
-        {"ANY 2 a", 1},
-        {"ANY 2.5 (a)", 1},
-        {"SOME 2 (a)", 1},
-        {"ANY FIRST 2 (a)", 1},
-        {"\"ANY\" 2 (a)", 1},
-        {"2a (b)", 1},
-        {"(2 (a))", 1},
-        {"\xc3\xa4 2 (a)", 1},
-    };
-
-    (void) state;
-    assert_int_equal(MEMBER_MAX, 9);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (syncset_needed_in(texts[i].text) != texts[i].needed)
-            fail_msg("\"%s\" is %d, not %d", texts[i].text, syncset_needed_in(texts[i].text),
-                     texts[i].needed);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overlap_is_what_it_says),
         cmocka_unit_test(steps_come_in_their_order),
         cmocka_unit_test(nothing_acknowledged_is_ever_missing),
-        cmocka_unit_test(reads_how_many_are_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
