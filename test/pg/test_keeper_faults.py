@@ -3,6 +3,7 @@ its own, and the most common ones, are in test_keeper.py. Old primaries come bac
 
 import contextlib
 import os
+import re
 import signal
 
 import psycopg2
@@ -176,11 +177,15 @@ def test_all_cut_from_each_other(formed):
 
 
 def test_both_standbys_down(formed):
+    """The log of the primary says so once a minute, and how often it did not."""
+    primary = formed.wait_primary()
     down = standbys(formed)
     with silenced(formed) as wait:
         for node in down:
             node.kill()
         wait()
+        wait_for(lambda: re.search(r"node_unreachable node=\S+ reason=.* suppressed=[1-9]", formed.log_of(primary)), 120,
+                 "the log to tell what it has not said")
         for node in down:
             formed.revive(node)
 
