@@ -165,7 +165,8 @@ typedef void LinkAnswer(const KeeperNode *node, const char *text, size_t len);
 /* Takes over a changed list; connections to nodes that are no more are closed. on_answer is called from
  * link_turn. */
 void link_update(const KeeperNodes *nodes, uint32 lease_ms, LinkAnswer *on_answer);
-/* Queues a message; index into the list. What does not fit, or grows older than a lease, is dropped. */
+/* Queues a message; index into the list, -1 and the like: nobody. What does not fit, or grows older than a
+ * lease, is dropped. */
 void link_send(int index, const char *text, size_t len);
 /* Goes on with all of them; never blocks. */
 void link_turn(void);
