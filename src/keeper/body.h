@@ -107,8 +107,17 @@ Lsn look_position(uint32_t *ret_timeline);
 int look_startup_pid(void);
 /* The walreceiver streams. */
 bool look_is_streaming(void);
+/* Where the newest checkpoint that was completed begins; LSN_NONE: it cannot be read at this moment. */
+Lsn look_checkpoint(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
+/* What a walsender does, by its number below max_wal_senders; pid 0: it is none. */
+typedef struct Walsender {
+    int pid;
+    bool streams;
+    Lsn flushed;
+} Walsender;
+Walsender look_walsender(int index);
 /*
  * What synchronous_standby_names of postgresql.conf asks for. While that file cannot be read: what it did
  * before, or what the document says.

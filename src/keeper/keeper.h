@@ -9,6 +9,7 @@
 
 #include "ext/ext.h"
 
+#include <postmaster/bgworker.h>
 #include <storage/latch.h>
 
 #include "base/err.h"
@@ -219,7 +220,7 @@ extern PGDLLEXPORT Datum pgkeeper_status(PG_FUNCTION_ARGS);
 
 void worker_register(void);
 
-/* Where this very library was loaded from, for bgw_library_name. */
-void worker_library(char *ret_name, size_t size);
+/* Has the postmaster start this library's function of that name; worker says when, and with what. */
+void worker_declare(BackgroundWorker *worker, const char *name, const char *function);
 
 #endif

@@ -131,6 +131,20 @@ static void fill_upstream(const Core *core, const KeeperNodes *nodes, Observatio
 
 /* ---- A primary ---- */
 
+Walsender look_walsender(int index)
+{
+    WalSnd *sender = &WalSndCtl->walsnds[index];
+
+    SpinLockAcquire(&sender->mutex);
+    Walsender seen = {
+        .pid = sender->pid,
+        .streams = sender->state == WALSNDSTATE_STREAMING,
+        .flushed = sender->flush,
+    };
+    SpinLockRelease(&sender->mutex);
+    return seen;
+}
+
 /* Whom each walsender serves stands in its session's application_name: MEMBER_eEPOCH. */
 static void fill_confirmed(const Core *core, Observation *pg)
 {
@@ -139,13 +153,9 @@ static void fill_confirmed(const Core *core, Observation *pg)
 
     pgstat_clear_snapshot();
     for (int i = 0; i < max_wal_senders; i++) {
-        WalSnd *sender = &WalSndCtl->walsnds[i];
-        SpinLockAcquire(&sender->mutex);
-        int pid = sender->pid;
-        bool streams = sender->state == WALSNDSTATE_STREAMING;
-        XLogRecPtr flushed = sender->flush;
-        SpinLockRelease(&sender->mutex);
-        const PgBackendStatus *status = pid != 0 && streams ? find_backend(pid, B_INVALID) : NULL;
+        Walsender sender = look_walsender(i);
+        const PgBackendStatus *status =
+            sender.pid != 0 && sender.streams ? find_backend(sender.pid, B_INVALID) : NULL;
         if (status == NULL)
             continue;
         pg->standbys++;
@@ -153,8 +163,8 @@ static void fill_confirmed(const Core *core, Observation *pg)
             if (doc->member[no].kind != MEMBER_DATA)
                 continue;
             snprintf(name, sizeof name, "%s_e%u", doc->member[no].name, (unsigned) doc->epoch);
-            if (strcmp(status->st_appname, name) == 0 && flushed > pg->confirmed[no])
-                pg->confirmed[no] = flushed;
+            if (strcmp(status->st_appname, name) == 0 && sender.flushed > pg->confirmed[no])
+                pg->confirmed[no] = sender.flushed;
         }
     }
     pgstat_clear_snapshot();
@@ -193,6 +203,16 @@ static Lsn start_of(uint32_t timeline)
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
     return timeline > 1 && timeline == known ? start : LSN_NONE;
+}
+
+Lsn look_checkpoint(void)
+{
+    bool crc_ok;
+    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+    Lsn begin = crc_ok ? control->checkPointCopy.redo : LSN_NONE;
+
+    pfree(control);
+    return begin;
 }
 
 static void fill_control(Observation *pg)

@@ -130,12 +130,13 @@ def test_standby_promoted_by_hand(formed):
     """It takes no commit, is closed, and is a standby again before long."""
     with undisturbed(formed) as primary:
         standby = formed.others(primary)[0]
-        seen = formed.log_of(standby).count("it is closed")
+        says = "this server is not the primary of its cluster: it is closed"
+        seen = formed.log_of(standby).count(says)
 
         def refuses():
             with pytest.raises(psycopg2.Error):
                 standby.sql("create table by_hand(i int)", local=True)
-            return formed.log_of(standby).count("it is closed") > seen
+            return formed.log_of(standby).count(says) > seen
 
         standby.sql("select pg_promote(false)")
         wait_for(refuses, 20, "the log to say so")
