@@ -20,9 +20,8 @@ bool body_start(Err *err);
 void body_nodes(const KeeperNodes *nodes);
 /* The configuration was read again. */
 void body_reload(void);
-/* A message for the worker, as BoardMessage and LinkAnswer have it (token 0: an answer). */
+/* A message for the worker, as BoardMessage has it. */
 void body_message(const char *text, size_t len, uint32 token);
-void body_answer(const KeeperNode *node, const char *text, size_t len);
 /* One turn: looks at the server if that is due, goes on with what is under way, tells the others. */
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
