@@ -274,11 +274,22 @@ static bool promote_is_done(const Core *core, ActionResult *result)
 
 /* ---- A checkpoint ---- */
 
-/* Not one that was there or is under way: a switchover's is to leave little behind it. */
 static void begin_checkpoint(void)
 {
     now.ordered = GetXLogInsertRecPtr();
     RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+}
+
+/*
+ * After a promotion any on the new timeline will do. A switchover's is to leave little behind it, which one
+ * that was there or under way does not.
+ */
+static bool checkpoint_is_done(const Core *core)
+{
+    Observation pg = look_server(core, body_known());
+    bool any = core->plan.step != STEP_CHECKPOINT;
+
+    return pg.checkpoint_timeline == pg.timeline && (any || look_checkpoint() >= now.ordered);
 }
 
 /* ---- Losing its place ---- */
@@ -408,7 +419,7 @@ static bool is_done(const Core *core, ActionResult *result)
     case ACTION_FREEZE: return freeze_is_done(result);
     case ACTION_FOLLOW: return strcmp(PrimaryConnInfo, now.conninfo) == 0;
     case ACTION_PROMOTE: return promote_is_done(core, result);
-    case ACTION_CHECKPOINT: return look_checkpoint() >= now.ordered;
+    case ACTION_CHECKPOINT: return checkpoint_is_done(core);
     case ACTION_SET_NAMES:
         return (uint32_t) gucs_generation == now.action.names.generation &&
                shared_generation() == now.action.names.generation;
