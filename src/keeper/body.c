@@ -54,15 +54,10 @@ static CoreOptions options_now(void)
 
 /* ---- The fence ---- */
 
-static bool others_elect(void)
-{
-    return nodes_elect(&body.nodes, gucs_prefer == PREFER_STANDBY);
-}
-
 /* Others are registered and elect; perhaps one of them is this node, by the name that it had before. */
 static bool is_stranger(void)
 {
-    return others_elect() && nodes_find(&body.nodes, gucs_node_id) < 0;
+    return nodes_elect(&body.nodes) && nodes_find(&body.nodes, gucs_node_id) < 0;
 }
 
 /*
@@ -288,7 +283,7 @@ static bool begins(void)
 {
     if (body.persist.doc.id.term != 0 || RecoveryInProgress())
         return false;
-    if (body.outside || !others_elect())
+    if (body.outside || !nodes_elect(&body.nodes))
         return true;
     log_limited(
         &body.refused, LOG_LEVEL_WARN, "state_lost",
@@ -323,7 +318,7 @@ static bool takes_part(void)
     if (pair_is_set() && !body.nodes.there && body.persist.doc.id.term == 0 && !RecoveryInProgress())
         body.outside = true;
     body.alone = begins();
-    return body.persist.doc.id.term != 0 || body.alone || others_elect();
+    return body.persist.doc.id.term != 0 || body.alone || nodes_elect(&body.nodes);
 }
 
 /* It does not belong any more, or the table of before there was a document has changed. */

@@ -142,6 +142,8 @@ int ping_socket(uint32 *ret_events);
 /* Reads the table of this server; false, with a reason, if that cannot be done now. Without the extension
  * there are no nodes. */
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
+/* nodes_can_elect, by the settings here. */
+bool nodes_elect(const KeeperNodes *nodes);
 /* Runs a transaction; false, with the reason, if it failed. */
 bool nodes_try(void (*transaction)(void), Err *err);
 /* For SIGINT, by which pg_cancel_backend() and lock_timeout cancel: such a transaction, and not the worker.

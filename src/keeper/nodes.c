@@ -34,6 +34,11 @@
     " JOIN pg_catalog.pg_authid r ON r.oid = c.relowner AND r.rolsuper"                                      \
     " WHERE n.nspname = 'pgkeeper' AND c.relname = 'node' AND c.relkind = 'r'"
 
+bool nodes_elect(const KeeperNodes *nodes)
+{
+    return nodes_can_elect(nodes, gucs_prefer == PREFER_STANDBY);
+}
+
 /* What the row says; false, with the reason, if that is no node. */
 static bool read_row(HeapTuple row, TupleDesc columns, const KeeperNodes *nodes, KeeperNode *node, Err *err)
 {

@@ -35,7 +35,7 @@ const char *nodes_name(const KeeperNodes *nodes, const char *id);
 /* How many are in the table. */
 int nodes_registered(const KeeperNodes *nodes);
 /* Whether others than the primary have votes: with three nodes, or two if the standby is preferred. */
-bool nodes_elect(const KeeperNodes *nodes, bool standby_votes);
+bool nodes_can_elect(const KeeperNodes *nodes, bool standby_votes);
 /* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
 bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
 

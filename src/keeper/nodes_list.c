@@ -39,7 +39,7 @@ int nodes_registered(const KeeperNodes *nodes)
     return count;
 }
 
-bool nodes_elect(const KeeperNodes *nodes, bool standby_votes)
+bool nodes_can_elect(const KeeperNodes *nodes, bool standby_votes)
 {
     int count = nodes_registered(nodes);
 

@@ -15,7 +15,7 @@ static bool is_registered(const KeeperNodes *nodes, const char *id)
 static bool is_wanted(const Core *core, const KeeperNodes *nodes, const char *id)
 {
     return strcmp(id, core->options.name) == 0 ||
-           (nodes_elect(nodes, core->options.standby_votes) && is_registered(nodes, id));
+           (nodes_can_elect(nodes, core->options.standby_votes) && is_registered(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */

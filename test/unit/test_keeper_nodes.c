@@ -121,12 +121,12 @@ static void elect_from_three_on(void **state)
     KeeperNodes one = table("a"), two = table("ab"), three = table("abc");
 
     (void) state;
-    assert_false(nodes_elect(&one, true));
-    assert_false(nodes_elect(&two, false));
-    assert_true(nodes_elect(&two, true));
-    assert_true(nodes_elect(&three, false));
+    assert_false(nodes_can_elect(&one, true));
+    assert_false(nodes_can_elect(&two, false));
+    assert_true(nodes_can_elect(&two, true));
+    assert_true(nodes_can_elect(&three, false));
     three.node[2].gone = true;
-    assert_false(nodes_elect(&three, false));
+    assert_false(nodes_can_elect(&three, false));
 }
 
 /* ---- Table and document ---- */
