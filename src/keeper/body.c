@@ -238,7 +238,7 @@ void body_message(const char *text, size_t len, uint32 token)
     }
 }
 
-void body_answer(const KeeperNode *node, const char *text, size_t len)
+static void on_answer(const KeeperNode *node, const char *text, size_t len)
 {
     if (body.runs && len > 0)
         take(text, len, 0);
@@ -350,7 +350,7 @@ void body_nodes(const KeeperNodes *table)
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
         body.nodes = nodes;
-        link_update(&nodes, gucs_lease_ms(), body_answer);
+        link_update(&nodes, gucs_lease_ms(), on_answer);
         log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes_registered(&nodes));
     }
     if (body.runs && has_to_stop(changed)) {

@@ -7,6 +7,7 @@
 #define PGVIGIL_KEEPER_BODY_H
 
 #include "keeper/keeper.h"
+#include "keeper/reconcile.h"
 
 #include "core/core.h"
 #include "store/store.h"
@@ -19,9 +20,8 @@ bool body_start(Err *err);
 void body_nodes(const KeeperNodes *nodes);
 /* The configuration was read again. */
 void body_reload(void);
-/* A message for the worker, as BoardMessage and LinkAnswer have it (token 0: an answer). */
+/* A message for the worker, as BoardMessage has it. */
 void body_message(const char *text, size_t len, uint32 token);
-void body_answer(const KeeperNode *node, const char *text, size_t len);
 /* One turn: looks at the server if that is due, goes on with what is under way, tells the others. */
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
@@ -77,14 +77,6 @@ void resync_apply(const Document *doc, CoreOptions *options);
 /* Each second; true: the options are to be made anew. */
 bool resync_look(const Core *core);
 
-/* ---- reconcile.c: the table and the document ---- */
-
-/* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
-const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
-
-/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
-void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
-
 /* ---- byhand.c: one of two is promoted by hand ---- */
 
 /* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
@@ -116,8 +108,17 @@ Lsn look_position(uint32_t *ret_timeline);
 int look_startup_pid(void);
 /* The walreceiver streams. */
 bool look_is_streaming(void);
+/* Where the newest checkpoint that was completed begins; LSN_NONE: it cannot be read at this moment. */
+Lsn look_checkpoint(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
+/* What a walsender does, by its number below max_wal_senders; pid 0: it is none. */
+typedef struct Walsender {
+    int pid;
+    bool streams;
+    Lsn flushed;
+} Walsender;
+Walsender look_walsender(int index);
 /*
  * What synchronous_standby_names of postgresql.conf asks for. While that file cannot be read: what it did
  * before, or what the document says.

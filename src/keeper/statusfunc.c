@@ -87,15 +87,17 @@ Datum pgkeeper_status(PG_FUNCTION_ARGS)
                  errhint("Try again; if it stays so, the server's log says why.")));
     set_lease(view, &now);
     tell_still(view, &now);
-    char *text = json_dumps(view, JSON_COMPACT);
+    char *dumped = json_dumps(view, JSON_COMPACT);
     json_decref(view);
-    if (text == NULL)
+    if (dumped == NULL)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+    /* Of this call's memory from here on: a letter that the database does not have is an ERROR. */
+    char *text = pstrdup(dumped);
+    free(dumped);
     char *words = name_to_server(text);
     size_t len = strlen(words);
     struct varlena *result = palloc(VARHDRSZ + len);
     SET_VARSIZE(result, VARHDRSZ + len);
     memcpy(VARDATA(result), words, len);
-    free(text);
     PG_RETURN_POINTER(result);
 }

@@ -6,7 +6,6 @@
 #include <access/xlog.h>
 #include <miscadmin.h>
 #include <pgstat.h>
-#include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
@@ -170,13 +169,23 @@ void pg_keeper_main(Datum arg)
     proc_exit(1);
 }
 
-void worker_library(char *ret_name, size_t size)
+/* Where this very library was loaded from. */
+static void find_library(char *ret_name, size_t size)
 {
     Dl_info place;
-    bool known = dladdr((void *) (uintptr_t) worker_library, &place) != 0 && place.dli_fname[0] == '/' &&
+    bool known = dladdr((void *) (uintptr_t) worker_register, &place) != 0 && place.dli_fname[0] == '/' &&
                  strlen(place.dli_fname) < size;
 
     snprintf(ret_name, size, "%s", known ? place.dli_fname : "pg_keeper");
+}
+
+void worker_declare(BackgroundWorker *worker, const char *name, const char *function)
+{
+    snprintf(worker->bgw_name, sizeof worker->bgw_name, "%s", name);
+    snprintf(worker->bgw_type, sizeof worker->bgw_type, "%s", name);
+    find_library(worker->bgw_library_name, sizeof worker->bgw_library_name);
+    snprintf(worker->bgw_function_name, sizeof worker->bgw_function_name, "%s", function);
+    RegisterBackgroundWorker(worker);
 }
 
 void worker_register(void)
@@ -187,9 +196,5 @@ void worker_register(void)
         .bgw_restart_time = 1,
     };
 
-    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_keeper");
-    snprintf(worker.bgw_type, sizeof worker.bgw_type, "pg_keeper");
-    worker_library(worker.bgw_library_name, sizeof worker.bgw_library_name);
-    snprintf(worker.bgw_function_name, sizeof worker.bgw_function_name, "pg_keeper_main");
-    RegisterBackgroundWorker(&worker);
+    worker_declare(&worker, "pg_keeper", "pg_keeper_main");
 }
