@@ -87,6 +87,9 @@ typedef struct Persist {
     Document doc;
 } Persist;
 
+/* So many votes are more than half of all. */
+int document_majority(const Document *doc);
+
 /* Slot of the member of that name, or MEMBER_NONE. */
 MemberNo document_find(const Document *doc, const char *name);
 

@@ -91,7 +91,6 @@ bool document_names_voter(const Core *core, const Document *doc, MemberNo no);
 /* Whose node id that is: by the document, or by its own word where that does not know it yet; MEMBER_NONE:
  * nobody's. */
 MemberNo document_owner(const Core *core, const Uuid *uuid);
-int document_majority(const Document *doc);
 /* Newer than what another member has, and of no term beyond mine: a leader that saw such a one stands for it
  * first. */
 bool document_is_news(const Core *core, DocId theirs);

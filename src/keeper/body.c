@@ -139,8 +139,8 @@ static void send_message(const Effect *effect)
     const Core *core = &body.core;
     Buf text = {0};
 
-    if (effect->after_persist > body.persisted_seq)
-        return; /* what it would say is not on disk, and will not be */
+    if (effect->after_persist > body.persisted_seq || orders_leave())
+        return; /* what it would say is not on disk, and will not be; or nobody is to count on it */
     codec_encode_msg(&effect->msg, &core->persist.doc, core->options.name, &text);
     if (!text.failed && text.data != NULL && effect->token != 0)
         board_answer(effect->token, text.data, text.len);
@@ -217,6 +217,7 @@ static void take(const char *text, size_t len, uint32 token)
     }
     byhand_hear(&body.core, &body.nodes, name, &msg);
     msg.from = document_find(&body.core.persist.doc, name);
+    orders_hear(&body.core, msg.from, &msg);
     bool stranger = msg.from == MEMBER_NONE;
     if (stranger && token == 0)
         return;

@@ -93,9 +93,18 @@ void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, con
 /* It answers, and does not take part. */
 void byhand_hear_nothing(void);
 
+/* ---- hello.c ---- */
+
+/* To the node of that index: its answer comes like any other message. */
+void hello_send(const Core *core, int index);
+
 /* ---- orders.c: after_command and rejoin_command ---- */
 
 void orders_promoted(const Core *core, const KeeperNodes *nodes);
+/* Another member's own word; no: MEMBER_NONE if it is none. */
+void orders_hear(const Core *core, MemberNo no, const Msg *msg);
+/* rejoin_command runs: the others must not count on this node any more, which neither says nor hears anything. */
+bool orders_leave(void);
 /* core: NULL if there is none. */
 void orders_look(const Core *core, const KeeperNodes *nodes);
 

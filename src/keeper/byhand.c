@@ -14,7 +14,6 @@
 #include "base/str.h"
 #include "sys/clock.h"
 #include "sys/log.h"
-#include "wire/codec.h"
 
 /* Since when the other one is asked whether it was promoted meanwhile; heard: it was not, or that is over. */
 static Clock asked_since;
@@ -94,12 +93,6 @@ void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, con
 void byhand_ask(const Core *core, const KeeperNodes *nodes)
 {
     static LogLimit waiting;
-    Msg hello = {.kind = MSG_HELLO,
-                 .sender = core->persist.node_uuid,
-                 .term = core->persist.term,
-                 .inc = core->inc,
-                 .seq = core->seq,
-                 .doc_id = core->doc_durable};
 
     if (core->role != ROLE_LEADER || nodes_registered(nodes) != 2)
         return;
@@ -107,14 +100,7 @@ void byhand_ask(const Core *core, const KeeperNodes *nodes)
         log_limited(
             &waiting, LOG_LEVEL_INFO, "asks_the_other",
             "before commits are allowed: it may have been promoted by hand while this server was down");
-    hello.report = core_report(core);
-    for (int i = 0; i < nodes->count; i++) {
-        Buf text = {0};
-        if (document_find(&core->persist.doc, nodes->node[i].id) != MEMBER_NONE)
-            continue;
-        codec_encode_msg(&hello, &core->persist.doc, core->options.name, &text);
-        if (!text.failed && text.data != NULL)
-            link_send(i, text.data, text.len);
-        buf_done(&text);
-    }
+    for (int i = 0; i < nodes->count; i++)
+        if (document_find(&core->persist.doc, nodes->node[i].id) == MEMBER_NONE)
+            hello_send(core, i);
 }

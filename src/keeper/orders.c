@@ -3,12 +3,18 @@
  */
 #include "keeper/body.h"
 
-#include "sys/clock.h"
+#include <string.h>
 
-#define REJOIN_US (60 * US_PER_SEC)
-#define AFTER_MS  300000u
+#include "keeper/spare.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#define REJOIN_US   (60 * US_PER_SEC)
+#define AFTER_MS    300000u
+#define TELL_LEASES 3
 
 static KeeperCommand after = {.option = "after_command"}, rejoin = {.option = "rejoin_command"};
+static Spare spare;
 
 static const KeeperNode *primary_node(const Core *core, const KeeperNodes *nodes)
 {
@@ -44,11 +50,55 @@ static bool can_rejoin(const Core *core)
  */
 static void tell_origin_unknown(void)
 {
-    if (gucs_rejoin_command[0] != '\0')
-        ereport(WARNING,
-                (errmsg("pg_keeper: rejoin_command is not run: without its state this server does not "
-                        "know where its WAL comes from"),
-                 errhint("Replace its data directory by a new copy of the primary's (pg_basebackup).")));
+    static LogLimit limit;
+
+    log_limited(&limit, LOG_LEVEL_WARN, "rejoin_refused",
+                "rejoin_command is not run: without its state this server does not know where its WAL comes from; "
+                "replace its data directory by a new copy of the primary's (pg_basebackup)");
+}
+
+void orders_hear(const Core *core, MemberNo no, const Msg *msg)
+{
+    Clock now = clock_now();
+
+    if (no != MEMBER_NONE && act_closed() != NULL)
+        spare_hear(&spare, core, no, msg, &now);
+}
+
+bool orders_leave(void)
+{
+    return rejoin.pid != 0;
+}
+
+static void ask_others(const Core *core, const KeeperNodes *nodes, const Clock *now)
+{
+    static Clock asked;
+
+    if (clock_elapsed_most(&asked, now) < (int64) core->persist.doc.heartbeat_ms * US_PER_MS)
+        return;
+    asked = *now;
+    for (int i = 0; i < nodes->count; i++)
+        if (strcmp(nodes->node[i].id, gucs_node_id) != 0)
+            hello_send(core, i);
+}
+
+/* Silent while that can still be a matter of the time that it takes to hear everybody. */
+static bool can_leave(const Core *core, const KeeperNodes *nodes, const Clock *now)
+{
+    static LogLimit limit;
+    static Clock since;
+    char why[160];
+
+    ask_others(core, nodes, now);
+    if (spare_can_leave(&spare, core, now, why, sizeof why)) {
+        since = (Clock){0};
+        return true;
+    }
+    if (since.boot_us == 0)
+        since = *now;
+    if (why[0] != '\0' && clock_elapsed_most(&since, now) >= TELL_LEASES * (int64) core->persist.doc.lease_ms * US_PER_MS)
+        log_limited(&limit, LOG_LEVEL_INFO, "rejoin_waits", "reason=\"%s\"", tell_words(why));
+    return false;
 }
 
 void orders_look(const Core *core, const KeeperNodes *nodes)
@@ -58,16 +108,14 @@ void orders_look(const Core *core, const KeeperNodes *nodes)
 
     command_look(&after);
     command_look(&rejoin);
-    if (core == NULL || act_closed() == NULL || rejoin.pid != 0 || !can_rejoin(core) ||
+    if (core == NULL || act_closed() == NULL || rejoin.pid != 0 || gucs_rejoin_command[0] == '\0' || !can_rejoin(core) ||
         (tried.boot_us != 0 && now.boot_us - tried.boot_us < REJOIN_US))
         return;
     const KeeperNode *node = primary_node(core, nodes);
-    if (node == NULL)
-        return;
-    tried = now;
-    if (core->persist.wal_epoch == 0) {
+    if (core->persist.wal_epoch == 0)
         tell_origin_unknown();
-        return;
+    else if (node != NULL && can_leave(core, nodes, &now)) {
+        tried = now;
+        command_start(&rejoin, gucs_rejoin_command, node->name, node->conninfo, 0);
     }
-    command_start(&rejoin, gucs_rejoin_command, node->name, node->conninfo, 0);
 }
