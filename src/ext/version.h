@@ -105,7 +105,7 @@ typedef void (*shmem_request_hook_type)(void);
 #define version_make_wait_set(count) CreateWaitEventSet(TopMemoryContext, count)
 #endif
 
-/* What pg_stat_activity calls a wait: before 17 that of any extension is "Extension". */
+/* What pg_stat_activity calls a wait: before 17 that of any extension is "Extension". wait.c alone asks. */
 #if PG_VERSION_NUM >= 170000
 #define version_wait_event(name) WaitEventExtensionNew(name)
 #else
