@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 
 from harness.base import wait_for
-from harness.fence import refused
-from harness.keeper import CLOSED, KeeperCluster, library
+from harness.fence import refused, wait_waiting
+from harness.keeper import CLOSED, KeeperCluster, MuteServer, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
@@ -110,6 +110,43 @@ def test_under_load(formed):
     formed.rejoin(old, new)
     formed.wait_formed(new)
     new.sql("drop table bulk")
+
+
+def test_who_waits_at_the_fence_goes_on(formed):
+    """When it comes to nothing. Who has written and waits anywhere else is ended meanwhile: it could write more."""
+    primary = formed.wait_primary()
+    target = formed.others(primary)[0]
+    primary.sql("create table kept(i int)")
+
+    def commit():
+        conn = primary.connect()
+        pid = conn.get_backend_pid()
+        try:
+            with conn.cursor() as cursor:
+                cursor.execute("set pg_keeper.commit_wait = '1min'")
+                cursor.execute("insert into kept values (1)")
+            return pid, "answered"
+        except psycopg2.Error as error:
+            return pid, error
+        finally:
+            conn.close()
+
+    with Frozen(formed, target), MuteServer(primary) as mute, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        polling = pool.submit(primary.sql, "insert into kept values (2); select pgkeeper.indirect_polling('%s')"
+                              " from generate_series(1, 60)" % mute.conninfo)
+        wait_waiting(primary, "query like 'insert%indirect_polling(%' and backend_xid is not null", "PgKeeperPolling")
+        call = pool.submit(primary.sql, CALL % target.name)
+        wait_waiting(primary, "query like '%switchover(%'", "PgKeeperSwitchover")
+        wait_for(lambda: call.done() or "hands over to" in formed.info(primary)[primary.name]["state"], 20, "it to be closed")
+        commits = [pool.submit(commit) for _ in range(10)]
+        # Others may be ended on their way there.
+        waiting = wait_waiting(primary, "query like 'insert into kept values (1)%'", "PgKeeperLease")
+        refused(lambda: call.result(60), "57000", "goes on as the primary")
+        refused(lambda: polling.result(60), "terminating connection")
+        told = dict(one.result(60) for one in commits)
+    assert formed.wait_formed(primary) is primary
+    assert [told[pid] for pid in waiting] == ["answered"] * len(waiting)
+    primary.sql("drop table kept")
 
 
 def test_a_successor_that_does_not_get_there(formed):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import psycopg2
 
@@ -287,6 +288,25 @@ class KeeperCluster(Cluster):
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid
+
+
+class MuteServer:
+    """A socket on that node's machine that takes connections and says nothing, for with."""
+
+    def __init__(self, node):
+        self.folder, self.conninfo = os.path.join(node.folder, "mute"), "host=%s/mute port=5432" % node.seen
+
+    def __enter__(self):
+        os.mkdir(self.folder)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(os.path.join(self.folder, ".s.PGSQL.5432"))
+        self.socket.listen(64)
+        base.give_to_user(self.folder, os.path.join(self.folder, ".s.PGSQL.5432"))
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+        shutil.rmtree(self.folder)
 
 
 class Takeover:
