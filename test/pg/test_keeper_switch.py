@@ -101,7 +101,9 @@ def test_under_load(formed):
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         filling = [pool.submit(fill) for _ in range(2)]
-        wait_for(lambda: old.value("select pg_relation_size('bulk') > 10000000"), 60, "them to write")
+        # Each makes its rows first, and has written nothing until then.
+        wait_for(lambda: old.value("select pg_relation_size('bulk') > 10000000 and 2 = (select count(*) from pg_stat_activity"
+                                   " where query like 'insert into bulk%' and backend_xid is not null)"), 60, "both to write")
         assert old.value(CALL % new.name) == new.name
         for one in filling:
             one.result(60)
