@@ -41,6 +41,7 @@ static struct {
     bool cleared; /* sessions that could hold up replay were ended */
     bool asked;   /* the server was told to promote, or to write a checkpoint */
     uint32_t timeline;
+    Lsn before; /* a checkpoint that was asked for begins behind it */
     char conninfo[CONNINFO_LEN];
     bool failed;
     char why[ACTION_TEXT_LEN];
@@ -350,7 +351,10 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_FREEZE: begin_freeze(); break;
     case ACTION_FOLLOW: begin_follow(core, nodes); break;
     case ACTION_PROMOTE: begin_promote(core); break;
-    case ACTION_CHECKPOINT: RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE); break;
+    case ACTION_CHECKPOINT:
+        now.before = version_flushed();
+        RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+        break;
     case ACTION_SET_NAMES:
         if (!upstream_write_names(&names, &err))
             fail(err.text);
@@ -394,10 +398,7 @@ static bool is_done(const Core *core, ActionResult *result)
     case ACTION_FREEZE: return freeze_is_done(result);
     case ACTION_FOLLOW: return strcmp(PrimaryConnInfo, now.conninfo) == 0;
     case ACTION_PROMOTE: return promote_is_done(core, result);
-    case ACTION_CHECKPOINT: {
-        Observation pg = look_server(core, body_known());
-        return pg.checkpoint_timeline == pg.timeline;
-    }
+    case ACTION_CHECKPOINT: return look_checkpoint() >= now.before;
     case ACTION_SET_NAMES:
         return (uint32_t) gucs_generation == now.action.names.generation &&
                shared_generation() == now.action.names.generation;

@@ -101,6 +101,8 @@ void orders_look(const Core *core, const KeeperNodes *nodes);
 Observation look_server(const Core *core, const KeeperNodes *nodes);
 /* WAL position of a standby that follows nobody; timeline of it. */
 Lsn look_position(uint32_t *ret_timeline);
+/* Where the newest checkpoint that is complete begins; LSN_NONE: that cannot be read now. */
+Lsn look_checkpoint(void);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
 int look_startup_pid(void);
 /* The walreceiver streams. */

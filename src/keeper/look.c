@@ -204,6 +204,16 @@ static void fill_control(Observation *pg)
     pfree(control);
 }
 
+Lsn look_checkpoint(void)
+{
+    bool crc_ok;
+    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+    Lsn begin = crc_ok ? control->checkPointCopy.redo : LSN_NONE;
+
+    pfree(control);
+    return begin;
+}
+
 static Names names_here(const Core *core)
 {
     Names names = {.kind = NAMES_FOREIGN};

@@ -19,7 +19,7 @@ CALL = "select pgkeeper.switchover('%s')"
 
 @pytest.fixture(scope="module")
 def cluster():
-    with KeeperCluster(role="talker") as made:
+    with KeeperCluster(role="talker", settings={"log_checkpoints": "on"}) as made:
         yield made.form()
 
 
@@ -107,6 +107,9 @@ def test_under_load(formed):
         assert old.value(CALL % new.name) == new.name
         for one in filling:
             one.result(60)
+    # A checkpoint that ends later writes its record where the third one may get it, and the successor not.
+    told = formed.log_of(old).rpartition("verb=switchover")[2]
+    assert told.index("checkpoint complete") < told.index("restore point")
     wait_for(lambda: formed.info(new)[third.name]["state"] == "standby, streaming", 30, lambda: formed.info(new))
     assert formed.log_of(third).count("it is closed") == seen
     formed.rejoin(old, new)
