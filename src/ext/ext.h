@@ -81,8 +81,9 @@ const char *check_text(Closed closed);
 
 /* ---- confirm.c: after a crash, nobody reads what no standby has ---- */
 
-/* A function that reads nothing of the database: a statement that only calls it does not wait. */
-void confirm_spare(PGFunction function);
+/* Functions that read nothing of the database, and NULL, kept by the caller: a statement that only calls one
+ * of them does not wait. */
+void confirm_spare(const PGFunction *functions);
 
 struct PlannedStmt;
 /* Before that statement: waits, then ERROR, while what this server recovered is not confirmed. */

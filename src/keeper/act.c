@@ -307,7 +307,11 @@ static void begin_stop(const Core *core, bool fast)
     Clock at = clock_now();
 
     if (!core_lease_holds(core, &at)) {
-        close_for_good(core);
+        /* The lease that ended on the way here may come back: nobody else has the place. */
+        if (core->self != MEMBER_NONE && core->persist.doc.primary == core->self)
+            fail("the lease is gone");
+        else
+            close_for_good(core);
         return;
     }
     if (fast && core->plan.step == STEP_STOP && !RecoveryInProgress()) {

@@ -85,7 +85,8 @@ static void set_fence(const Effects *effects)
     fence.hold = give_holds();
     if (is_unmanaged())
         fence = deadline_unmanaged(body.nodes.there);
-    else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused)
+    else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused ||
+             byhand_waits(core, &body.nodes))
         fence.until = (Clock){0};
     /* Without a document it is not known: as FENCE_UNKNOWN. */
     if (body.runs && fence.until.boot_us == 0)
@@ -101,16 +102,31 @@ static void refresh_fence(void)
 
 /* ---- Effects ---- */
 
+static void tell_not_written(const Err *err)
+{
+    log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err->text);
+}
+
 static void persist(uint32_t seq)
 {
+    const Persist *record = &body.core.persist;
     Err err = {0};
 
-    body.persist_ok = store_save(body.store, &body.core.persist, &err);
+    body.persist_ok = state_keep(&body.store, record, &err) && store_save(body.store, record, &err);
     body.persist_told = true;
     if (body.persist_ok)
         body.persisted_seq = seq;
     else
-        log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
+        tell_not_written(&err);
+}
+
+/* For what is not written for long. */
+static void keep_state(void)
+{
+    Err err = {0};
+
+    if (!state_keep(&body.store, &body.core.persist, &err))
+        tell_not_written(&err);
 }
 
 static void send_message(const Effect *effect)
@@ -214,10 +230,12 @@ void body_message(const char *text, size_t len, uint32 token)
     }
 }
 
-void body_answer(const char *text, size_t len)
+void body_answer(const KeeperNode *node, const char *text, size_t len)
 {
-    if (body.runs)
+    if (body.runs && len > 0)
         take(text, len, 0);
+    else if (body.runs && !node->gone)
+        byhand_hear_nothing();
 }
 
 /* ---- Beginning and end ---- */
@@ -244,6 +262,7 @@ static bool begin_core(void)
         upstream_forget_names();
     CoreOptions options = options_now();
     core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &grace);
+    byhand_begin(&body.core, before.until.boot_us > now.boot_us);
     body.persisted_seq = 0;
     body.persist_told = false;
     body.runs = body.core.self != MEMBER_NONE;
@@ -383,8 +402,8 @@ static void begin_anew(void)
     Err err = {0};
 
     log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
-    if (!state_make(body.store, &body.persist, &err)) {
-        log_limited(&body.disk, LOG_LEVEL_ERROR, "state_not_written", "reason=\"%s\"", err.text);
+    if (!state_keep(&body.store, &before, &err) || !state_make(body.store, &body.persist, &err)) {
+        tell_not_written(&err);
         body.persist = before;
         return;
     }
@@ -438,8 +457,10 @@ void body_turn(void)
             Event tick = {.kind = EVENT_TICK};
             step(&tick);
         }
-        if (now.boot_us - body.reconciled.boot_us >= RECONCILE_US) {
+        int64 every_us = byhand_waits(&body.core, &body.nodes) ? LOOK_US : RECONCILE_US;
+        if (now.boot_us - body.reconciled.boot_us >= every_us) {
             body.reconciled = now;
+            keep_state();
             reconcile();
             byhand_ask(&body.core, &body.nodes);
             if (resync_look(&body.core))

@@ -21,7 +21,7 @@ void body_nodes(const KeeperNodes *nodes);
 void body_reload(void);
 /* A message for the worker, as BoardMessage and LinkAnswer have it (token 0: an answer). */
 void body_message(const char *text, size_t len, uint32 token);
-void body_answer(const char *text, size_t len);
+void body_answer(const KeeperNode *node, const char *text, size_t len);
 /* One turn: looks at the server if that is due, goes on with what is under way, tells the others. */
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
@@ -36,6 +36,8 @@ const KeeperNodes *body_known(void);
 
 /* Opens the state's file and reads it; one that is not this node's any more is begun anew. */
 bool state_open(Store **ret_store, Persist *ret_persist, Err *err);
+/* Writes it anew if somebody removed it under the running worker. *store is NULL after an error. */
+bool state_keep(Store **store, const Persist *persist, Err *err);
 /* A node that nobody knows yet. */
 bool state_make(Store *store, Persist *ret_persist, Err *err);
 
@@ -85,10 +87,17 @@ void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *no
 
 /* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
 bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
+/* A core begins, in a server that was open until now or was not. */
+void byhand_begin(const Core *core, bool was_open);
+/* Of two, this one alone has a vote, and has not heard yet whether the other was promoted while it was down:
+ * commits wait, for a lease at most. */
+bool byhand_waits(const Core *core, const KeeperNodes *nodes);
 /* Asks a node that is registered and no member how it is, */
 void byhand_ask(const Core *core, const KeeperNodes *nodes);
 /* and what any says of itself. */
 void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg);
+/* It answers, and does not take part. */
+void byhand_hear_nothing(void);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 

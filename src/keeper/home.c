@@ -98,6 +98,14 @@ bool home_prepare(char *ret_folder, size_t size, Err *err)
     return true;
 }
 
+bool home_is_kept(void)
+{
+    char state[MAXPGPATH], text[MARK_LEN];
+
+    path_of("state", state, sizeof state);
+    return text_of(state, text, sizeof text) ? is_marked(text) : errno != ENOENT;
+}
+
 bool home_settle(Err *err)
 {
     char state[MAXPGPATH], mark[MAXPGPATH], text[MARK_LEN];

@@ -198,7 +198,8 @@ void pair_make_extension(const KeeperNodes *nodes);
 
 /* ---- link.c: one connection to each other node ---- */
 
-typedef void LinkAnswer(const char *text, size_t len);
+/* len 0: it has nothing to say. */
+typedef void LinkAnswer(const KeeperNode *node, const char *text, size_t len);
 
 /* Takes over a changed list; connections to nodes that are no more are closed. on_answer is called from
  * link_turn. */
@@ -238,6 +239,8 @@ void command_look(KeeperCommand *command);
  * would be one vote for both.
  */
 bool home_prepare(char *ret_folder, size_t size, Err *err);
+/* The state is where it was put; false: it was removed, or another file is there. */
+bool home_is_kept(void);
 /* Notes that the state in it belongs to this very place; after the file is there. */
 bool home_settle(Err *err);
 
@@ -245,6 +248,10 @@ bool home_settle(Err *err);
 
 /* What the nodes say to each other comes in here. */
 extern PGDLLEXPORT Datum pgkeeper_exchange(PG_FUNCTION_ARGS);
+
+/* ---- statusfunc.c ---- */
+
+extern PGDLLEXPORT Datum pgkeeper_status(PG_FUNCTION_ARGS);
 
 /* ---- worker.c ---- */
 

@@ -206,12 +206,11 @@ static void ask(Link *link)
     link->flushing = true;
 }
 
-static bool take_result(const PGresult *result)
+static bool take_result(const Link *link, const PGresult *result)
 {
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1)
         return false;
-    if (PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
-        answered(PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0));
+    answered(&link->node, PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0));
     return true;
 }
 
@@ -234,7 +233,7 @@ static void go_on_asking(Link *link)
             link->state = LINK_READY;
             return;
         }
-        ok = take_result(result);
+        ok = take_result(link, result);
         PQclear(result);
         if (!ok) {
             fail(link, "it refuses");

@@ -47,7 +47,9 @@ int look_startup_pid(void)
 {
     pgstat_clear_snapshot();
     const PgBackendStatus *status = find_backend(0, B_STARTUP);
-    return status != NULL ? status->st_procpid : 0;
+    int pid = status != NULL ? status->st_procpid : 0;
+    pgstat_clear_snapshot(); /* some 2 KB for each process that the server may have */
+    return pid;
 }
 
 static bool waits_for_wal(void)
@@ -155,6 +157,7 @@ static void fill_confirmed(const Core *core, Observation *pg)
                 pg->confirmed[no] = flushed;
         }
     }
+    pgstat_clear_snapshot();
 }
 
 static void fill_primary(const Core *core, Observation *pg)

@@ -21,6 +21,8 @@ const char *const wait_names[WAITS] = {
 
 void _PG_init(void)
 {
+    static const PGFunction read_nothing[] = {pgkeeper_exchange, pgkeeper_status, NULL};
+
     if (!process_shared_preload_libraries_in_progress)
         return; /* the functions of CREATE EXTENSION say so when they are called */
     if (IsBinaryUpgrade)
@@ -32,6 +34,6 @@ void _PG_init(void)
     check_init();
     resolve_init();
     worker_register();
-    confirm_spare(pgkeeper_exchange);
+    confirm_spare(read_nothing);
     hooks_init();
 }

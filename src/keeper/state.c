@@ -35,13 +35,38 @@ static bool was_replaced(const Document *doc)
     return true;
 }
 
-bool state_open(Store **ret_store, Persist *ret_persist, Err *err)
+static bool open_file(Store **ret_store, Persist *ret_persist, bool *ret_found, Err *err)
 {
     char folder[MAXPGPATH];
+
+    return home_prepare(folder, sizeof folder, err) && store_open(folder, gucs_node_id, ret_store, err) &&
+           home_settle(err) && store_load(*ret_store, ret_persist, ret_found, err);
+}
+
+bool state_keep(Store **store, const Persist *persist, Err *err)
+{
+    Persist there;
     bool found;
 
-    if (!home_prepare(folder, sizeof folder, err) || !store_open(folder, gucs_node_id, ret_store, err) ||
-        !home_settle(err) || !store_load(*ret_store, ret_persist, &found, err))
+    if (*store != NULL && home_is_kept())
+        return true;
+    if (*store != NULL)
+        log_line(LOG_LEVEL_WARN, "state_removed",
+                 "what this node must not forget was removed from DATA/pg_keeper: it is written anew");
+    store_close(*store);
+    *store = NULL;
+    if (open_file(store, &there, &found, err) && store_save(*store, persist, err))
+        return true;
+    store_close(*store);
+    *store = NULL;
+    return false;
+}
+
+bool state_open(Store **ret_store, Persist *ret_persist, Err *err)
+{
+    bool found;
+
+    if (!open_file(ret_store, ret_persist, &found, err))
         return false;
     if (!found)
         return state_make(*ret_store, ret_persist, err);

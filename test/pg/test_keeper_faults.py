@@ -8,7 +8,7 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import USER, pg_bin, pg_major, wait_for
+from harness.base import USER, pg_bin, pg_major, run, wait_for
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -287,3 +287,22 @@ def test_primary_restored_from_a_backup(formed):
         assert not primary.value("select pg_is_in_recovery()")
         refused(lambda: primary.sql("create table restored(i int)"), *CLOSED)
         formed.renew(primary, new)
+
+
+@pytest.mark.parametrize("what", ["", "/%s.state"], ids=["folder", "file"])
+def test_state_removed_under_the_worker(formed, what):
+    """It is written anew, so that the node's vote counts after a restart, too."""
+    primary = formed.wait_primary()
+    node, third = formed.others(primary)
+    state = os.path.join(node.data, "pg_keeper", node.name + ".state")
+    told = formed.log_of(node).count("state_removed")
+    run(["rm", "-r", node.data + "/pg_keeper" + (what % node.name if what else "")])
+    wait_for(lambda: formed.log_of(node).count("state_removed") > told and os.path.exists(state), 20, "the state to be there")
+    node.pg_ctl("restart", "-m", "fast", "-l", node.seen + "/log/postgresql.log")
+    formed.wait_formed(primary)
+    with undisturbed(formed):
+        third.pg_ctl("stop", "-m", "immediate")
+        formed.wait_formed(primary, but=(third,))
+        with Writer(formed) as writer:
+            writer.wait_acks(ACKS, timeout=60)
+        third.start_postgres()

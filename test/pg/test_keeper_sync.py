@@ -49,6 +49,7 @@ def test_vote_of_one_that_nobody_confirms():
     try:
         old = cluster.form().wait_formed()
         cluster.wait_synchronous(old)
+        old.sql("grant pg_monitor to talker")
         old.kill_postmaster()
         new = cluster.wait_primary(40, unlike=old)
         path = os.path.join(old.data, "pg_keeper")
@@ -68,10 +69,15 @@ def test_vote_of_one_that_nobody_confirms():
         os.rename(path + ".away", path)
         wait_for(lambda: cluster.info(new)[old.name]["state"].startswith("closed: "), 40, lambda: cluster.info(new))
         for text in ("select 1", "select pgkeeper.exchange('x'), 1", "select pgkeeper.exchange(lo_get(1)::text)",
-                     "select pgkeeper.exchange(relname) from pg_class", "select pgkeeper.exchange((select 'x' limit 1))"):
+                     "select pgkeeper.exchange(relname) from pg_class", "select state from pgkeeper.node_info",
+                     "select pgkeeper.exchange((select 'x' limit 1))"):
             is_refused(text)
         conn = old.connect(user="talker")
-        conn.cursor().execute("select pgkeeper.exchange('x')")
+        with conn.cursor() as cursor:
+            cursor.execute("select pgkeeper.exchange('x')")
+            cursor.execute("select pgkeeper.status()")  # who asks what is wrong is told
+            row, = [row for row in cursor.fetchone()[0]["members"] if row["name"] == old.name]
+            assert row["state"] == "closed"
         conn.close()
         third, = [n for n in cluster.others(new) if n is not old]
         third.pg_ctl("stop", "-m", "immediate")

@@ -3,12 +3,14 @@ answers that are expected, in PostgreSQL's own manner (keeper.sql, keeper.out)."
 
 import os
 import re
+import signal
 
 import pytest
 
 from harness.base import never, pg_bin, pg_major, run, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, library
+from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
@@ -117,19 +119,42 @@ def test_nobody_promotes_itself(cluster):
     first.kill()
     first.start_postgres()
     cluster.wait_writable(first)
+    # Nobody is there to be asked whether he was promoted meanwhile.
+    second.pg_ctl("stop", "-m", "fast")
+    first.kill()
+    first.start_postgres()
+    cluster.wait_writable(first)
+    assert "asks_the_other" in cluster.log_of(first)
+    second.start_postgres()
+    cluster.wait_streaming(30, primary=first)
 
 
 def test_promoted_by_hand(cluster):
-    """People say that the old primary is down: the standby goes on. One that is back is closed as soon as it hears."""
+    """People say that the old primary is down: the standby goes on. One that is back asks before it takes commits."""
     first, second = cluster.nodes
-    first.kill()
-    assert second.value("select pg_promote()")
-    cluster.wait_writable(second)
-    wait_for(lambda: cluster.info(second)["pg2"]["state"] == "primary", 30, "it to lead")
-    first.start_postgres()
-    wait_for(lambda: cluster.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
-             lambda: "the old one to hear: %r" % cluster.info(first))
-    refused(lambda: first.sql("create table back(i int)"), *CLOSED)
+
+    def acks():
+        return writer.report()["per_server"]["pg1"]["acks"]
+
+    def wait_closed():
+        wait_for(lambda: cluster.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
+                 lambda: "the old one to hear: %r" % cluster.info(first))
+
+    with Writer(cluster) as writer:
+        first.kill()
+        before = acks()
+        assert second.value("select pg_promote()")
+        writer.wait_acks(50, server=second)
+        wait_for(lambda: cluster.info(second)["pg2"]["state"] == "primary", 30, "it to lead")
+        first.start_postgres()
+        wait_closed()
+        refused(lambda: first.sql("create table back(i int)"), *CLOSED)
+        worker = cluster.pid_of(first)
+        os.kill(worker, signal.SIGTERM)
+        wait_for(lambda: cluster.worker_runs(first) and cluster.pid_of(first) != worker, 30, "another worker")
+        wait_closed()
+        writer.wait_acks(50, server=second)
+        assert acks() == before
     cluster.rejoin(first, second)
     cluster.wait_streaming(30, primary=second)
     cluster.wait_writable(second)
