@@ -45,8 +45,6 @@ static void place_alarms(const Agent *agent, Alarms *alarms, MemberNo no)
 {
     const Core *core = &agent->core;
     const DocMember *member = &core->persist.doc.member[no];
-    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
-    bool other = !uuid_is_zero(&member->uuid) && !uuid_is_zero(uuid) && !uuid_equal(&member->uuid, uuid);
 
     if (agent_member_index(agent, no) < 0)
         alarms_add_of(
@@ -60,7 +58,7 @@ static void place_alarms(const Agent *agent, Alarms *alarms, MemberNo no)
                    member->name);
     if (member->leaving)
         alarms_add(alarms, NOTIFY_EVENT_leaving, no, "%s is being removed", member->name);
-    else if (other)
+    else if (document_is_other(core, no))
         alarms_add(alarms, NOTIFY_EVENT_no_vote, no,
                    "%s has lost its state and has no vote until a majority of the others answers",
                    member->name);

@@ -22,6 +22,34 @@ bool str_copy(char *dest, size_t size, const char *source)
     return fits;
 }
 
+size_t str_utf8_len(const char *at)
+{
+    const unsigned char *text = (const unsigned char *) at;
+    unsigned char first = text[0], low = 0x80, high = 0xBF;
+    size_t len = first < 0x80   ? 1
+                 : first < 0xC2 ? 0
+                 : first < 0xE0 ? 2
+                 : first < 0xF0 ? 3
+                 : first < 0xF5 ? 4
+                                : 0;
+
+    if (first == 0xE0)
+        low = 0xA0;
+    else if (first == 0xED)
+        high = 0x9F;
+    else if (first == 0xF0)
+        low = 0x90;
+    else if (first == 0xF4)
+        high = 0x8F;
+    for (size_t i = 1; i < len; i++) {
+        if (text[i] < low || text[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return len;
+}
+
 /* Makes room for len more bytes and the terminating NUL. */
 static bool buf_reserve(Buf *buf, size_t len)
 {

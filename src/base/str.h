@@ -10,6 +10,10 @@
 /* Copies as much of source as fits into size bytes, always terminated. False if it was cut off. */
 bool str_copy(char *dest, size_t size, const char *source);
 
+/* Length in bytes of the UTF-8 sequence at text (RFC 3629: shortest form, no surrogates, up to U+10FFFF); 0
+ * if it is none. */
+size_t str_utf8_len(const char *text);
+
 /* A growing text. Zero-initialised is empty; data is NULL until something was added; free with buf_done. */
 typedef struct Buf {
     char *data;

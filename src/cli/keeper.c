@@ -24,6 +24,7 @@ typedef struct Asking {
         struct Asking *asking;
         Conn *conn;
         KeeperAnswer *answer;
+        ConnTarget target;
     } ask[KEEPER_ANSWERS_MAX];
     int count, under_way;
 } Asking;
@@ -41,16 +42,25 @@ typedef struct Cure {
 static const Cure cures[] = {
     {"3F000",
      "; the extension pg_keeper is not in this database: name the one that it is in with dbname= (SHOW "
-     "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary"},
+     "pg_keeper.database tells), or CREATE EXTENSION pg_keeper on the primary; if it was dropped from a cluster, the "
+     "line extension_dropped in the server's log says what to do"},
     {"42883", "; the extension is older than this question: ALTER EXTENSION pg_keeper UPDATE on the primary"},
     {"42501", "; GRANT pg_monitor to this role, or name another with user="},
     {"3D000", "; name the database of the extension with dbname="},
     {"28", "; let this user in (pg_hba.conf, password), or name another with user="},
 };
 
+/* libpq begins with the place, which everybody is told before this text. */
+static const char *without_place(const char *text)
+{
+    const char *end = strncmp(text, "connection to server ", 21) == 0 ? strstr(text, " failed: ") : NULL;
+
+    return end != NULL ? end + strlen(" failed: ") : text;
+}
+
 static void take_error(KeeperAnswer *answer, const ConnReply *reply)
 {
-    const char *text = reply->err.text, *end = strstr(text, " LINE 1:");
+    const char *text = without_place(reply->err.text), *end = strstr(text, " LINE 1:");
     const char *cure = "";
     ErrCode code = ERR_NET;
 
@@ -64,7 +74,10 @@ static void take_error(KeeperAnswer *answer, const ConnReply *reply)
         code = ERR_CONFIG;
     /* What the question was is no news to anybody. */
     int len = end != NULL ? (int) (end - text) : (int) strlen(text);
-    err_set(&answer->err, code, "%s: %.*s%s", answer->place, len < 200 ? len : 200, text, cure);
+    if (reply->err.code == ERR_TIMEOUT)
+        err_set(&answer->err, code, "no answer within %d ms", ASK_TIMEOUT_MS);
+    else
+        err_set(&answer->err, code, "%.*s%s", len < 200 ? len : 200, text, cure);
 }
 
 static void end(Ask *ask)
@@ -80,8 +93,6 @@ static void on_told(void *arg, const ConnReply *reply)
     if (reply->ok) {
         const char *text = conn_value(reply->result, 0);
         ask->answer->view = json_parse(text, strlen(text), &ask->answer->err);
-        if (ask->answer->view == NULL)
-            err_context(&ask->answer->err, "%s", ask->answer->place);
     } else {
         take_error(ask->answer, reply);
     }
@@ -115,7 +126,7 @@ static void begin(Asking *asking, const char *name, const char *place, ConnTarge
     target.param_count = asking->param_count;
     /* Where the extension is, unless somebody said otherwise; libpq would take the user's name. */
     target.database = database == NULL || database[0] == '\0' ? "postgres" : NULL;
-    *ask = (Ask){.asking = asking, .conn = conn_new(&asking->loop), .answer = answer};
+    *ask = (Ask){.asking = asking, .conn = conn_new(&asking->loop), .answer = answer, .target = target};
     asking->under_way++;
     conn_connect(ask->conn, &target, ASK_TIMEOUT_MS, on_connected, ask);
 }
@@ -160,6 +171,33 @@ static bool has_answered(const Asking *asking, const char *name)
     return false;
 }
 
+static uint16_t default_port(void)
+{
+    PQconninfoOption *options = PQconndefaults();
+    long port = 0;
+
+    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++)
+        if (strcmp(option->keyword, "port") == 0 && option->val != NULL)
+            port = strtol(option->val, NULL, 10);
+    PQconninfoFree(options);
+    return (uint16_t) port;
+}
+
+/* One of the hosts is that node's, and gave no answer: it is known now whose it is, and not asked again. */
+static bool was_asked(Asking *asking, const char *name, const char *host, int port)
+{
+    for (int i = 0; i < asking->count; i++) {
+        const ConnTarget *target = &asking->ask[i].target;
+        const char *at = target->hostaddr != NULL ? target->hostaddr : target->host;
+        int at_port = target->port != 0 ? target->port : default_port();
+        if (asking->answer[i].view != NULL || at == NULL || strcmp(at, host) != 0 || at_port != port)
+            continue;
+        str_copy(asking->answer[i].name, sizeof asking->answer[i].name, name);
+        return true;
+    }
+    return false;
+}
+
 /* Those that the view names and that were not among the hosts. */
 static void ask_nodes(Asking *asking, const json_t *view)
 {
@@ -170,12 +208,19 @@ static void ask_nodes(Asking *asking, const json_t *view)
         const char *name = field_text(member, "name", ""), *host = field_text(member, "host", "");
         int64_t port = field_number(member, "port", 0);
         char place[CONN_HOST_LEN + 16];
-        if (host[0] == '\0' || port <= 0 || port > UINT16_MAX || has_answered(asking, name))
+        if (host[0] == '\0' || port <= 0 || port > UINT16_MAX || has_answered(asking, name) ||
+            was_asked(asking, name, host, (int) port))
             continue;
         snprintf(place, sizeof place, "%.200s:%d", host, (int) port);
         begin(asking, name, place, (ConnTarget){.host = host, .port = (uint16_t) port});
     }
     wait_for_all(asking);
+}
+
+static void tell_error(const KeeperAnswer *answer, Err *err)
+{
+    *err = answer->err;
+    err_context(err, "%s", answer->place);
 }
 
 /* What can be cured is told before who is only silent. */
@@ -186,7 +231,7 @@ static void explain_silence(const Asking *asking, Err *err)
     for (int i = asking->count - 1; i >= 0; i--)
         if (asking->answer[i].err.code == ERR_CONFIG || asking->answer[best].err.code != ERR_CONFIG)
             best = i;
-    *err = asking->answer[best].err;
+    tell_error(&asking->answer[best], err);
 }
 
 /* The answer of that node; -1 with err: it gave none, or there is no such node. */
@@ -199,7 +244,7 @@ static int find_answer(const Asking *asking, const char *member, Err *err)
         if (answer->view != NULL && strcmp(field_text(answer->view, "member", ""), member) == 0)
             return i;
         if (answer->view == NULL && strcmp(answer->name, member) == 0) {
-            *err = answer->err;
+            tell_error(answer, err);
             return -1;
         }
         if (answer->view != NULL)

@@ -39,7 +39,9 @@ const Verb verb_table[] = {
      "With --dsn: a cluster of pg_keeper, without an agent and without a configuration file. The hosts of the connection "
      "string are asked, then every node that they name, as the same user, who needs pg_monitor. What the string does not "
      "say, libpq's environment does (PGHOST, PGUSER and the like); the database is postgres, if nobody says another. The "
-     "primary's view is shown; what a node says differently is an alarm.\n\n"
+     "primary's view is shown; what a node says differently is an alarm, and so is a primary that could not be asked "
+     "whether it has its lease. A node that was not asked, and was not heard by the others a moment ago, is not "
+     "reachable.\n\n"
      "Ends with 0 if the cluster is healthy: a majority, a primary with a lease, every member reachable, every standby "
      "streaming, no alarm. Ends with 1 if not, and with 3 if nobody answered."},
     {"primary", "", 0, 0, ASKS | WITH(CONNINFO), false, false, verb_primary,

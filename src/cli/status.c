@@ -25,8 +25,7 @@ static bool member_is_well(const json_t *member)
     return strcmp(state, "standby") == 0 && field_true(member, "streaming");
 }
 
-/* Whether the member that answered is the leader, and so knows the lease. */
-static bool knows_lease(const json_t *cluster)
+bool status_knows_lease(const json_t *cluster)
 {
     const char *leader = field_text(cluster, "leader", NULL);
     return leader != NULL && strcmp(leader, field_text(cluster, "member", "")) == 0;
@@ -34,7 +33,7 @@ static bool knows_lease(const json_t *cluster)
 
 static bool lease_is_lost(const json_t *cluster)
 {
-    return knows_lease(cluster) && !field_true(json_object_get(cluster, "lease"), "held");
+    return status_knows_lease(cluster) && !field_true(json_object_get(cluster, "lease"), "held");
 }
 
 const char *status_primary(const json_t *cluster)
@@ -161,10 +160,10 @@ static void add_heading(const json_t *cluster, const ShowStyle *style, Buf *out)
     add_primary(cluster, style, out);
     buf_puts(out, ", ");
     show_text(out, style, quorum ? TONE_PLAIN : TONE_BAD, quorum ? "quorum" : "no quorum");
-    if (knows_lease(cluster) && field_true(lease, "held"))
+    if (status_knows_lease(cluster) && field_true(lease, "held"))
         buf_printf(out, ", lease %" PRId64 " of %" PRId64 " ms", field_number(lease, "remaining_ms", 0),
                    field_number(lease, "ms", 0));
-    else if (knows_lease(cluster))
+    else if (status_knows_lease(cluster))
         show_text(out, style, TONE_BAD, ", no lease");
     buf_printf(out, ", term %" PRId64 ", epoch %" PRId64, field_number(cluster, "term", 0),
                field_number(cluster, "epoch", 0));
@@ -239,7 +238,7 @@ static void add_numbers(const json_t *cluster, const json_t *member, ShowTable *
         show_duration(behind, text);
     add_lag(member, text, table);
     text[0] = '\0';
-    if (field_true(member, "leader") && knows_lease(cluster))
+    if (field_true(member, "leader") && status_knows_lease(cluster))
         show_duration(field_true(lease, "held") ? field_number(lease, "remaining_ms", 0) : 0, text);
     show_table_add(table, TONE_PLAIN, text);
 }

@@ -11,6 +11,9 @@
 /* A majority, a primary with a lease, every member reachable, every standby streaming, no alarm. */
 bool status_is_healthy(const json_t *cluster);
 
+/* Whether the member that answered is the leader, and so knows the lease. */
+bool status_knows_lease(const json_t *cluster);
+
 /*
  * The member that is primary now: one is named, a majority is there, and as far as the member that answered
  * can tell the lease holds. NULL if there is none, whatever the document names; points into cluster.

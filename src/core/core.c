@@ -255,7 +255,7 @@ static void on_message(Core *core, Effects *out, const Event *event)
 {
     const Msg *msg = event->msg;
 
-    if (core->self == MEMBER_NONE || msg->from == core->self)
+    if (core->self == MEMBER_NONE)
         return;
     if (msg->from == MEMBER_NONE) {
         membership_on_stranger(core, out, event);

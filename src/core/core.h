@@ -456,6 +456,12 @@ bool core_disagrees(const Core *core);
 /* Why this member is not in the cluster's document, to be put behind its name; NULL: it is in it. */
 const char *membership_outside(const Core *core);
 
+/*
+ * That member says itself that it is not the one that the document means: it has lost its state, and its vote
+ * with it. Of whom only the leader tells that is not known.
+ */
+bool document_is_other(const Core *core, MemberNo no);
+
 /* Two machines run under that member's name; and: another one runs under mine. */
 bool membership_has_twin(const Core *core, MemberNo no);
 bool membership_is_twin(const Core *core);
@@ -471,8 +477,17 @@ const char *history_name(HistoryKind kind);
 const char *command_name(CommandKind kind);
 const char *role_name(Role role);
 
-/* "1 of 3 votes is there, 2 are needed; pg2, pg3 do not answer". True if there are enough. */
+/*
+ * "1 of 3 votes is there, 2 are needed; pg2 does not answer; pg3 answers with a new identity": that one has
+ * lost its state, and its vote with it. True if there are enough.
+ */
 bool explain_votes(const Core *core, char *ret_text, size_t size);
+
+/* So many have lost their vote for good that there is no majority, even if all others answer. */
+bool explain_votes_lost(const Core *core);
+
+/* By that report's own rule: a server that can write, and a member that has no lease for it. */
+bool explain_lacks_lease(const Report *report);
 
 /* Why this member is, or is not, standing for election now, in one sentence. */
 void explain_election(const Core *core, char *ret_text, size_t size);

@@ -71,6 +71,16 @@ bool document_is_known(const Core *core, MemberNo no)
     return is_known(core, &core->persist.doc, no);
 }
 
+bool document_is_other(const Core *core, MemberNo no)
+{
+    const Uuid *meant = &core->persist.doc.member[no].uuid;
+    const Uuid *uuid = no == core->self ? &core->persist.node_uuid : &core->peer[no].uuid;
+
+    if (no != core->self && core->peer[no].relayed)
+        return false;
+    return !uuid_is_zero(meant) && !uuid_is_zero(uuid) && !uuid_equal(meant, uuid);
+}
+
 bool document_names_voter(const Core *core, const Document *doc, MemberNo no)
 {
     return is_known(core, doc, no) && doc->member[no].voter;

@@ -59,43 +59,82 @@ ExplainRow explain_rule(FactSet facts, size_t row)
     return explained;
 }
 
-/* Its vote could be had: it was heard of lately, by its own word, and counts. */
-static bool has_vote(const Core *core, MemberNo no)
+bool explain_lacks_lease(const Report *report)
+{
+    const Rule *rule = report->rule < RULE_COUNT ? &RULES[report->rule] : NULL;
+
+    return rule != NULL && (rule->must & (FactSet) 1 << FACT_PG_PRIMARY) != 0 &&
+           (rule->must_not & (FactSet) 1 << FACT_LEASE) != 0;
+}
+
+/* What became of the members' votes. */
+typedef struct Votes {
+    int all, have, silent, lost;
+    char silent_names[CORE_TEXT_LEN / 2], lost_names[CORE_TEXT_LEN / 2];
+} Votes;
+
+/* It was heard of lately, by its own word. */
+static bool is_heard(const Core *core, MemberNo no)
 {
     const Peer *peer = &core->peer[no];
 
-    if (!document_is_voter(core, no))
-        return false;
     return no == core->self ||
            (peer->heard && !peer->relayed && core_since(core, &peer->heard_at) <= VOTE_HEARD_US);
 }
 
-bool explain_votes(const Core *core, char *ret_text, size_t size)
+static void add_name(char names[CORE_TEXT_LEN / 2], int *count, const char *name)
+{
+    size_t len = strlen(names), size = CORE_TEXT_LEN / 2;
+    bool fits = len + strlen(name) + sizeof ", ..." < size;
+
+    if (fits || names[len - 1] != '.')
+        snprintf(names + len, size - len, "%s%s", *count > 0 ? ", " : "", fits ? name : "...");
+    (*count)++;
+}
+
+static void count_votes(const Core *core, Votes *votes)
 {
     const Document *doc = &core->persist.doc;
-    int have = 0, all = 0, need = document_majority(doc), silent = 0;
-    char names[CORE_TEXT_LEN / 2] = "";
 
+    *votes = (Votes){0};
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         if (doc->member[no].kind == MEMBER_FREE || !doc->member[no].voter)
             continue;
-        all++;
-        have += has_vote(core, no);
-        if (has_vote(core, no))
-            continue;
-        size_t len = strlen(names);
-        bool fits = len + strlen(doc->member[no].name) + sizeof ", ..." < sizeof names;
-        if (fits || names[len - 1] != '.')
-            snprintf(names + len, sizeof names - len, "%s%s", silent > 0 ? ", " : "",
-                     fits ? doc->member[no].name : "...");
-        silent++;
+        votes->all++;
+        if (!is_heard(core, no))
+            add_name(votes->silent_names, &votes->silent, doc->member[no].name);
+        else if (!document_is_voter(core, no))
+            add_name(votes->lost_names, &votes->lost, doc->member[no].name);
+        else
+            votes->have++;
     }
-    snprintf(ret_text, size, "%d of %d votes %s there, %d %s needed%s%s%s", have, all,
-             have == 1 ? "is" : "are", need, need == 1 ? "is" : "are", silent > 0 ? "; " : "", names,
-             silent > 1   ? " do not answer"
-             : silent > 0 ? " does not answer"
-                          : "");
-    return have >= need;
+}
+
+bool explain_votes(const Core *core, char *ret_text, size_t size)
+{
+    Votes votes;
+    int need = document_majority(&core->persist.doc);
+
+    count_votes(core, &votes);
+    snprintf(ret_text, size, "%d of %d votes %s there, %d %s needed%s%s%s%s%s%s", votes.have, votes.all,
+             votes.have == 1 ? "is" : "are", need, need == 1 ? "is" : "are", votes.silent > 0 ? "; " : "",
+             votes.silent_names,
+             votes.silent > 1   ? " do not answer"
+             : votes.silent > 0 ? " does not answer"
+                                : "",
+             votes.lost > 0 ? "; " : "", votes.lost_names,
+             votes.lost > 1   ? " answer with new identities"
+             : votes.lost > 0 ? " answers with a new identity"
+                              : "");
+    return votes.have >= need;
+}
+
+bool explain_votes_lost(const Core *core)
+{
+    Votes votes;
+
+    count_votes(core, &votes);
+    return votes.all - votes.lost < document_majority(&core->persist.doc);
 }
 
 void explain_election(const Core *core, char *ret_text, size_t size)

@@ -474,14 +474,17 @@ bool membership_refuses(Core *core, Effects *out, const Event *event)
     bool owned = uuid_is_zero(owner) || uuid_equal(owner, &peer->uuid);
     MemberNo other = document_owner(core, &msg->sender);
     bool copied = other != MEMBER_NONE && other != msg->from;
+    bool mine = msg->from == core->self; /* my name; with my id it is I, at an address that leads back */
 
-    if (msg->refusal == REFUSAL_TWIN && sight(core, &core->twin))
+    if (mine && uuid_equal(&msg->sender, &core->persist.node_uuid))
+        return true;
+    if ((mine || msg->refusal == REFUSAL_TWIN) && sight(core, &core->twin))
         core_log(core, out, LOG_LEVEL_ERROR,
                  "twin another machine runs as %s, or with a copy of its state directory: give each its own",
                  core->options.name);
-    if (!copied && (same || !owned || !view_answers(core, msg->from)))
+    if (!mine && !copied && (same || !owned || !view_answers(core, msg->from)))
         return false;
-    bool told = sight(core, &peer->twin);
+    bool told = !mine && sight(core, &peer->twin);
     if (told && copied)
         core_log(core, out, LOG_LEVEL_ERROR,
                  "twin %s has the node id of %s, from a copy of its state directory, and is refused",

@@ -60,6 +60,14 @@ void syncset_names_write(const Names *names, const Document *doc, char *ret_text
 /* OURS if syncset_names_write makes just this of them, else FOREIGN. The generation is 0. */
 Names syncset_names_read(const char *text, const Document *doc);
 
+/*
+ * How many standbys a commit waits for by this value of synchronous_standby_names, whatever their names: 1 to
+ * MEMBER_MAX - 1, as near as that comes. NUM (...), ANY NUM (...) and FIRST NUM (...) as PostgreSQL's
+ * syncrep_gram.y has them; 1 for a list without a number, and for anything else, which PostgreSQL does not
+ * take.
+ */
+uint8_t syncset_needed_in(const char *text);
+
 /* What the leader goes by, of the server as it is and of what was asked for. */
 typedef struct SyncView {
     SyncMode mode;

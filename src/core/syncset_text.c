@@ -89,3 +89,36 @@ Names syncset_names_read(const char *text, const Document *doc)
     syncset_names_write(&names, doc, again, sizeof again);
     return strcmp(text, again) == 0 ? names : foreign;
 }
+
+static const char *skip_blanks(const char *text)
+{
+    while (*text != '\0' && strchr(" \t\n\r\f\v", *text) != NULL)
+        text++;
+    return text;
+}
+
+/* What is behind the keyword, in small letters here, and the blanks that part it from a number; NULL: it is
+ * not there. */
+static const char *behind(const char *text, const char *keyword)
+{
+    for (; *keyword != '\0'; text++, keyword++)
+        if ((*text | 0x20) != *keyword)
+            return NULL;
+    const char *end = skip_blanks(text);
+    return end > text ? end : NULL;
+}
+
+uint8_t syncset_needed_in(const char *text)
+{
+    const char *begin = skip_blanks(text), *any = behind(begin, "any"), *first = behind(begin, "first");
+    const char *digits = any != NULL ? any : first != NULL ? first : begin, *p = digits;
+    unsigned number = 0;
+
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (number < MEMBER_MAX)
+            number = number * 10 + (unsigned) (*p - '0');
+    /* A number without a bracket behind it is a name. */
+    if (number < 1 || *skip_blanks(p) != '(')
+        return 1;
+    return (uint8_t) (number < MEMBER_MAX ? number : MEMBER_MAX - 1);
+}

@@ -48,10 +48,10 @@ const char *check_text(Closed closed)
 {
     switch (closed) {
     case CLOSED_NOT: return "The fence is open.";
-    case CLOSED_FILE: return "The fence file of pgvigil is missing or not of this version.";
+    case CLOSED_FILE: return "The fence file is missing or not of this version.";
     case CLOSED_LEASE: return "This server does not hold the lease of the primary.";
     case CLOSED_HOLD: return "A switchover is under way.";
-    case CLOSED_NAMES: return "synchronous_standby_names is not in force as pgvigil has set it.";
+    case CLOSED_NAMES: return "synchronous_standby_names is not in force as the cluster has set it.";
     case CLOSED_WEAK: return "The cluster replicates synchronously.";
     case CLOSED_UNCONFIRMED: return "No synchronous standby has confirmed it.";
     case CLOSED_EPOCH: return "Another server was the primary meanwhile.";
@@ -119,10 +119,9 @@ static void refuse(Closed closed, int64 waited_us)
         (errcode(ERRCODE_CANNOT_CONNECT_NOW), errmsg("this server may not acknowledge a commit now"),
          errdetail("%s It was waited for %lld ms.", check_text(closed), (long long) (waited_us / US_PER_MS)),
          closed == CLOSED_NAMES
-             ? errhint("Take synchronous_standby_names out of the configuration and reload; pgvigil "
-                       "sets it by itself.")
+             ? errhint("%s", gucs_names_cure)
              : errhint("The transaction is rolled back. Connect again: another server may be the "
-                       "primary; \"%s\" shows which.",
+                       "primary; %s shows which.",
                        gucs_teller)));
 }
 

@@ -36,6 +36,8 @@ extern int gucs_stop_after_ms;
 extern int gucs_generation;
 /* What shows which server is the primary, for hints. */
 extern const char gucs_teller[];
+/* What to do when the names are not in force as they were set (CLOSED_NAMES), for a hint. */
+extern const char gucs_names_cure[];
 
 void gucs_define(void);
 

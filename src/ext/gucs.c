@@ -9,7 +9,9 @@
 #define SETTING_RELOAD  PGC_SIGHUP
 #define SETTING_SESSION PGC_USERSET
 
-const char gucs_teller[] = "pgvigil status";
+const char gucs_teller[] = "\"pgvigil status\"";
+const char gucs_names_cure[] =
+    "Take synchronous_standby_names out of the configuration and reload; pgvigil sets it by itself.";
 static char *state_value;
 
 /* clang-format off */

@@ -48,7 +48,7 @@ typedef struct Signalctl {
     _Atomic int64_t
         good_boot_us;     /* when the look began that found all well, by the boot clock; 0: it is bad */
     bool told, told_good; /* the last verdict, to log changes only */
-    char told_reason[512];
+    char told_reason[SIGNALCTL_REASON_LEN];
     int exit_code;
 } Signalctl;
 
@@ -65,7 +65,7 @@ typedef struct SignalctlVerdict {
     bool good;
     bool refused;       /* the role or its password was: asking again at once is of no use */
     bool connected_new; /* over a connection made for this look */
-    char reason[512];   /* one line */
+    char reason[SIGNALCTL_REASON_LEN];
 } SignalctlVerdict;
 
 /* Called once for each begun check, never from within _begin; it may begin the next one, or free. */

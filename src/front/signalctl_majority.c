@@ -34,7 +34,7 @@ typedef struct Standby {
     char host[SIGNALCTL_NAME_LEN], name[SIGNALCTL_NAME_LEN], sender[CONN_HOST_LEN];
     bool waiting;
     StandbyAnswer answer;
-    char reason[300];
+    char reason[SIGNALCTL_REASON_LEN - 80]; /* finish() has words to put before it */
 } Standby;
 
 struct Majority {
@@ -97,7 +97,7 @@ static void finish(Majority *majority)
     StandbyAnswer answers[SIGNALCTL_STANDBYS_MAX];
     const char *first_silent = "", *first_differs = "";
     int agree = 0;
-    char reason[480];
+    char reason[SIGNALCTL_REASON_LEN];
 
     for (int i = 0; i < majority->count; i++) {
         Standby *standby = &majority->standby[i];

@@ -12,7 +12,8 @@
 #include <stdbool.h>
 
 #define SIGNALCTL_NAME_LEN     64
-#define SIGNALCTL_STANDBYS_MAX 32 /* more are not asked, and so do not agree */
+#define SIGNALCTL_REASON_LEN   768 /* one line: whose and which, and the longest Err */
+#define SIGNALCTL_STANDBYS_MAX 32  /* more are not asked, and so do not agree */
 
 typedef enum StandbyAnswer {
     STANDBY_SILENT, /* could not be asked, or did not say */

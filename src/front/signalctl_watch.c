@@ -24,7 +24,7 @@ struct SignalctlWatch {
     LoopTimer next, suspect;
     int64_t kept_begun_us, fresh_due_us; /* boot clock */
     bool kept_good, fresh_good;
-    char fresh_reason[512];
+    char fresh_reason[SIGNALCTL_REASON_LEN];
 };
 
 static int64_t now_us(void)

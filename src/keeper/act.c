@@ -39,9 +39,9 @@ static struct {
     bool begun; /* it waits for nothing any more that others have */
     uint32_t freeze;
     bool cleared; /* sessions that could hold up replay were ended */
-    bool asked;   /* the server was told to promote, or to write a checkpoint */
+    bool asked;   /* the server was told to promote */
+    Lsn ordered;  /* the WAL's end when a checkpoint was: one that begins here or later is the one */
     uint32_t timeline;
-    Lsn before; /* a checkpoint that was asked for begins behind it */
     char conninfo[CONNINFO_LEN];
     bool failed;
     char why[ACTION_TEXT_LEN];
@@ -272,6 +272,26 @@ static bool promote_is_done(const Core *core, ActionResult *result)
     return true;
 }
 
+/* ---- A checkpoint ---- */
+
+static void begin_checkpoint(void)
+{
+    now.ordered = GetXLogInsertRecPtr();
+    RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+}
+
+/*
+ * After a promotion any on the new timeline will do. A switchover's is to leave little behind it, which one
+ * that was there or under way does not.
+ */
+static bool checkpoint_is_done(const Core *core)
+{
+    Observation pg = look_server(core, body_known());
+    bool any = core->plan.step != STEP_CHECKPOINT;
+
+    return pg.checkpoint_timeline == pg.timeline && (any || look_checkpoint() >= now.ordered);
+}
+
 /* ---- Losing its place ---- */
 
 void act_close(const char *primary, const char *why)
@@ -284,10 +304,10 @@ void act_close(const char *primary, const char *why)
         LOG,
         (errmsg("pg_keeper: this server %s: it is closed", RecoveryInProgress()
                                                                ? "has WAL that the cluster does not have"
-                                                               : "was the primary, and is not any more"),
+                                                               : "is not the primary of its cluster"),
          errdetail("%s. Commits are refused here; reads may be old.", closed),
          errhint(
-             "Stop it, pg_rewind it from the new primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
+             "Stop it, pg_rewind it from the primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
 }
 
 static void close_for_good(const Core *core)
@@ -355,10 +375,7 @@ static void begin(const Core *core, const KeeperNodes *nodes)
     case ACTION_FREEZE: begin_freeze(); break;
     case ACTION_FOLLOW: begin_follow(core, nodes); break;
     case ACTION_PROMOTE: begin_promote(core); break;
-    case ACTION_CHECKPOINT:
-        now.before = version_flushed();
-        RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
-        break;
+    case ACTION_CHECKPOINT: begin_checkpoint(); break;
     case ACTION_SET_NAMES:
         if (!upstream_write_names(&names, &err))
             fail(err.text);
@@ -402,7 +419,7 @@ static bool is_done(const Core *core, ActionResult *result)
     case ACTION_FREEZE: return freeze_is_done(result);
     case ACTION_FOLLOW: return strcmp(PrimaryConnInfo, now.conninfo) == 0;
     case ACTION_PROMOTE: return promote_is_done(core, result);
-    case ACTION_CHECKPOINT: return look_checkpoint() >= now.before;
+    case ACTION_CHECKPOINT: return checkpoint_is_done(core);
     case ACTION_SET_NAMES:
         return (uint32_t) gucs_generation == now.action.names.generation &&
                shared_generation() == now.action.names.generation;

@@ -22,6 +22,8 @@
 #define PLACES     (2 * MEMBER_MAX)
 #define PLACE_BITS 5 /* of a token: the place, from 1 on; so no token is 0, whatever the serial number */
 #define VIEW_TRIES 1000
+/* A worker looks at its server five times a second, and is held up by nothing but its disk. */
+#define STILL_US (3 * US_PER_SEC)
 
 /* Whose a place is in each state: only he writes its len and text, and in POSTED nobody does. */
 typedef enum PlaceState {
@@ -124,6 +126,13 @@ void board_need_primary(const char *hint)
 FenceFile *board_fence(void)
 {
     return board != NULL ? &board->fence : NULL;
+}
+
+int64 board_still_s(const Clock *now)
+{
+    int64 still_us = fence_untouched_us(&board->fence, now);
+
+    return still_us < STILL_US ? 0 : still_us / US_PER_SEC;
 }
 
 /* ---- The worker comes and goes ---- */

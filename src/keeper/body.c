@@ -46,6 +46,11 @@ const KeeperNodes *body_known(void)
     return &body.nodes;
 }
 
+bool body_was_member(void)
+{
+    return body.persist.doc.id.term != 0;
+}
+
 static CoreOptions options_now(void)
 {
     const Document *doc = body.runs ? &body.core.persist.doc : &body.persist.doc;
@@ -206,6 +211,10 @@ static void take(const char *text, size_t len, uint32 token)
         log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
         return;
     }
+    if (!body.runs) {
+        alarms_hear(name, &msg.sender, &body.persist.node_uuid);
+        return;
+    }
     byhand_hear(&body.core, &body.nodes, name, &msg);
     msg.from = document_find(&body.core.persist.doc, name);
     bool stranger = msg.from == MEMBER_NONE;
@@ -221,8 +230,7 @@ static void take(const char *text, size_t len, uint32 token)
 /* A vote that waits for a freeze keeps its token; everything else is answered by now, if ever. */
 void body_message(const char *text, size_t len, uint32 token)
 {
-    if (body.runs)
-        take(text, len, token);
+    take(text, len, token);
     if (!body.runs || body.core.ballot.token != token || !body.core.ballot.pending) {
         bool later = body.runs && body.core.fresh.token == token;
         if (!later)
@@ -230,7 +238,7 @@ void body_message(const char *text, size_t len, uint32 token)
     }
 }
 
-void body_answer(const KeeperNode *node, const char *text, size_t len)
+static void on_answer(const KeeperNode *node, const char *text, size_t len)
 {
     if (body.runs && len > 0)
         take(text, len, 0);
@@ -342,7 +350,7 @@ void body_nodes(const KeeperNodes *table)
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
         body.nodes = nodes;
-        link_update(&nodes, gucs_lease_ms(), body_answer);
+        link_update(&nodes, gucs_lease_ms(), on_answer);
         log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes_registered(&nodes));
     }
     if (body.runs && has_to_stop(changed)) {
@@ -471,6 +479,7 @@ void body_turn(void)
         order(COMMAND_SWITCHOVER, id);
     switch_look(body_core());
     orders_look(body_core(), &body.nodes);
+    votes_look(body_core());
     refresh_fence();
     view_publish();
 }

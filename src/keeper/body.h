@@ -7,6 +7,7 @@
 #define PGVIGIL_KEEPER_BODY_H
 
 #include "keeper/keeper.h"
+#include "keeper/reconcile.h"
 
 #include "core/core.h"
 #include "store/store.h"
@@ -19,9 +20,8 @@ bool body_start(Err *err);
 void body_nodes(const KeeperNodes *nodes);
 /* The configuration was read again. */
 void body_reload(void);
-/* A message for the worker, as BoardMessage and LinkAnswer have it (token 0: an answer). */
+/* A message for the worker, as BoardMessage has it. */
 void body_message(const char *text, size_t len, uint32 token);
-void body_answer(const KeeperNode *node, const char *text, size_t len);
 /* One turn: looks at the server if that is due, goes on with what is under way, tells the others. */
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
@@ -31,6 +31,8 @@ void body_close(void);
 /* The core; NULL: this node does not take part. */
 const Core *body_core(void);
 const KeeperNodes *body_known(void);
+/* It has a state of a cluster. */
+bool body_was_member(void);
 
 /* ---- state.c: what the worker knows when it starts ---- */
 
@@ -75,14 +77,6 @@ void resync_apply(const Document *doc, CoreOptions *options);
 /* Each second; true: the options are to be made anew. */
 bool resync_look(const Core *core);
 
-/* ---- reconcile.c: the table and the document ---- */
-
-/* Who is to be added or removed next, one at a time; NULL: nobody now. Only a leader has something to do. */
-const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind);
-
-/* Whoever left the table is a member until the document says that he is none, and has to be talked to. */
-void reconcile_keep(const Core *core, const KeeperNodes *before, KeeperNodes *nodes);
-
 /* ---- byhand.c: one of two is promoted by hand ---- */
 
 /* This server was, a moment ago, and nobody's vote is against it: it begins anew. */
@@ -110,19 +104,28 @@ void orders_look(const Core *core, const KeeperNodes *nodes);
 Observation look_server(const Core *core, const KeeperNodes *nodes);
 /* WAL position of a standby that follows nobody; timeline of it. */
 Lsn look_position(uint32_t *ret_timeline);
-/* Where the newest checkpoint that is complete begins; LSN_NONE: that cannot be read now. */
-Lsn look_checkpoint(void);
 /* The process of a kind, by pg_stat_activity's own view; 0: there is none. startup and walreceiver. */
 int look_startup_pid(void);
 /* The walreceiver streams. */
 bool look_is_streaming(void);
+/* Where the newest checkpoint that was completed begins; LSN_NONE: it cannot be read at this moment. */
+Lsn look_checkpoint(void);
 /* Everything received has been replayed once, so that the position is not too low. */
 bool look_position_is_known(void);
+/* What a walsender does, by its number below max_wal_senders; pid 0: it is none. */
+typedef struct Walsender {
+    int pid;
+    bool streams;
+    Lsn flushed;
+} Walsender;
+Walsender look_walsender(int index);
 /*
  * What synchronous_standby_names of postgresql.conf asks for. While that file cannot be read: what it did
  * before, or what the document says.
  */
 void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed);
+/* A value in the configuration files is, as they were read last. */
+bool look_is_wrong(void);
 
 /* ---- act.c: what is done to it ---- */
 
@@ -190,16 +193,45 @@ bool upstream_write_waited(bool waited, Err *err);
 
 /* ---- tell.c: the core's words in the server's log ---- */
 
+/* What ends that two servers bear one name. */
+#define TELL_TWIN_CURE                                                                                       \
+    "stop one of the two, and give it a pg_keeper.node_name of its own (pgkeeper.add_node on the primary)"
+
 /* A text of the core's; it stays until the next one. */
 const char *tell_words(const char *text);
 void tell_log(LogLevel level, const char *event, const char *text);
 void tell_history(const Core *core, const Effect *effect);
+
+/* ---- votes.c: whether there is a majority ---- */
+
+#define VOTES_TEXT_LEN 900
+
+/*
+ * True: no leader is known here, or this one has no lease, and so few votes answer that there will be none;
+ * with how many, who is missing, and the cure.
+ */
+bool votes_lack(const Core *core, char *ret_text, size_t size);
+/* Once in a turn: says so in the log when that lasts. core: NULL if there is none. */
+void votes_look(const Core *core);
+
+/* ---- alarms.c: what is wrong with settings, table and names ---- */
+
+/* Without a core: who sends a message. The core itself looks whether it has another one's name. */
+void alarms_hear(const char *name, const Uuid *sender, const Uuid *own);
+/* The extension is not there, though this node is a member: what to do, in the log. */
+void alarms_tell_dropped(void);
+/* Why this node is no member, after its name, with the cure; it stays until the next one. */
+const char *alarms_outside(const KeeperNodes *nodes);
+/* Elements of a JSON array. core: NULL if there is none. */
+void alarms_add(const Core *core, const KeeperNodes *nodes, Buf *out);
 
 /* ---- view.c: what node_info and the process title show ---- */
 
 void view_publish(void);
 /* Whether what another node says is new enough to be told as if it were so. */
 bool view_hears(const Core *core, MemberNo no);
+/* By the document, and it is the node that is meant there. */
+bool view_has_vote(const Core *core, MemberNo no);
 
 /* ---- status.c: the same for status(), as the agents' /v1/cluster has it ---- */
 

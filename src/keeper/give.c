@@ -75,10 +75,7 @@ static bool writes(const PGPROC *proc)
 static void end_walsenders(void)
 {
     for (int i = 0; i < max_wal_senders; i++) {
-        WalSnd *sender = &WalSndCtl->walsnds[i];
-        SpinLockAcquire(&sender->mutex);
-        int pid = sender->pid;
-        SpinLockRelease(&sender->mutex);
+        int pid = look_walsender(i).pid;
         if (pid != 0)
             (void) kill(pid, SIGTERM);
     }

@@ -26,7 +26,10 @@ static const struct config_enum_entry prefers[] = {
 bool gucs_waited;
 
 /* As ext.h has them. */
-const char gucs_teller[] = "SELECT * FROM pgkeeper.node_info";
+const char gucs_teller[] = "pgkeeper.node_info in the database of the extension, or this server's log,";
+const char gucs_names_cure[] =
+    "Set synchronous_standby_names in postgresql.conf only, neither by ALTER SYSTEM nor on the command line, and "
+    "reload; pg_keeper overrides it in postgresql.auto.conf.";
 int gucs_wait_ms = 2000;
 int gucs_generation;
 

@@ -9,10 +9,12 @@
 
 #include "ext/ext.h"
 
+#include <postmaster/bgworker.h>
 #include <storage/latch.h>
 
 #include "base/err.h"
 #include "base/types.h"
+#include "keeper/nodes.h"
 
 /* ---- gucs.c: settings; ext.h has those that the fence needs ---- */
 
@@ -34,23 +36,11 @@ extern int gucs_prefer;
 /* keepalive_time times keepalive_count, in milliseconds: the lease. */
 uint32 gucs_lease_ms(void);
 
-/* ---- name.c: a node's name, and its id, which is what it is called in the core ---- */
-
-#define NODE_NAME_LEN 64 /* with its end */
-
-/* UTF-8 that can be printed, and not too long. */
-bool name_is_valid(const char *name);
-/* The name itself if it is 1 to 31 of a-z, 0-9, - and _. ret_id has room for MEMBER_NAME_LEN. */
-void name_make_id(const char *name, char *ret_id);
-/* From and to the encoding of the database, in a transaction; ERROR if a letter is not in it. */
-char *name_from_server(char *text);
-char *name_to_server(char *text);
-
 /* ---- board.c: the shared memory between the worker and the backends ---- */
 
 /* A message and its answer; the sender's own bound is JSON_TEXT_MAX. */
 #define BOARD_TEXT_MAX   65536
-#define BOARD_STATE_LEN  200
+#define BOARD_STATE_LEN  300
 #define BOARD_STATUS_LEN 16384
 
 /* A node as the worker sees it, for node_info. */
@@ -79,6 +69,9 @@ void board_need_primary(const char *hint);
 #define FENCE_UNKNOWN ((Fence){.synchronous = true})
 /* NULL before shared memory is there. */
 FenceFile *board_fence(void);
+/* For how many seconds the worker has not moved, or not been there: what it told last is of then. 0: it
+ * moves. */
+int64 board_still_s(const Clock *now);
 
 /* The worker, at its start and its end. */
 void board_attach(void);
@@ -144,47 +137,22 @@ bool ping_is_answered(void);
 /* As link_socket has it. */
 int ping_socket(uint32 *ret_events);
 
-/* ---- nodes.c: the table of nodes ---- */
-
-#define NODE_CONNINFO_LEN 1024
-#define NODE_HOST_LEN     256
-
-typedef struct KeeperNode {
-    int seqno;
-    char name[NODE_NAME_LEN];
-    char id[MEMBER_NAME_LEN];
-    char conninfo[NODE_CONNINFO_LEN];
-    char host[NODE_HOST_LEN]; /* hostaddr if there is one */
-    char port[8];
-    bool gone; /* not in the table any more, and still a member: it is talked to until it is none */
-} KeeperNode;
-
-typedef struct KeeperNodes {
-    bool there;         /* the table is */
-    int left_out;       /* rows that say something else than a node */
-    bool self_left_out; /* this node's own is one of them */
-    int count;
-    KeeperNode node[MEMBER_MAX]; /* by seqno; those that are gone last */
-} KeeperNodes;
+/* ---- nodes.c: the table of nodes; nodes.h has what they are ---- */
 
 /* Reads the table of this server; false, with a reason, if that cannot be done now. Without the extension
  * there are no nodes. */
 bool nodes_load(KeeperNodes *ret_nodes, Err *err);
-/* How many are in the table. */
-int nodes_registered(const KeeperNodes *nodes);
-/* Whether others than the primary have votes: with three nodes, or two if the standby is preferred. */
+/* At the next reading: which of pg_keeper's settings wait for a restart. */
+void nodes_look_pending(void);
+/* As they were found then, with commas; "": none. */
+const char *nodes_pending(void);
+/* nodes_can_elect, by the settings here. */
 bool nodes_elect(const KeeperNodes *nodes);
 /* Runs a transaction; false, with the reason, if it failed. */
 bool nodes_try(void (*transaction)(void), Err *err);
 /* For SIGINT, by which pg_cancel_backend() and lock_timeout cancel: such a transaction, and not the worker.
  */
 void nodes_cancel(int number);
-/* By id; -1: none. */
-int nodes_find(const KeeperNodes *nodes, const char *id);
-/* What people call it; the id if it is none of them. */
-const char *nodes_name(const KeeperNodes *nodes, const char *id);
-/* Checks a connection string, and finds host and port in it. ERR_CONFIG says what is wrong with it. */
-bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err);
 
 /* ---- pair.c: two nodes by the settings my_conninfo and partner_conninfo ---- */
 
@@ -204,7 +172,8 @@ typedef void LinkAnswer(const KeeperNode *node, const char *text, size_t len);
 /* Takes over a changed list; connections to nodes that are no more are closed. on_answer is called from
  * link_turn. */
 void link_update(const KeeperNodes *nodes, uint32 lease_ms, LinkAnswer *on_answer);
-/* Queues a message; index into the list. What does not fit, or grows older than a lease, is dropped. */
+/* Queues a message; index into the list, -1 and the like: nobody. What does not fit, or grows older than a
+ * lease, is dropped. */
 void link_send(int index, const char *text, size_t len);
 /* Goes on with all of them; never blocks. */
 void link_turn(void);
@@ -257,7 +226,7 @@ extern PGDLLEXPORT Datum pgkeeper_status(PG_FUNCTION_ARGS);
 
 void worker_register(void);
 
-/* Where this very library was loaded from, for bgw_library_name. */
-void worker_library(char *ret_name, size_t size);
+/* Has the postmaster start this library's function of that name; worker says when, and with what. */
+void worker_declare(BackgroundWorker *worker, const char *name, const char *function);
 
 #endif

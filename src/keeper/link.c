@@ -68,11 +68,17 @@ static void drop_old(Link *link)
         drop_first(link);
 }
 
+/* NULL: there is no node of that number. */
+static Link *find_link(int index)
+{
+    return index >= 0 && index < count ? &links[index] : NULL;
+}
+
 void link_send(int index, const char *text, size_t len)
 {
-    Link *link = &links[index];
+    Link *link = find_link(index);
 
-    if (index < 0 || index >= count || len == 0)
+    if (link == NULL || len == 0)
         return;
     drop_old(link);
     if (link->queued == QUEUE_MAX)
@@ -274,10 +280,10 @@ void link_turn(void)
 
 int link_socket(int index, uint32 *ret_events)
 {
-    const Link *link = &links[index];
+    const Link *link = find_link(index);
 
     *ret_events = WL_SOCKET_READABLE;
-    if (index >= count || link->conn == NULL)
+    if (link == NULL || link->conn == NULL)
         return -1;
     if (link->state == LINK_CONNECTS && link->poll != PGRES_POLLING_READING)
         *ret_events = WL_SOCKET_WRITEABLE;

@@ -5,44 +5,44 @@
 
 #include <postgres.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "sys/clock.h"
+static void say(LogLevel level, const char *event, const char *tail, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
 
-static void say(LogLevel level, const char *event, const char *text)
+/* Always LOG: log_min_messages = error would leave a WARNING out. */
+static void say(LogLevel level, const char *event, const char *tail, const char *format, va_list args)
 {
-    int elevel = level == LOG_LEVEL_DEBUG ? DEBUG1 : level == LOG_LEVEL_INFO ? LOG : WARNING;
+    int saved = errno;
+    char text[1024];
 
-    ereport(elevel == WARNING ? LOG : elevel,
-            (errmsg_internal("pg_keeper: %s%s %s", level >= LOG_LEVEL_WARN ? "warning: " : "", event, text),
+    vsnprintf(text, sizeof text, format, args);
+    ereport(level == LOG_LEVEL_DEBUG ? DEBUG1 : LOG,
+            (errmsg_internal("pg_keeper: %s%s %s%s", level >= LOG_LEVEL_WARN ? "warning: " : "", event, text,
+                             tail),
              errhidestmt(true), errhidecontext(true)));
+    errno = saved;
 }
 
 void log_line(LogLevel level, const char *event, const char *format, ...)
 {
-    char text[1024];
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    say(level, event, "", format, args);
     va_end(args);
-    say(level, event, text);
 }
 
 void log_limited(LogLimit *limit, LogLevel level, const char *event, const char *format, ...)
 {
-    char text[1024];
+    char tail[LOG_TAIL_LEN];
     va_list args;
-    Clock now = clock_now();
 
-    if (now.boot_us < limit->next_us) {
-        limit->suppressed++;
+    if (!log_limit_passes(limit, tail))
         return;
-    }
-    limit->next_us = now.boot_us + 60 * US_PER_SEC;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    say(level, event, tail, format, args);
     va_end(args);
-    say(level, event, text);
 }

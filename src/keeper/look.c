@@ -131,6 +131,20 @@ static void fill_upstream(const Core *core, const KeeperNodes *nodes, Observatio
 
 /* ---- A primary ---- */
 
+Walsender look_walsender(int index)
+{
+    WalSnd *sender = &WalSndCtl->walsnds[index];
+
+    SpinLockAcquire(&sender->mutex);
+    Walsender seen = {
+        .pid = sender->pid,
+        .streams = sender->state == WALSNDSTATE_STREAMING,
+        .flushed = sender->flush,
+    };
+    SpinLockRelease(&sender->mutex);
+    return seen;
+}
+
 /* Whom each walsender serves stands in its session's application_name: MEMBER_eEPOCH. */
 static void fill_confirmed(const Core *core, Observation *pg)
 {
@@ -139,13 +153,9 @@ static void fill_confirmed(const Core *core, Observation *pg)
 
     pgstat_clear_snapshot();
     for (int i = 0; i < max_wal_senders; i++) {
-        WalSnd *sender = &WalSndCtl->walsnds[i];
-        SpinLockAcquire(&sender->mutex);
-        int pid = sender->pid;
-        bool streams = sender->state == WALSNDSTATE_STREAMING;
-        XLogRecPtr flushed = sender->flush;
-        SpinLockRelease(&sender->mutex);
-        const PgBackendStatus *status = pid != 0 && streams ? find_backend(pid, B_INVALID) : NULL;
+        Walsender sender = look_walsender(i);
+        const PgBackendStatus *status =
+            sender.pid != 0 && sender.streams ? find_backend(sender.pid, B_INVALID) : NULL;
         if (status == NULL)
             continue;
         pg->standbys++;
@@ -153,8 +163,8 @@ static void fill_confirmed(const Core *core, Observation *pg)
             if (doc->member[no].kind != MEMBER_DATA)
                 continue;
             snprintf(name, sizeof name, "%s_e%u", doc->member[no].name, (unsigned) doc->epoch);
-            if (strcmp(status->st_appname, name) == 0 && flushed > pg->confirmed[no])
-                pg->confirmed[no] = flushed;
+            if (strcmp(status->st_appname, name) == 0 && sender.flushed > pg->confirmed[no])
+                pg->confirmed[no] = sender.flushed;
         }
     }
     pgstat_clear_snapshot();
@@ -195,6 +205,16 @@ static Lsn start_of(uint32_t timeline)
     return timeline > 1 && timeline == known ? start : LSN_NONE;
 }
 
+Lsn look_checkpoint(void)
+{
+    bool crc_ok;
+    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+    Lsn begin = crc_ok ? control->checkPointCopy.redo : LSN_NONE;
+
+    pfree(control);
+    return begin;
+}
+
 static void fill_control(Observation *pg)
 {
     bool crc_ok;
@@ -205,16 +225,6 @@ static void fill_control(Observation *pg)
         pg->can_rewind = control->data_checksum_version != 0 || control->wal_log_hints;
     }
     pfree(control);
-}
-
-Lsn look_checkpoint(void)
-{
-    bool crc_ok;
-    ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-    Lsn begin = crc_ok ? control->checkPointCopy.redo : LSN_NONE;
-
-    pfree(control);
-    return begin;
 }
 
 static Names names_here(const Core *core)
@@ -273,21 +283,6 @@ Observation look_server(const Core *core, const KeeperNodes *nodes)
 
 /* ---- What is wanted ---- */
 
-/* "2 (a, b)", "ANY 2 (a, b)", "FIRST 2 (a, b)", "a, b" */
-static uint8_t needed_of(const char *names)
-{
-    char word[8] = "";
-    int number = 0, taken = 0;
-
-    if (sscanf(names, " %7[A-Za-z] %d (%n", word, &number, &taken) < 2 || taken == 0 ||
-        (pg_strcasecmp(word, "any") != 0 && pg_strcasecmp(word, "first") != 0)) {
-        taken = 0;
-        if (sscanf(names, " %d (%n", &number, &taken) < 1 || taken == 0)
-            number = 1;
-    }
-    return (uint8_t) (number < 1 ? 1 : number > MEMBER_MAX - 1 ? MEMBER_MAX - 1 : number);
-}
-
 /*
  * PostgreSQL has no look at what postgresql.auto.conf overrides: here all values are tried. One that is wrong
  * may be half of a change. Not client_encoding's, which outside a transaction nobody can judge.
@@ -303,17 +298,23 @@ static bool is_valid(const ConfigVariable *first, int level)
     return true;
 }
 
+static bool wrong;
+
+bool look_is_wrong(void)
+{
+    return wrong;
+}
+
 /* false: something in the configuration is wrong, and it is as if it had not been read. */
 static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
-    static bool told;
     MemoryContext context =
         AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
     MemoryContext before = MemoryContextSwitchTo(context);
     ConfigVariable *first = NULL, *last = NULL;
     const char *names = gucs_generation == 0 ? SyncRepStandbyNames : "";
 
-    int level = told ? DEBUG3 : LOG;
+    int level = wrong ? DEBUG3 : LOG;
 
     bool ok = ParseConfigFile(ConfigFileName, true, NULL, 0, 0, level, &first, &last);
     for (const ConfigVariable *item = first; ok && item != NULL; item = item->next)
@@ -322,13 +323,13 @@ static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
             names = item->value;
     ok = ok && ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, level, &first, &last) &&
          is_valid(first, level);
-    if (!ok && !told)
+    if (!ok && !wrong)
         log_line(LOG_LEVEL_WARN, "configuration_wrong",
                  "whom commits wait for stays as it was, until no value in the configuration files is wrong");
-    told = !ok;
+    wrong = !ok;
     if (ok) {
         *ret_mode = names[0] != '\0' ? SYNC_ON : SYNC_OFF;
-        *ret_needed = names[0] != '\0' ? needed_of(names) : 1;
+        *ret_needed = syncset_needed_in(names);
     }
     MemoryContextSwitchTo(before);
     MemoryContextDelete(context);
@@ -345,7 +346,7 @@ void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_need
     if (!known) {
         const char *own = gucs_generation == 0 ? SyncRepStandbyNames : "";
         mode = doc->synchronous || own[0] != '\0' ? SYNC_ON : SYNC_OFF;
-        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : needed_of(own);
+        needed = doc->synchronous && doc->sync_needed > 0 ? doc->sync_needed : syncset_needed_in(own);
     }
     *ret_mode = mode;
     *ret_needed = needed;

@@ -4,35 +4,46 @@
  * The core, its files and PostgreSQL's application_name take few letters, and synchronous_standby_names
  * compares without case. So a name of other letters has an id that is made of it: 'A' and 'a' are two nodes.
  */
-#include "keeper/keeper.h"
+#include "keeper/name.h"
 
-#include <mb/pg_wchar.h>
-
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/str.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyz0123456789-_"
 #define KEPT    20 /* of the name's letters; the rest of an id is "-" and the hash */
 
 bool name_is_valid(const char *name)
 {
-    size_t len = strlen(name);
+    size_t len = strlen(name), letter;
 
-    if (len == 0 || len >= NODE_NAME_LEN || !pg_verify_mbstr(PG_UTF8, name, (int) len, true))
+    if (len == 0 || len >= NODE_NAME_LEN)
         return false;
-    for (const unsigned char *c = (const unsigned char *) name; *c != '\0'; c++)
-        if (*c < ' ' || *c == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0)) /* the last are U+0080 to U+009F */
+    for (const char *c = name; *c != '\0'; c += letter) {
+        const unsigned char *byte = (const unsigned char *) c;
+        letter = str_utf8_len(c);
+        if (letter == 0 || *byte < ' ' || *byte == 0x7f ||
+            (byte[0] == 0xc2 && byte[1] < 0xa0)) /* the last are U+0080 to U+009F */
             return false;
+    }
     return true;
 }
 
 /* FNV-1a: nobody has to be kept from finding two names of one hash, since add_node refuses the second. */
-static uint64 hash_of(const char *name)
+static uint64_t hash_of(const char *name)
 {
-    uint64 hash = UINT64CONST(0xcbf29ce484222325);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     for (const char *c = name; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char) *c) * UINT64CONST(0x100000001b3);
+        hash = (hash ^ (unsigned char) *c) * UINT64_C(0x100000001b3);
     return hash >> 24;
+}
+
+static char small(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 }
 
 void name_make_id(const char *name, char *ret_id)
@@ -44,26 +55,21 @@ void name_make_id(const char *name, char *ret_id)
         return;
     }
     for (const char *c = name; *c != '\0' && kept < KEPT; c++) {
-        char small = *c >= 'A' && *c <= 'Z' ? (char) (*c - 'A' + 'a') : *c;
-        bool fits = strchr(LETTERS, small) != NULL;
+        bool fits = strchr(LETTERS, small(*c)) != NULL;
         if (fits || kept == 0 || ret_id[kept - 1] != '-')
-            ret_id[kept++] = fits ? small : '-';
+            ret_id[kept++] = fits ? small(*c) : '-';
     }
     snprintf(ret_id + kept, MEMBER_NAME_LEN - kept, "-%010llx", (unsigned long long) hash_of(name));
 }
 
-/* As it is where nothing can be converted: what is wrong then is no valid name. */
-static bool converts(void)
+bool name_of_place(const char *host, const char *port, char *ret_name)
 {
-    return GetDatabaseEncoding() != PG_SQL_ASCII && GetDatabaseEncoding() != PG_UTF8;
-}
+    int len = snprintf(ret_name, NODE_NAME_LEN, "%s-%s", host, port);
 
-char *name_from_server(char *text)
-{
-    return converts() ? pg_server_to_any(text, (int) strlen(text), PG_UTF8) : text;
-}
-
-char *name_to_server(char *text)
-{
-    return converts() ? pg_any_to_server(text, (int) strlen(text), PG_UTF8) : text;
+    for (char *c = ret_name; *c != '\0'; c++) {
+        *c = small(*c);
+        if (strchr(LETTERS, *c) == NULL)
+            *c = '-';
+    }
+    return len < NODE_NAME_LEN;
 }

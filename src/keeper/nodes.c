@@ -14,16 +14,11 @@
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
 
-#include <libpq-fe.h>
-
 #include <signal.h>
 
 #include "base/str.h"
 #include "sys/log.h"
 
-/* With fewer a failover by itself could not be told from a cut between the two, unless one side was chosen.
- */
-#define NODES_LEAST 3
 #define NODES_QUERY "SELECT seqno::text, name, conninfo FROM pgkeeper.node ORDER BY seqno LIMIT 9"
 /*
  * The extension's own table, of a superuser: this worker is one, and whatever else bears that name could be a
@@ -39,97 +34,30 @@
     " JOIN pg_catalog.pg_authid r ON r.oid = c.relowner AND r.rolsuper"                                      \
     " WHERE n.nspname = 'pgkeeper' AND c.relname = 'node' AND c.relkind = 'r'"
 
-int nodes_find(const KeeperNodes *nodes, const char *id)
+/* Not by pending_restart, which stays when the file is as it was again. One that was taken out is in the
+ * error only. */
+#define PENDING_QUERY                                                                                        \
+    "SELECT string_agg(s.name, ', ' ORDER BY s.name) FROM pg_catalog.pg_settings s"                          \
+    " WHERE s.context = 'postmaster' AND s.name LIKE 'pg\\_keeper.%' AND EXISTS"                             \
+    " (SELECT FROM pg_catalog.pg_file_settings f WHERE f.error IS NOT NULL"                                  \
+    " AND (f.name = s.name OR (f.name IS NULL AND strpos(f.error, s.name) > 0)))"
+
+static bool pending_due;
+static char pending[300];
+
+void nodes_look_pending(void)
 {
-    for (int i = 0; i < nodes->count; i++)
-        if (strcmp(nodes->node[i].id, id) == 0)
-            return i;
-    return -1;
+    pending_due = true;
 }
 
-const char *nodes_name(const KeeperNodes *nodes, const char *id)
+const char *nodes_pending(void)
 {
-    int index = nodes_find(nodes, id);
-
-    return index >= 0 ? nodes->node[index].name : id;
-}
-
-int nodes_registered(const KeeperNodes *nodes)
-{
-    int count = 0;
-
-    for (int i = 0; i < nodes->count; i++)
-        count += !nodes->node[i].gone;
-    return count;
+    return pending;
 }
 
 bool nodes_elect(const KeeperNodes *nodes)
 {
-    int count = nodes_registered(nodes);
-
-    return count >= NODES_LEAST || (count == 2 && gucs_prefer == PREFER_STANDBY);
-}
-
-/* What would make a node unreachable, or be overruled in silence; NULL: nothing. */
-static const char *refusal(const char *keyword, const char *value)
-{
-    if (strcmp(keyword, "service") == 0 || strcmp(keyword, "servicefile") == 0)
-        return "a service file may say something else on each node: give host and port";
-    if (strcmp(keyword, "target_session_attrs") == 0 && strcmp(value, "any") != 0)
-        return "target_session_attrs has to be any: a node is reached whatever it is at the time";
-    if (strcmp(keyword, "replication") == 0)
-        return "replication makes no session in which a node could be asked";
-    if (strcmp(keyword, "gssencmode") == 0 && strcmp(value, "require") == 0)
-        return "gssencmode=require is not possible: nodes talk to each other without GSS encryption";
-    return NULL;
-}
-
-static bool take(KeeperNode *node, const PQconninfoOption *option, Err *err)
-{
-    bool is_host = strcmp(option->keyword, "host") == 0,
-         is_address = strcmp(option->keyword, "hostaddr") == 0;
-
-    if (option->val == NULL || option->val[0] == '\0')
-        return true;
-    if ((is_host || is_address || strcmp(option->keyword, "port") == 0) && strchr(option->val, ',') != NULL)
-        return err_set(err, ERR_CONFIG, "%s names several servers: a node is one", option->keyword);
-    const char *refused = refusal(option->keyword, option->val);
-    if (refused != NULL)
-        return err_set(err, ERR_CONFIG, "%s", refused);
-    if (strcmp(option->keyword, "port") == 0 && (atoi(option->val) < 1 || atoi(option->val) > UINT16_MAX))
-        return err_set(err, ERR_CONFIG, "port is no number from 1 to %d", UINT16_MAX);
-    bool fits = true;
-    if (is_address || (is_host && node->host[0] == '\0'))
-        fits = str_copy(node->host, sizeof node->host, option->val);
-    else if (strcmp(option->keyword, "port") == 0)
-        fits = str_copy(node->port, sizeof node->port, option->val);
-    return fits || err_set(err, ERR_CONFIG, "%s is too long", option->keyword);
-}
-
-bool nodes_parse(const char *conninfo, KeeperNode *node, Err *err)
-{
-    char *why = NULL;
-    bool ok = true;
-
-    if (!str_copy(node->conninfo, sizeof node->conninfo, conninfo))
-        return err_set(err, ERR_CONFIG, "a connection string has at most %d bytes", NODE_CONNINFO_LEN - 1);
-    if (strpbrk(conninfo, "\r\n") != NULL)
-        return err_set(err, ERR_CONFIG, "a connection string has no line breaks");
-    node->host[0] = '\0';
-    str_copy(node->port, sizeof node->port, "5432");
-    PQconninfoOption *options = PQconninfoParse(conninfo, &why);
-    if (options == NULL)
-        err_set(err, ERR_CONFIG, "%.*s", why != NULL ? (int) strcspn(why, "\n") : 0, why != NULL ? why : "");
-    if (why != NULL)
-        PQfreemem(why);
-    if (options == NULL)
-        return false;
-    for (const PQconninfoOption *option = options; ok && option->keyword != NULL; option++)
-        ok = take(node, option, err);
-    PQconninfoFree(options);
-    if (ok && node->host[0] == '\0')
-        return err_set(err, ERR_CONFIG, "it has no host: the other nodes could not find this one");
-    return ok;
+    return nodes_can_elect(nodes, gucs_prefer == PREFER_STANDBY);
 }
 
 /* What the row says; false, with the reason, if that is no node. */
@@ -139,11 +67,11 @@ static bool read_row(HeapTuple row, TupleDesc columns, const KeeperNodes *nodes,
          *conninfo = SPI_getvalue(row, columns, 3);
 
     name = name != NULL ? name_from_server(name) : NULL;
+    node->seqno = seqno != NULL ? atoi(seqno) : 0;
     if (seqno == NULL || name == NULL || conninfo == NULL || !name_is_valid(name))
         return err_set(err, ERR_CONFIG, "it has no name that a node can have");
     str_copy(node->name, sizeof node->name, name);
     name_make_id(name, node->id);
-    node->seqno = atoi(seqno);
     if (nodes_find(nodes, node->id) >= 0)
         return err_set(err, ERR_CONFIG, "inside it would be called %s, as another one is", node->id);
     return nodes_parse(conninfo, node, err);
@@ -162,7 +90,7 @@ static void read_rows(KeeperNodes *nodes)
             nodes->count++;
             continue;
         }
-        nodes->left_out++;
+        nodes->left_out_seqno = nodes->left_out++ == 0 ? node->seqno : nodes->left_out_seqno;
         nodes->self_left_out = nodes->self_left_out || strcmp(node->name, gucs_node_name) == 0;
         log_limited(&limit[i], LOG_LEVEL_WARN, "node_left_out", "node=\"%s\" reason=\"%s\"", node->name,
                     err.text);
@@ -178,6 +106,15 @@ static Oid find_table(void)
         return InvalidOid;
     Datum oid = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
     return is_null ? InvalidOid : DatumGetObjectId(oid);
+}
+
+static void read_pending(void)
+{
+    if (!pending_due || SPI_execute(PENDING_QUERY, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+        return;
+    const char *names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+    str_copy(pending, sizeof pending, names != NULL ? names : "");
+    pending_due = false;
 }
 
 static KeeperNodes loaded;
@@ -203,6 +140,7 @@ static void query(void)
         if (nodes->there && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
             read_rows(nodes);
     }
+    read_pending();
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();

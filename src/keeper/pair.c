@@ -12,10 +12,8 @@
 #include <utils/guc.h>
 #include <utils/snapmgr.h>
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/str.h"
 #include "sys/log.h"
 
 static KeeperNode mine, partner;
@@ -25,21 +23,6 @@ bool pair_is_set(void)
     return mine.name[0] != '\0';
 }
 
-/* "db1.example.com", "5432": db1-example-com-5432 */
-static bool make_name(KeeperNode *node)
-{
-    char text[NODE_HOST_LEN + sizeof node->port + 1];
-
-    snprintf(text, sizeof text, "%s-%s", node->host, node->port);
-    for (char *c = text; *c != '\0'; c++) {
-        *c = pg_tolower((unsigned char) *c);
-        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-_", *c) == NULL)
-            *c = '-';
-    }
-    name_make_id(text, node->id);
-    return str_copy(node->name, sizeof node->name, text);
-}
-
 static void take(const char *setting, const char *conninfo, KeeperNode *node)
 {
     Err err = {0};
@@ -47,9 +30,10 @@ static void take(const char *setting, const char *conninfo, KeeperNode *node)
     if (!nodes_parse(conninfo, node, &err))
         ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s cannot be used", setting),
                         errdetail("%s", err.text)));
-    if (!make_name(node))
+    if (!name_of_place(node->host, node->port, node->name))
         ereport(FATAL, (errcode(ERRCODE_CONFIG_FILE_ERROR), errmsg("%s cannot be used", setting),
                         errdetail("Host and port make a name of at most %d bytes.", NODE_NAME_LEN - 1)));
+    name_make_id(node->name, node->id);
 }
 
 void pair_check(void)
@@ -90,7 +74,7 @@ void pair_replace(KeeperNodes *nodes)
         log_limited(&limit, LOG_LEVEL_WARN, "table_ignored",
                     "the nodes are those of pg_keeper.my_conninfo and partner_conninfo: empty pgkeeper.node");
     nodes->count = 2;
-    nodes->left_out = 0;
+    nodes->left_out = nodes->left_out_seqno = 0;
     nodes->self_left_out = false;
     memset(nodes->node, 0, sizeof nodes->node);
     nodes->node[0] = first ? mine : partner;

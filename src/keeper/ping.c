@@ -2,9 +2,10 @@
  * ping.c: whether this server takes new connections: the worker makes one, as any client would, and waits for
  * a byte.
  *
- * The byte answers whether the connection may be encrypted, which is asked before anything else. The
- * postmaster has made a process for that by then. It is a question without a role, a password or one of
- * max_connections, and nothing is logged when no more comes after it.
+ * The byte answers whether the connection may be encrypted, which is asked before anything else, of a process
+ * that the postmaster has made by then; without a role, a password or one of max_connections. Encrypted by
+ * GSS: of TLS that does not begin the server's log would complain. It has a line of each ping with
+ * log_connections only.
  */
 #include "keeper/keeper.h"
 
@@ -145,7 +146,7 @@ static void begin(void)
 
 static void ask(void)
 {
-    const uint32 question[2] = {htonl(sizeof question), htonl(NEGOTIATE_SSL_CODE)};
+    const uint32 question[2] = {htonl(sizeof question), htonl(NEGOTIATE_GSS_CODE)};
     ssize_t sent = send(ping.fd, question, sizeof question, MSG_NOSIGNAL);
 
     if (sent == sizeof question)
@@ -160,7 +161,7 @@ static void listen_for_answer(void)
     char answer = '\0';
     ssize_t got = recv(ping.fd, &answer, 1, 0);
 
-    if (got == 1 && (answer == 'S' || answer == 'N'))
+    if (got == 1 && (answer == 'G' || answer == 'N'))
         end(true, NULL);
     else if (got >= 0 || (errno != EAGAIN && errno != EINTR))
         end(false, got < 0    ? strerror(errno)

@@ -1,7 +1,9 @@
 /*
  * reconcile.c: the table says who shall belong, the document who does: the next change that makes them agree.
  */
-#include "keeper/body.h"
+#include "keeper/reconcile.h"
+
+#include <string.h>
 
 static bool is_registered(const KeeperNodes *nodes, const char *id)
 {
@@ -10,18 +12,20 @@ static bool is_registered(const KeeperNodes *nodes, const char *id)
     return index >= 0 && !nodes->node[index].gone;
 }
 
-static bool is_wanted(const KeeperNodes *nodes, const char *id)
+static bool is_wanted(const Core *core, const KeeperNodes *nodes, const char *id)
 {
-    return strcmp(id, gucs_node_id) == 0 || (nodes_elect(nodes) && is_registered(nodes, id));
+    return strcmp(id, core->options.name) == 0 ||
+           (nodes_can_elect(nodes, core->options.standby_votes) && is_registered(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */
-static MemberNo unwanted(const Document *doc, const KeeperNodes *nodes)
+static MemberNo unwanted(const Core *core, const KeeperNodes *nodes)
 {
+    const Document *doc = &core->persist.doc;
     MemberNo found = MEMBER_NONE;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-        if (doc->member[no].kind == MEMBER_FREE || is_wanted(nodes, doc->member[no].name))
+        if (doc->member[no].kind == MEMBER_FREE || is_wanted(core, nodes, doc->member[no].name))
             continue;
         if (found == MEMBER_NONE || !is_registered(nodes, doc->member[no].name))
             found = no;
@@ -32,7 +36,7 @@ static MemberNo unwanted(const Document *doc, const KeeperNodes *nodes)
 const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKind *ret_kind)
 {
     const Document *doc = &core->persist.doc;
-    MemberNo leaves = unwanted(doc, nodes);
+    MemberNo leaves = unwanted(core, nodes);
 
     if (core->role != ROLE_LEADER || !core->doc_in_force)
         return NULL;
@@ -41,7 +45,7 @@ const char *reconcile_next(const Core *core, const KeeperNodes *nodes, CommandKi
         return doc->member[leaves].leaving ? NULL : doc->member[leaves].name;
     *ret_kind = COMMAND_MEMBER_ADD;
     for (int i = 0; i < nodes->count && membership_on_its_way(doc) == MEMBER_NONE; i++)
-        if (is_wanted(nodes, nodes->node[i].id) && document_find(doc, nodes->node[i].id) == MEMBER_NONE)
+        if (is_wanted(core, nodes, nodes->node[i].id) && document_find(doc, nodes->node[i].id) == MEMBER_NONE)
             return nodes->node[i].id;
     return NULL;
 }

@@ -11,7 +11,6 @@
 
 #include <miscadmin.h>
 #include <pgstat.h>
-#include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
@@ -183,9 +182,5 @@ void resolve_init(void)
         .bgw_restart_time = 5,
     };
 
-    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_keeper names");
-    snprintf(worker.bgw_type, sizeof worker.bgw_type, "pg_keeper names");
-    worker_library(worker.bgw_library_name, sizeof worker.bgw_library_name);
-    snprintf(worker.bgw_function_name, sizeof worker.bgw_function_name, "pg_keeper_resolver_main");
-    RegisterBackgroundWorker(&worker);
+    worker_declare(&worker, "pg_keeper names", "pg_keeper_resolver_main");
 }

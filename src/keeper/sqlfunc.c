@@ -197,8 +197,9 @@ static void check_not_self(bool is_self)
             ERROR,
             (errcode(ERRCODE_OBJECT_IN_USE),
              errmsg("\"%s\" is the primary, and cannot be removed", name_to_server(gucs_node_name)),
-             errhint("Another node has to be the primary first; where it is the only node, DROP EXTENSION "
-                     "pg_keeper and begin anew.")));
+             errhint(
+                 "Another node has to be the primary first (pgkeeper.switchover); where it is the only node, "
+                 "DROP EXTENSION pg_keeper and begin anew.")));
 }
 
 /* del_node(node_name text) */
@@ -324,17 +325,28 @@ Datum pgkeeper_indirect_kill(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(board_worker_pid(&pid) && kill(pid, reread ? SIGUSR2 : SIGUSR1) == 0);
 }
 
-/* What a worker that does not run any more wrote last is not told as if it were so: the deadline tells. */
+/*
+ * What a worker that does not move told last is not told as if it were so. But that the server here is closed
+ * is known all the same: the deadline tells.
+ */
 static void correct(BoardView *view)
 {
     Clock now = clock_now();
     Fence fence = {0};
+    bool closed = !RecoveryInProgress() && !(map_read(&fence, false) && fence_is_open(&fence, &now));
+    int64 still_s = board_still_s(&now);
 
-    if (RecoveryInProgress() || (map_read(&fence, false) && fence_is_open(&fence, &now)))
-        return;
-    for (uint32 i = 0; i < view->count; i++)
-        if (strcmp(view->node[i].name, gucs_node_name) == 0 && strcmp(view->node[i].state, "primary") == 0)
-            snprintf(view->node[i].state, sizeof view->node[i].state, "closed: it has no lease");
+    for (uint32 i = 0; i < view->count; i++) {
+        BoardNode *node = &view->node[i];
+        char before[BOARD_STATE_LEN];
+        str_copy(before, sizeof before, node->state);
+        if (closed && strcmp(node->name, gucs_node_name) == 0 && strncmp(before, "primary", 7) == 0)
+            snprintf(node->state, sizeof node->state, "closed: it has no lease");
+        else if (still_s > 0)
+            snprintf(node->state, sizeof node->state,
+                     "not known: the worker here has not moved for %lld s; before: %s", (long long) still_s,
+                     before);
+    }
 }
 
 /* node_states(): seqno (null: as the table has it), name, is_master, is_nextmaster, is_sync, state, as the

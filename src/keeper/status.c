@@ -85,7 +85,14 @@ static Lsn primary_lsn(const Core *core)
 static bool is_closed(const Core *core, MemberNo no, const Report *report)
 {
     return no == core->self ? act_closed() != NULL || core->refused
-                            : report->pg.state == PG_PRIMARY && core->persist.doc.primary != no;
+                            : report->pg.state == PG_PRIMARY &&
+                                  (core->persist.doc.primary != no || explain_lacks_lease(report));
+}
+
+/* Another node that shall be the primary and does not lead may have a lease or none. */
+static bool is_in_doubt(const Core *core, MemberNo no, PgState state)
+{
+    return no != core->self && no != core->leader && no == core->persist.doc.primary && state == PG_PRIMARY;
 }
 
 static void add_server(const Core *core, MemberNo no, Buf *out)
@@ -100,7 +107,9 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     bool closed = is_closed(core, no, &report), acts = report.action != ACTION_NONE && !closed;
     bool standby = pg->state == PG_STANDBY, lag_known = reached && primary != LSN_NONE && pg->lsn != LSN_NONE;
     json_add_text(out, "kind", standby ? "standby" : pg->state == PG_PRIMARY ? "primary" : "none");
-    json_add_text(out, "state", closed ? "closed" : pg_state_name(pg->state));
+    json_add_text(out, "state",
+                  closed ? "closed"
+                         : pg_state_name(is_in_doubt(core, no, pg->state) ? PG_UNKNOWN : pg->state));
     json_add_bool(out, "reachable", reached);
     int64_t seen_ms = (core->now.boot_us - core->peer[no].heard_at.boot_us) / US_PER_MS;
     add_number_or_null(out, "last_seen_ms", no == core->self || core->peer[no].heard,
@@ -121,7 +130,10 @@ static void add_server(const Core *core, MemberNo no, Buf *out)
     json_add_text(out, "sync", !is_in_set(core, no) ? NULL : is_in_sync(core, no) ? "sync" : "late");
 }
 
-/* Of a node that the document does not name only the own server is known, and the row of the table. */
+/*
+ * Of a node that the document does not name only the own server is known, and the row of the table. Whether
+ * it takes commits is the fence's word: statusfunc.c.
+ */
 static void add_registered(bool self, Buf *out)
 {
     bool recovers = RecoveryInProgress();
@@ -129,7 +141,7 @@ static void add_registered(bool self, Buf *out)
     Lsn lsn = self && recovers ? look_position(&timeline) : LSN_NONE;
 
     json_add_text(out, "kind", !self ? "none" : recovers ? "standby" : "primary");
-    json_add_text(out, "state", !self ? "registered" : recovers ? "standby" : "closed");
+    json_add_text(out, "state", !self ? "registered" : recovers ? "standby" : "primary");
     json_add_bool(out, "reachable", self);
     json_add_bool(out, "streaming", self && recovers && look_is_streaming());
     add_number_or_null(out, "timeline", timeline != 0, timeline);
@@ -148,7 +160,7 @@ static void add_node(const Core *core, const KeeperNode *node, bool next, Buf *o
     json_add_bool(out, "leader", no != MEMBER_NONE && no == core->leader);
     json_add_text(out, "host", node->host);
     json_add_number(out, "port", atoi(node->port));
-    json_add_bool(out, "voter", no != MEMBER_NONE && core->persist.doc.member[no].voter);
+    json_add_bool(out, "voter", no != MEMBER_NONE && view_has_vote(core, no));
     json_add_bool(out, "leaving", no != MEMBER_NONE && core->persist.doc.member[no].leaving);
     json_add_bool(out, "next", next);
     if (no != MEMBER_NONE)
@@ -169,7 +181,9 @@ static void add_cluster(const Core *core, Buf *out)
     json_add_big(out, "system_identifier", doc->system_identifier);
     json_add_text(out, "primary", doc->epoch > 0 ? name_of(core, doc->primary) : NULL);
     json_add_text(out, "leader", name_of(core, core->leader));
-    json_add_bool(out, "quorum", core->leader != MEMBER_NONE);
+    json_add_bool(out, "quorum",
+                  core->leader != MEMBER_NONE &&
+                      (core->leader == core->self || !explain_lacks_lease(&core->peer[core->leader].report)));
     json_add_number(out, "lease_ms", doc->lease_ms);
     add_sync(core, out);
 }
@@ -183,9 +197,26 @@ static bool has_others(const Document *doc)
     return members > 1;
 }
 
-static void add_alarms(const Core *core, Buf *out)
+/* Where nodes elect, each should have a vote; of two the standby may have the only one. */
+static void add_voteless(const Core *core, const KeeperNodes *nodes, Buf *out)
 {
-    char text[ACTION_TEXT_LEN + 40];
+    char text[NODE_NAME_LEN + 80];
+
+    for (int i = 0; i < nodes->count && nodes_elect(nodes); i++) {
+        const KeeperNode *node = &nodes->node[i];
+        MemberNo no = document_find(&core->persist.doc, node->id);
+        if (node->gone || (no != MEMBER_NONE && (no == core->persist.doc.primary || view_has_vote(core, no))))
+            continue;
+        bool lost = no != MEMBER_NONE && document_is_other(core, no);
+        snprintf(text, sizeof text, "%s has %s: it gets one when it answers and streams", node->name,
+                 lost ? "lost its state, and has no vote" : "no vote yet");
+        json_add_text(out, NULL, text);
+    }
+}
+
+static void add_alarms(const Core *core, const KeeperNodes *nodes, Buf *out)
+{
+    char text[VOTES_TEXT_LEN];
     const Document *doc = core != NULL ? &core->persist.doc : NULL;
     bool wants = core != NULL && core->role == ROLE_LEADER && core->options.sync_mode != SYNC_OFF &&
                  has_others(doc); /* of two nodes the standby may be no member: nobody can be waited for */
@@ -195,18 +226,22 @@ static void add_alarms(const Core *core, Buf *out)
         snprintf(text, sizeof text, "%s is closed: %s", gucs_node_name, act_closed());
         json_add_text(out, NULL, text);
     }
+    if (core != NULL && votes_lack(core, text, sizeof text))
+        json_add_text(out, NULL, text);
+    else if (core != NULL && core->role == ROLE_LEADER && doc->epoch > 0)
+        add_voteless(core, nodes, out);
     if (wants && doc->synchronous && doc->sync_needed < core->options.sync_k) {
         snprintf(text, sizeof text, "commits wait for %u of the %u standbys that they should wait for",
                  (unsigned) doc->sync_needed, (unsigned) core->options.sync_k);
         json_add_text(out, NULL, text);
     }
+    alarms_add(core, nodes, out);
     json_add_close(out, ']');
 }
 
 void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret_text, size_t size)
 {
     Buf out = {0};
-    bool registered = nodes_find(nodes, gucs_node_id) >= 0;
 
     json_add_open(&out, NULL, '{');
     json_add_text(&out, "cluster", "pg_keeper");
@@ -214,15 +249,12 @@ void status_make(const Core *core, const KeeperNodes *nodes, int next, char *ret
     if (core != NULL)
         add_cluster(core, &out);
     else
-        json_add_text(&out, "outside",
-                      !nodes->there ? "has no extension pg_keeper in its database: CREATE EXTENSION pg_keeper"
-                      : !registered ? "is not registered: SELECT pgkeeper.add_node(...) on the primary"
-                                    : "is registered and does not take part yet");
+        json_add_text(&out, "outside", alarms_outside(nodes));
     json_add_open(&out, "members", '[');
     for (int i = 0; i < nodes->count; i++)
         add_node(core, &nodes->node[i], i == next, &out);
     json_add_close(&out, ']');
-    add_alarms(core, &out);
+    add_alarms(core, nodes, &out);
     json_add_close(&out, '}');
     bool fits = !out.failed && out.data != NULL && str_copy(ret_text, size, out.data);
     if (!fits)

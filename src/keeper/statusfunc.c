@@ -12,9 +12,6 @@
 
 PG_FUNCTION_INFO_V1(pgkeeper_status);
 
-/* A worker looks at its server five times a second, and is held up by nothing but its disk. */
-#define STILL_US (3 * US_PER_SEC)
-
 static bool text_is(const json_t *object, const char *key, const char *text)
 {
     const char *value = json_string_value(json_object_get(object, key));
@@ -33,6 +30,14 @@ static json_t *own_row(const json_t *view)
     return NULL;
 }
 
+/* Whether commits pass is the fence's word, and not the worker's. */
+static const char *primary_state(const Fence *fence, bool open)
+{
+    if (!open)
+        return "closed";
+    return fence->epoch == 0 ? "unmanaged" : "primary";
+}
+
 static void set_lease(json_t *view, const Clock *now)
 {
     Fence fence = {0};
@@ -48,20 +53,20 @@ static void set_lease(json_t *view, const Clock *now)
     json_object_del(view, "lease_ms");
     if (leads && !held)
         json_object_set_new(view, "quorum", json_false());
-    if (row != NULL && !open && text_is(row, "state", "primary"))
-        json_object_set_new(row, "state", json_string("closed"));
+    if (row != NULL && text_is(row, "state", "primary"))
+        json_object_set_new(row, "state", json_string(primary_state(&fence, open)));
 }
 
 /* What it says is of then, and may not be so any more. */
 static void tell_still(json_t *view, const Clock *now)
 {
-    int64 still_us = fence_untouched_us(board_fence(), now);
-    char text[120];
+    int64 still_s = board_still_s(now);
+    char text[160];
 
-    if (still_us < STILL_US)
+    if (still_s == 0)
         return;
     snprintf(text, sizeof text, "the worker of %s has not moved for %lld s: what is told here is of then",
-             gucs_node_name, (long long) (still_us / US_PER_SEC));
+             gucs_node_name, (long long) still_s);
     json_array_append_new(json_object_get(view, "alarms"), json_string(text));
 }
 
@@ -82,15 +87,17 @@ Datum pgkeeper_status(PG_FUNCTION_ARGS)
                  errhint("Try again; if it stays so, the server's log says why.")));
     set_lease(view, &now);
     tell_still(view, &now);
-    char *text = json_dumps(view, JSON_COMPACT);
+    char *dumped = json_dumps(view, JSON_COMPACT);
     json_decref(view);
-    if (text == NULL)
+    if (dumped == NULL)
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+    /* Of this call's memory from here on: a letter that the database does not have is an ERROR. */
+    char *text = pstrdup(dumped);
+    free(dumped);
     char *words = name_to_server(text);
     size_t len = strlen(words);
     struct varlena *result = palloc(VARHDRSZ + len);
     SET_VARSIZE(result, VARHDRSZ + len);
     memcpy(VARDATA(result), words, len);
-    free(text);
     PG_RETURN_POINTER(result);
 }

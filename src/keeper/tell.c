@@ -8,13 +8,32 @@
 
 #include "sys/log.h"
 
-/* The core names the agent's commands, and has ids for nodes. */
+/* The core names the agent's commands, and has ids for nodes. Where one begins as another, the longer first.
+ */
 static const struct {
     const char *there, *here;
 } words[] = {
+    {"pgvigil switchover", "pgkeeper.switchover"},
+    {"; on any member: pgvigil member add",
+     ", until the primary takes it in (of two nodes that takes pg_keeper.prefer = standby): pgkeeper.node_info shows"},
+    {"pgvigil member add lets it in", "pgkeeper.node_info shows whom it names"},
     {"pgvigil member add", "pgkeeper.add_node"},
-    {"pgvigil member remove", "pgkeeper.del_node"},
     {"pgvigil status", "pgkeeper.node_info"},
+    {"pgvigil explain --member", "the log tells why on"},
+    {"is pgvigil started there", "does its server run, with pg_keeper"},
+    {": stop pgvigil there, take its line out of [members] everywhere, and pgvigil reload", ""},
+    {"empty its data directory to have it cloned, or correct [members]",
+     "replace its data directory by a copy of the primary's (pg_basebackup)"},
+    {"another machine runs as", "another server has the same pg_keeper.node_name,"},
+    {", or with a copy of its state directory: give each its own", ": " TELL_TWIN_CURE},
+    {"two machines run as", "two servers have pg_keeper.node_name ="},
+    {"the document does not know is refused", "came later is refused: " TELL_TWIN_CURE},
+    {"from a copy of its state directory, and is refused",
+     "from a copy of its data directory, and is refused: " TELL_TWIN_CURE},
+    {"an agent of cluster", "a worker of node"},
+    {"runs with that state_directory; pgvigil status asks it, and another takes its place only when it has "
+     "ended. If it is another member on this machine, give each a state_directory of its own",
+     "has it still, perhaps one that hangs: it has to end first"},
     {"ask its agent", "ask there"},
     {"its agent", "its worker"},
     {"the agent", "the worker"},

@@ -26,6 +26,11 @@ bool view_hears(const Core *core, MemberNo no)
     return core->peer[no].heard && age_us < leases * (int64) core->persist.doc.lease_ms * US_PER_MS;
 }
 
+bool view_has_vote(const Core *core, MemberNo no)
+{
+    return core->persist.doc.member[no].voter && !document_is_other(core, no);
+}
+
 static void own_state(const Core *core, char *ret_text, size_t size)
 {
     if (act_closed() != NULL)
@@ -52,6 +57,10 @@ static void other_state(const Core *core, MemberNo no, char *ret_text, size_t si
         snprintf(ret_text, size, "not heard");
     else if (pg->state == PG_PRIMARY && core->persist.doc.primary != no)
         snprintf(ret_text, size, "closed: it is not the primary any more");
+    else if (pg->state == PG_PRIMARY && explain_lacks_lease(&core->peer[no].report))
+        snprintf(ret_text, size, "closed: it has no lease");
+    else if (pg->state == PG_PRIMARY && core->leader != no)
+        snprintf(ret_text, size, "primary, and does not lead: no lease of it is known here");
     else if (pg->state == PG_STANDBY)
         snprintf(ret_text, size, "standby, %s", pg->streaming ? "streaming" : "not streaming");
     else
@@ -70,6 +79,8 @@ static bool could_take_over(const Core *core, MemberNo no)
 /* The synchronous ones first, then in the order of their registration. */
 static int next_of(const Core *core, const KeeperNodes *nodes, const BoardView *view)
 {
+    if (core->persist.doc.epoch == 0)
+        return -1; /* there is nobody to take over from */
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < nodes->count; i++) {
             MemberNo no = document_find(&core->persist.doc, nodes->node[i].id);
@@ -97,9 +108,9 @@ static void fill_node(const Core *core, const char *id, BoardNode *node)
         other_state(core, no, node->state, sizeof node->state);
     size_t len = strlen(node->state);
     bool alone = doc->primary != MEMBER_NONE && !doc->member[doc->primary].voter;
-    if (!doc->member[no].voter && !node->is_primary)
+    if (!view_has_vote(core, no) && !node->is_primary)
         snprintf(node->state + len, sizeof node->state - len, ", without a vote");
-    else if (doc->member[no].voter && alone)
+    else if (view_has_vote(core, no) && alone)
         snprintf(node->state + len, sizeof node->state - len, ", with the only vote");
 }
 

@@ -6,7 +6,6 @@
 #include <access/xlog.h>
 #include <miscadmin.h>
 #include <pgstat.h>
-#include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
@@ -94,6 +93,8 @@ static void read_nodes(void)
 
     if (nodes_load(&nodes, &err)) {
         body_nodes(&nodes);
+        if (body_core() != NULL && !nodes.there && !pair_is_set())
+            alarms_tell_dropped();
         if (leads())
             pair_make_extension(&nodes);
     } else {
@@ -110,6 +111,7 @@ static void run(void)
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
             ProcessConfigFile(PGC_SIGHUP);
+            nodes_look_pending();
             body_reload();
         }
         if (board_take_reread() || reread || now_us - read_at_us >= NODES_EVERY_US) {
@@ -148,7 +150,7 @@ void pg_keeper_main(Datum arg)
     board_attach();
     if (!body_start(&err)) {
         body_close(); /* the worker before this one may have left it open */
-        ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", err.text),
+        ereport(ERROR, (errcode(ERRCODE_IO_ERROR), errmsg("pg_keeper: %s", tell_words(err.text)),
                         errdetail("The fence is closed until the worker can work.")));
     }
     run();
@@ -158,13 +160,23 @@ void pg_keeper_main(Datum arg)
     proc_exit(1);
 }
 
-void worker_library(char *ret_name, size_t size)
+/* Where this very library was loaded from. */
+static void find_library(char *ret_name, size_t size)
 {
     Dl_info place;
-    bool known = dladdr((void *) (uintptr_t) worker_library, &place) != 0 && place.dli_fname[0] == '/' &&
+    bool known = dladdr((void *) (uintptr_t) worker_register, &place) != 0 && place.dli_fname[0] == '/' &&
                  strlen(place.dli_fname) < size;
 
     snprintf(ret_name, size, "%s", known ? place.dli_fname : "pg_keeper");
+}
+
+void worker_declare(BackgroundWorker *worker, const char *name, const char *function)
+{
+    snprintf(worker->bgw_name, sizeof worker->bgw_name, "%s", name);
+    snprintf(worker->bgw_type, sizeof worker->bgw_type, "%s", name);
+    find_library(worker->bgw_library_name, sizeof worker->bgw_library_name);
+    snprintf(worker->bgw_function_name, sizeof worker->bgw_function_name, "%s", function);
+    RegisterBackgroundWorker(worker);
 }
 
 void worker_register(void)
@@ -175,9 +187,5 @@ void worker_register(void)
         .bgw_restart_time = 1,
     };
 
-    snprintf(worker.bgw_name, sizeof worker.bgw_name, "pg_keeper");
-    snprintf(worker.bgw_type, sizeof worker.bgw_type, "pg_keeper");
-    worker_library(worker.bgw_library_name, sizeof worker.bgw_library_name);
-    snprintf(worker.bgw_function_name, sizeof worker.bgw_function_name, "pg_keeper_main");
-    RegisterBackgroundWorker(&worker);
+    worker_declare(&worker, "pg_keeper", "pg_keeper_main");
 }

@@ -17,8 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOG_LIMIT_US (60 * US_PER_SEC)
-#define LOG_WAIT_MS  2 /* for a reader that is slow */
+#define LOG_WAIT_MS 2 /* for a reader that is slow */
 
 static _Atomic int least_level = LOG_LEVEL_INFO;
 static _Atomic int line_format = LOG_FORMAT_PLAIN;
@@ -182,21 +181,11 @@ void log_line(LogLevel level, const char *event, const char *format, ...)
 void log_limited(LogLimit *limit, LogLevel level, const char *event, const char *format, ...)
 {
     int saved = errno;
-    int64_t now = clock_now().boot_us;
-    int64_t next = atomic_load(&limit->next_us);
-    char tail[40] = "";
+    char tail[LOG_TAIL_LEN];
     va_list args;
 
-    if (!is_enabled(level))
+    if (!is_enabled(level) || !log_limit_passes(limit, tail))
         return;
-    /* Of several threads at the same moment, only the one that moves the limit on may speak. */
-    if (now < next || !atomic_compare_exchange_strong(&limit->next_us, &next, now + LOG_LIMIT_US)) {
-        atomic_fetch_add(&limit->suppressed, 1);
-        return;
-    }
-    uint64_t suppressed = atomic_exchange(&limit->suppressed, 0);
-    if (suppressed > 0)
-        snprintf(tail, sizeof tail, " suppressed=%llu", (unsigned long long) suppressed);
     va_start(args, format);
     log_va(level, event, tail, format, args);
     va_end(args);

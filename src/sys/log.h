@@ -44,6 +44,14 @@ typedef struct LogLimit {
 void log_limited(LogLimit *limit, LogLevel level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+#define LOG_TAIL_LEN 40
+
+/*
+ * What log_limited goes by: whether it may speak now. ret_tail is what it then says at the end: "", or
+ * " suppressed=N". Any thread may ask.
+ */
+bool log_limit_passes(LogLimit *limit, char ret_tail[LOG_TAIL_LEN]);
+
 /*
  * A value for key=%s: text itself if it is one plain word, otherwise ret_text with text in double quotes,
  * inner quotes and backslashes escaped, cut off to fit. NULL gives "-".

@@ -165,40 +165,11 @@ bool json_get_array(const json_t *object, const char *key, size_t max, const jso
     return true;
 }
 
-/* Length of the UTF-8 sequence at text (RFC 3629: shortest form, no surrogates, up to U+10FFFF); 0 if it is
- * none. */
-static size_t sequence_len(const unsigned char *text)
-{
-    unsigned char first = text[0], low = 0x80, high = 0xBF;
-    size_t len = first < 0x80   ? 1
-                 : first < 0xC2 ? 0
-                 : first < 0xE0 ? 2
-                 : first < 0xF0 ? 3
-                 : first < 0xF5 ? 4
-                                : 0;
-
-    if (first == 0xE0)
-        low = 0xA0;
-    else if (first == 0xED)
-        high = 0x9F;
-    else if (first == 0xF0)
-        low = 0x90;
-    else if (first == 0xF4)
-        high = 0x8F;
-    for (size_t i = 1; i < len; i++) {
-        if (text[i] < low || text[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xBF;
-    }
-    return len;
-}
-
 static void add_quoted(Buf *out, const char *text)
 {
     buf_puts(out, "\"");
     while (*text != '\0') {
-        size_t len = sequence_len((const unsigned char *) text);
+        size_t len = str_utf8_len(text);
         if (len == 0)
             buf_puts(out, "?");
         else if (*text == '"' || *text == '\\')

@@ -3,6 +3,7 @@ its own, and the most common ones, are in test_keeper.py. Old primaries come bac
 
 import contextlib
 import os
+import re
 import signal
 
 import psycopg2
@@ -129,12 +130,13 @@ def test_standby_promoted_by_hand(formed):
     """It takes no commit, is closed, and is a standby again before long."""
     with undisturbed(formed) as primary:
         standby = formed.others(primary)[0]
-        seen = formed.log_of(standby).count("it is closed")
+        says = "this server is not the primary of its cluster: it is closed"
+        seen = formed.log_of(standby).count(says)
 
         def refuses():
             with pytest.raises(psycopg2.Error):
                 standby.sql("create table by_hand(i int)", local=True)
-            return formed.log_of(standby).count("it is closed") > seen
+            return formed.log_of(standby).count(says) > seen
 
         standby.sql("select pg_promote(false)")
         wait_for(refuses, 20, "the log to say so")
@@ -176,11 +178,15 @@ def test_all_cut_from_each_other(formed):
 
 
 def test_both_standbys_down(formed):
+    """The log of the primary says so once a minute, and how often it did not."""
+    primary = formed.wait_primary()
     down = standbys(formed)
     with silenced(formed) as wait:
         for node in down:
             node.kill()
         wait()
+        wait_for(lambda: re.search(r"node_unreachable node=\S+ reason=.* suppressed=[1-9]", formed.log_of(primary)), 120,
+                 "the log to tell what it has not said")
         for node in down:
             formed.revive(node)
 

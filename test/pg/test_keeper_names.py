@@ -45,8 +45,26 @@ def test_another_encoding():
             found = first.run([first.binary, "status", "--json", "--dsn", first.conninfo() + " dbname=latin"], check=False)
             assert [m["name"] for m in json.loads(found.stdout)["members"]] == ["Köln", "Zürich"]
         conn.close()
+        check_memory_of_refusals(first)
     finally:
         cluster.destroy()
+
+
+def check_memory_of_refusals(node):
+    """In a database without the names' letters status() is an error, as often as one likes."""
+    node.sql("create database russian encoding 'KOI8R' template template0 lc_collate 'C' lc_ctype 'C'")
+    conn = node.connect(database="russian")
+    with conn.cursor() as cursor:
+        def repeat(times):
+            cursor.execute("do $$ begin for i in 1..%d loop begin perform pgkeeper.status(); raise 'it has the letters'; "
+                           "exception when untranslatable_character then null; end; end loop; end $$" % times)
+            cursor.execute("select (regexp_match(pg_read_file('/proc/self/smaps_rollup'), 'Anonymous: +([0-9]+)'))[1]::int")
+            return cursor.fetchone()[0]
+
+        cursor.execute("create extension pg_keeper")
+        warm = repeat(100)
+        assert repeat(5000) < warm + 1024  # a text has more than 1 KiB
+    conn.close()
 
 
 @pytest.fixture(scope="module")

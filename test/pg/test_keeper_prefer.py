@@ -175,6 +175,11 @@ def test_standby_lost_for_good(armed):
     standby.kill()
     armed.rejoin(standby, primary)
     wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
+    said = "%s has no majority: 0 of 1 votes are there, 1 is needed; %s answers with a new identity: make sure that no other" % (
+        primary.name, standby.name)
+    wait_for(lambda: any(alarm.startswith(said) for alarm in primary.value("select pgkeeper.status()->'alarms'")), 30,
+             lambda: primary.value("select pgkeeper.status()::text"))
+    assert armed.info(primary)[standby.name]["state"] == "standby, streaming, without a vote"
     armed.prefer("primary", primary)
     primary.kill()
     shutil.rmtree(os.path.join(primary.data, "pg_keeper"))

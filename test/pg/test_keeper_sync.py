@@ -1,6 +1,7 @@
 """pg_keeper with synchronous replication: a failover loses nothing; to asynchronous and back."""
 
 import os
+import signal
 import time
 
 import psycopg2
@@ -176,3 +177,64 @@ def test_stays_asynchronous(cluster):
         node.sql("alter system reset pg_keeper.resync")
         node.sql("select pg_reload_conf()")
     cluster.wait_synchronous(primary)
+
+
+def waited_for(cluster, primary, needed, *standbys):
+    """The server's own names: that many of just those."""
+    told = {}
+
+    def probe():
+        names = told["names"] = primary.value("show synchronous_standby_names")
+        return names.startswith("ANY %d (" % needed) and [n for n in cluster.others(primary) if '"%s_e' % n.name in names] == list(standbys)
+
+    wait_for(probe, 40, lambda: "ANY %d of %r, not %r" % (needed, standbys, told))
+
+
+def commit(node):
+    """On how many standbys a commit is when it is acknowledged."""
+    conn = node.connect()
+    conn.autocommit = False
+    with conn.cursor() as cursor:
+        cursor.execute("create table if not exists confirmed(i int)")
+        conn.commit()
+        cursor.execute("insert into confirmed values (1)")
+        cursor.execute("select pg_current_wal_insert_lsn()")
+        before, = cursor.fetchone()
+        conn.commit()
+        cursor.execute("select count(*) from pg_stat_replication where flush_lsn > %s", (before,))
+        count, = cursor.fetchone()
+    conn.close()
+    return count
+
+
+def test_two_confirm_each_commit():
+    """ANY 2, of three standbys: the number counts, as long as there are so many. With less a commit waits for a lease, and then
+    for the one that is left. The next primary waits for two, too, and has everything."""
+    cluster = KeeperCluster(nodes=4)
+    try:
+        primary = cluster.form().wait_formed()
+        for node in cluster.nodes:
+            with open(os.path.join(node.data, "postgresql.conf"), "a", encoding="ascii") as file:
+                file.write("synchronous_standby_names = 'ANY 2 (pg1, pg2, pg3, pg4)'\n")
+            node.sql("select pg_reload_conf()")
+        first, second, third = cluster.others(primary)
+        waited_for(cluster, primary, 2, first, second, third)
+        assert min(commit(primary) for _ in range(50)) >= 2
+        frozen = [cluster.pid_of(node, "walreceiver") for node in (first, second)]
+        os.kill(frozen[0], signal.SIGSTOP)
+        assert commit(primary) == 2
+        waited_for(cluster, primary, 2, second, third)
+        os.kill(frozen[1], signal.SIGSTOP)
+        assert commit(primary) == 1
+        waited_for(cluster, primary, 1, third)
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+        waited_for(cluster, primary, 2, first, second, third)
+        with Takeover(cluster, lossless=True) as story:
+            primary.kill_postmaster()
+            new = story.wait()
+            waited_for(cluster, new, 2, *[n for n in cluster.others(new) if n is not primary])
+            assert commit(new) == 2
+        waited_for(cluster, new, 2, *cluster.others(new))
+    finally:
+        cluster.destroy()

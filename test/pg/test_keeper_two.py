@@ -106,7 +106,7 @@ def test_status_asks_the_standby_itself(cluster):
     refused(lambda: first.sql("select pgkeeper.switchover('pg2')"), "55000", "has no vote")
     second.pg_ctl("stop", "-m", "immediate")
     done = status()
-    assert done.returncode == 1 and re.search(r"(?m)^Not asked from here: pg2: ", done.stdout), done.stdout
+    assert done.returncode == 1 and re.search(r"(?m)^Not asked from here: pg2 \(pg2:", done.stdout), done.stdout
     second.start_postgres()
     cluster.wait_streaming(30, primary=first)
 

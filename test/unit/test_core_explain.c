@@ -42,6 +42,51 @@ static void votes_are_counted_by_name(void **state)
     assert_has(text, "stands for election: 1 of 3 votes is there");
 }
 
+/* Who lost its state answers, and has no vote: waiting does not bring it back. */
+static void lost_votes_are_told_apart(void **state)
+{
+    Core core = fixture_core(B);
+    char text[CORE_TEXT_LEN];
+
+    (void) state;
+    core.peer[A].uuid = fixture_uuid(20);
+    assert_true(explain_votes(&core, text, sizeof text));
+    assert_string_equal(text, "3 of 4 votes are there, 3 are needed; a answers with a new identity");
+    core.peer[C].uuid = fixture_uuid(21);
+    core.peer[W].heard = false;
+    assert_false(explain_votes(&core, text, sizeof text));
+    assert_string_equal(
+        text, "1 of 4 votes is there, 3 are needed; w does not answer; a, c answer with new identities");
+    assert_true(explain_votes_lost(&core)); /* w alone would not do */
+    core.peer[C].uuid = fixture_uuid(C);
+    assert_false(explain_votes_lost(&core));
+    core.persist.node_uuid = fixture_uuid(22);
+    assert_false(explain_votes(&core, text, sizeof text));
+    assert_has(text, "; a, b answer with new identities");
+    assert_true(document_is_other(&core, A) && document_is_other(&core, B));
+    assert_false(document_is_other(&core, C));
+    core.peer[A].relayed = true; /* who tells of it does not say which identity it has */
+    assert_false(document_is_other(&core, A));
+}
+
+static void a_report_tells_of_no_lease_by_its_rule(void **state)
+{
+    static const char *const without[] = {"brownout", "lease_gone"};
+    size_t found = 0;
+
+    (void) state;
+    for (uint8_t no = 0; no < explain_rule_count(); no++) {
+        const char *name = explain_rule(0, no).name;
+        Report report = {.rule = no};
+        bool expected = strcmp(name, without[0]) == 0 || strcmp(name, without[1]) == 0;
+        assert_int_equal(explain_lacks_lease(&report), expected);
+        found += expected;
+    }
+    assert_int_equal(found, 2);
+    Report unknown = {.rule = UINT8_MAX};
+    assert_false(explain_lacks_lease(&unknown));
+}
+
 /* Names that do not fit are left out, and it is seen that there are more. */
 static void long_names_are_cut_off(void **state)
 {
@@ -183,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(votes_are_counted_by_name),
+        cmocka_unit_test(lost_votes_are_told_apart),
+        cmocka_unit_test(a_report_tells_of_no_lease_by_its_rule),
         cmocka_unit_test(long_names_are_cut_off),
         cmocka_unit_test(an_ordered_failover_tells_who_is_missing),
         cmocka_unit_test(who_is_outside_refuses_orders),

@@ -320,6 +320,35 @@ static void a_grant_waits_for_the_record_of_a_vote(void **state)
     assert_non_null(fixture_sent(MSG_HEARTBEAT_ACK));
 }
 
+/* As with a configuration file that was copied: who speaks in my name is told, and I say so; not I to me. */
+static void my_name_is_anothers(void **state)
+{
+    Core core = fixture_core(B);
+    Msg msg = fixture_msg(&core, MSG_HEARTBEAT, B);
+
+    (void) state;
+    fixture_step(&core, 5001, &msg);
+    assert_null(fixture_sent(MSG_HEARTBEAT_ACK));
+    msg.sender = fixture_uuid(7);
+    for (int64_t ms = 5100; ms < 8000; ms += 100) {
+        assert_false(ms < 7000 && membership_is_twin(&core));
+        fixture_step(&core, ms, &msg);
+        assert_int_equal(fixture_sent(MSG_HEARTBEAT_ACK)->refusal, REFUSAL_TWIN);
+        assert_int_equal(core.leader, MEMBER_NONE);
+    }
+    assert_true(membership_is_twin(&core));
+    assert_false(membership_has_twin(&core, B));
+    core = leader(); /* and whoever is told */
+    msg.kind = MSG_HEARTBEAT_ACK;
+    msg.from = A;
+    msg.refusal = REFUSAL_TWIN;
+    for (int64_t ms = 5100; ms < 8000; ms += 100) {
+        fixture_step(&core, ms, &msg);
+        assert_null(fixture_sent(MSG_HEARTBEAT_ACK));
+    }
+    assert_true(membership_is_twin(&core));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_grant_is_of_one_identity),
         cmocka_unit_test(a_node_id_is_of_one_member),
         cmocka_unit_test(outside),
+        cmocka_unit_test(my_name_is_anothers),
         cmocka_unit_test(a_grant_waits_for_the_record_of_a_vote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

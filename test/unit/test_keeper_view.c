@@ -18,11 +18,12 @@ static json_t *view_of(const char *who, const char *primary, int epoch, bool lea
 
     for (int i = 0; i < 2; i++) {
         bool self = strcmp(names[i], who) == 0, leads = strcmp(names[i], primary) == 0;
-        json_array_append_new(
-            members, json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b}", "name", names[i], "role", "data",
-                               "kind", leads ? "primary" : "standby", "state",
-                               self || hears_other ? leads ? "primary" : "standby" : "unknown", "streaming",
-                               !leads, "self", self, "reachable", self || hears_other, "voter", true));
+        json_array_append_new(members,
+                              json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b}", "name", names[i],
+                                        "role", "data", "kind", leads ? "primary" : "standby", "state",
+                                        self || hears_other ? leads ? "primary" : "standby" : "unknown",
+                                        "streaming", !leads, "self", self, "leader", leads, "reachable",
+                                        self || hears_other, "voter", true));
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:{s:b}, s:[], s:o}", "cluster", "pg_keeper",
                      "member", who, "system_identifier", "7", "primary", primary, "leader", primary, "epoch",
@@ -60,6 +61,11 @@ static void takes_the_view_with_a_lease(void **state)
     json_object_set_new(answers[1].view, "quorum", json_false());
     json_object_set_new(answers[2].view, "epoch", json_integer(4));
     assert_int_equal(keeper_view_choose(answers, 3), 2);
+    /* of the same age: who leads hears all others */
+    json_object_set_new(answers[2].view, "epoch", json_integer(3));
+    assert_int_equal(keeper_view_choose(answers, 3), 2);
+    json_object_set_new(answers[2].view, "leader", json_string("pg2"));
+    assert_int_equal(keeper_view_choose(answers, 3), 1);
     done(answers, 3, NULL);
 }
 
@@ -131,6 +137,98 @@ static void takes_a_node_without_a_vote_by_its_own_word(void **state)
     done(answers, 2, made);
 }
 
+/* What a standby says of the primary's lease is of a moment ago. */
+static void does_not_believe_a_standby(void **state)
+{
+    static const ShowStyle plain;
+    KeeperAnswer answers[3] = {{.view = view_of("pg2", "pg1", 3, false, true)},
+                               {.name = "pg1", .place = "h1:5432"},
+                               {.place = "h9:1"}};
+    Buf out = {0};
+    (void) state;
+
+    err_set(&answers[1].err, ERR_NET, "Connection refused");
+    err_set(&answers[2].err, ERR_NET, "no answer");
+    json_t *made = keeper_view_make(answers, 3, 0);
+    assert_string_equal(alarm_of(made, 0),
+                        "pg1 was not asked: whether it has the lease is not known; h1:5432: "
+                        "Connection refused");
+    assert_string_equal(field_text(field_member(made, "pg1"), "state", ""), "unknown");
+    assert_false(status_is_healthy(made));
+    keeper_view_render_rest(made, &plain, &out);
+    assert_string_equal(out.data, "Not asked from here: h9:1: no answer\n"); /* of pg1 the alarm tells */
+    buf_done(&out);
+    json_decref(made);
+    made = keeper_view_make(answers, 1, 0);
+    assert_string_equal(alarm_of(made, 0),
+                        "pg1 was not asked: whether it has the lease is not known; it is not "
+                        "known where it is");
+    done(answers, 1, made);
+}
+
+/* It has lost its state: it answers, and knows nothing of a lease. */
+static void believes_a_primary_that_knows_of_none(void **state)
+{
+    KeeperAnswer answers[2] = {{.view = view_of("pg2", "pg1", 3, false, true)},
+                               {.name = "pg1", .view = view_of("pg1", "pg1", 0, false, false)}};
+    (void) state;
+
+    json_object_set_new(answers[1].view, "primary", json_null());
+    json_t *made = keeper_view_make(answers, 2, 0);
+    assert_string_equal(alarm_of(made, 0), "pg1 has no lease");
+    assert_string_equal(alarm_of(made, 1), "");
+    assert_false(field_true(made, "quorum"));
+    json_decref(made);
+    json_object_set_new(answers[1].view, "members", json_array());
+    made = keeper_view_make(answers, 2, 0);
+    assert_string_equal(field_text(field_member(made, "pg1"), "state", ""), "unknown");
+    assert_false(status_is_healthy(made));
+    done(answers, 2, made);
+}
+
+static void set_last_seen(json_t *view, int at, int ms)
+{
+    json_object_set_new(json_array_get(json_object_get(view, "members"), (size_t) at), "last_seen_ms",
+                        json_integer(ms));
+}
+
+/* The leader hears each of them five times in a lease. */
+static void who_was_not_asked_has_to_be_heard(void **state)
+{
+    KeeperAnswer answers[2] = {{.view = view_of("pg1", "pg1", 3, true, true)}, {.name = "pg2"}};
+    (void) state;
+
+    json_object_set_new(json_object_get(answers[0].view, "lease"), "ms", json_integer(1000));
+    set_last_seen(answers[0].view, 1, 400);
+    json_t *made = keeper_view_make(answers, 2, 0);
+    assert_true(status_is_healthy(made));
+    json_decref(made);
+    set_last_seen(answers[0].view, 1, 401);
+    made = keeper_view_make(answers, 2, 0);
+    const json_t *row = field_member(made, "pg2");
+    assert_false(field_true(row, "reachable"));
+    assert_string_equal(field_text(row, "state", ""), "unknown");
+    assert_false(status_is_healthy(made));
+    json_decref(made);
+    answers[1].view = view_of("pg2", "pg1", 3, false, true); /* it answers from here */
+    made = keeper_view_make(answers, 2, 0);
+    assert_true(status_is_healthy(made));
+    json_decref(made);
+    json_object_set_new(json_array_get(json_object_get(answers[0].view, "members"), 0), "leader",
+                        json_false());
+    json_decref(answers[1].view);
+    answers[1].view =
+        NULL; /* not by the leader's view: a second is added, since it tells the others so often */
+    set_last_seen(answers[0].view, 1, 1400);
+    made = keeper_view_make(answers, 2, 0);
+    assert_true(field_true(field_member(made, "pg2"), "reachable"));
+    json_decref(made);
+    set_last_seen(answers[0].view, 1, 1401);
+    made = keeper_view_make(answers, 2, 0);
+    assert_false(field_true(field_member(made, "pg2"), "reachable"));
+    done(answers, 2, made);
+}
+
 /* Whoever is another node, or another cluster's, is not believed. */
 static void leaves_out_strangers(void **state)
 {
@@ -147,8 +245,8 @@ static void leaves_out_strangers(void **state)
     assert_string_equal(alarm_of(made, 0), "");
     keeper_view_render_rest(made, &plain, &out);
     assert_string_equal(out.data,
-                        "Not asked from here: pg2: pg2:5432: pg1 answers there\n"
-                        "Not asked from here: pg2: pg2:5432: a node of another cluster answers there\n");
+                        "Not asked from here: pg2 (pg2:5432): pg1 answers there\n"
+                        "Not asked from here: pg2 (pg2:5432): a node of another cluster answers there\n");
     buf_done(&out);
     done(answers, 3, made);
 }
@@ -158,6 +256,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_view_with_a_lease),
         cmocka_unit_test(is_not_healthy_without_a_lease),
+        cmocka_unit_test(does_not_believe_a_standby),
+        cmocka_unit_test(believes_a_primary_that_knows_of_none),
+        cmocka_unit_test(who_was_not_asked_has_to_be_heard),
         cmocka_unit_test(is_healthy_when_all_agree),
         cmocka_unit_test(tells_who_is_of_another_mind),
         cmocka_unit_test(takes_a_node_without_a_vote_by_its_own_word),
