@@ -131,25 +131,38 @@ static bool is_exempt(void)
     return !IsUnderPostmaster || version_is_autovacuum();
 }
 
-static void wait_open(Fence *ret_fence)
+static void wait_while_closed(Fence *ret_fence)
 {
-    Closed closed = look(ret_fence, false);
-
-    if (closed == CLOSED_NOT)
-        return;
     Clock began = clock_now(), now = began;
-    shared_add(COUNT_WAITS);
-    while (closed != CLOSED_NOT) {
+    Closed closed;
+
+    while ((closed = look(ret_fence, true)) != CLOSED_NOT) {
         int64 waited_us = clock_elapsed_most(&began, &now);
         if (closed == CLOSED_WEAK || waited_us >= (int64) gucs_wait_ms * US_PER_MS)
             refuse(closed, waited_us);
         (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS,
-                         PG_WAIT_EXTENSION);
+                         wait_event(WAIT_LEASE));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
         now = clock_now();
-        closed = look(ret_fence, true);
     }
+}
+
+static void wait_open(Fence *ret_fence)
+{
+    if (look(ret_fence, false) == CLOSED_NOT)
+        return;
+    shared_add(COUNT_WAITS);
+    shared_set_waiting(true);
+    PG_TRY();
+    {
+        wait_while_closed(ret_fence);
+    }
+    PG_FINALLY();
+    {
+        shared_set_waiting(false);
+    }
+    PG_END_TRY();
 }
 
 void check_open(void)

@@ -85,7 +85,7 @@ void confirm_wait(const PlannedStmt *plan)
                             "shows yet"),
                      errhint("Try again: a synchronous standby confirms it as soon as it streams.")));
         (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS,
-                         PG_WAIT_EXTENSION);
+                         wait_event(WAIT_CONFIRM));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
         now = clock_now();

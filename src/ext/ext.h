@@ -98,6 +98,28 @@ void hooks_claim(const char *module);
 
 void hooks_init(void);
 
+/* ---- wait.c: what waits are called in pg_stat_activity ---- */
+
+typedef enum Wait {
+    WAIT_MAIN,    /* a worker: for its next turn */
+    WAIT_LEASE,   /* a session: for the fence to open */
+    WAIT_CONFIRM, /* a session after a crash: for a standby to confirm what it would read */
+    /* Of pg_keeper alone: */
+    WAIT_EXCHANGE,   /* a session: for the worker's answer to another node's message */
+    WAIT_SWITCHOVER, /* a session: for the end of the switchover that it has ordered */
+    WAIT_POLLING,    /* a session: for the server that it polls, and for that one's address */
+    WAIT_NAMES,      /* the worker of names: for names to look up, and their addresses */
+    WAITS
+} Wait;
+
+/* As the module calls them (module.c); NULL: it has no such wait. */
+extern const char *const wait_names[WAITS];
+
+/* In the postmaster, when shared memory is there. */
+void wait_startup(void);
+/* What WaitLatch() wants to be told. */
+uint32 wait_event(Wait wait);
+
 /* ---- shared.c: what the processes of the server share ---- */
 
 typedef enum Count { COUNT_WAITS, COUNT_REFUSALS, COUNT_CUTS, COUNTS } Count;
@@ -107,6 +129,14 @@ void shared_add(Count count);
 uint64 shared_count(Count count);
 /* This process has read its configuration, with that generation last. */
 void shared_stamp(int generation);
+struct PGPROC;
+/*
+ * This process waits at the fence, and writes nothing meanwhile; and whether that one (of a running process)
+ * does. A name in pg_stat_activity would not tell: between two looks there is none, and before PostgreSQL 17
+ * that of every extension's wait is the same.
+ */
+void shared_set_waiting(bool waiting);
+bool shared_is_waiting(const struct PGPROC *proc);
 /* The lowest generation in force among the checkpointer and the walsenders that can release a waiting commit.
  */
 uint32 shared_generation(void);

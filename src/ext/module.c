@@ -10,6 +10,12 @@ PG_MODULE_MAGIC;
 
 void _PG_init(void);
 
+const char *const wait_names[WAITS] = {
+    [WAIT_MAIN] = "PgvigilMain",
+    [WAIT_LEASE] = "PgvigilLease",
+    [WAIT_CONFIRM] = "PgvigilConfirm",
+};
+
 void _PG_init(void)
 {
     if (!process_shared_preload_libraries_in_progress)

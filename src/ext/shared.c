@@ -29,13 +29,19 @@
 typedef void (*ClientAuthentication_hook_type)(struct Port *port, int status);
 extern PGDLLIMPORT ClientAuthentication_hook_type ClientAuthentication_hook;
 
+/* What a process says of itself. */
+typedef struct Process {
+    pg_atomic_uint64 stamp;   /* process << 32 | generation */
+    pg_atomic_uint32 waiting; /* the process, while it waits at the fence */
+} Process;
+
 typedef struct Shared {
     pg_atomic_uint64 counts[COUNTS];
     pg_atomic_uint64 end_lsn;
     pg_atomic_uint32 unconfirmed;
     pg_atomic_uint32 checkpointer; /* its generation */
-    int stamps;
-    pg_atomic_uint64 stamp[FLEXIBLE_ARRAY_MEMBER]; /* by PGPROC: process << 32 | generation */
+    int processes;
+    Process process[FLEXIBLE_ARRAY_MEMBER]; /* by PGPROC */
 } Shared;
 
 static Shared *shared;
@@ -45,7 +51,7 @@ static shmem_request_hook_type next_request;
 
 static Size size_of_shared(void)
 {
-    return add_size(offsetof(Shared, stamp), mul_size((Size) version_backends(), sizeof(pg_atomic_uint64)));
+    return add_size(offsetof(Shared, process), mul_size((Size) version_backends(), sizeof(Process)));
 }
 
 /* A primary that was not shut down in order. A standby is promoted with nothing in it that only it has. */
@@ -73,11 +79,14 @@ static void on_startup(void)
         pg_atomic_init_u64(&shared->end_lsn, 0);
         pg_atomic_init_u32(&shared->unconfirmed, recovers_from_crash());
         pg_atomic_init_u32(&shared->checkpointer, (uint32) gucs_generation);
-        shared->stamps = version_backends();
-        for (int i = 0; i < shared->stamps; i++)
-            pg_atomic_init_u64(&shared->stamp[i], 0);
+        shared->processes = version_backends();
+        for (int i = 0; i < shared->processes; i++) {
+            pg_atomic_init_u64(&shared->process[i].stamp, 0);
+            pg_atomic_init_u32(&shared->process[i].waiting, 0);
+        }
     }
     LWLockRelease(AddinShmemInitLock);
+    wait_startup();
 }
 
 static void on_request(void)
@@ -114,6 +123,14 @@ uint64 shared_count(Count count)
     return shared != NULL ? pg_atomic_read_u64(&shared->counts[count]) : 0;
 }
 
+/* NULL: it is none that has transactions. */
+static Process *process_of(const PGPROC *proc)
+{
+    int place = (int) (proc - &ProcGlobal->allProcs[0]);
+
+    return place < shared->processes ? &shared->process[place] : NULL;
+}
+
 void shared_stamp(int generation)
 {
     if (shared == NULL || MyProc == NULL)
@@ -122,15 +139,31 @@ void shared_stamp(int generation)
         pg_atomic_write_u32(&shared->checkpointer, (uint32) generation);
         return;
     }
-    int place = (int) (MyProc - &ProcGlobal->allProcs[0]);
-    if (place < shared->stamps)
-        pg_atomic_write_u64(&shared->stamp[place], (uint64) MyProcPid << 32 | (uint32) generation);
+    Process *own = process_of(MyProc);
+    if (own != NULL)
+        pg_atomic_write_u64(&own->stamp, (uint64) MyProcPid << 32 | (uint32) generation);
+}
+
+void shared_set_waiting(bool waiting)
+{
+    Process *own = process_of(MyProc);
+
+    if (own != NULL)
+        pg_atomic_write_u32(&own->waiting, waiting ? (uint32) MyProcPid : 0);
+}
+
+/* Of one that ended while it waited the number is left, and its place may be another's by now. */
+bool shared_is_waiting(const PGPROC *proc)
+{
+    Process *process = process_of(proc);
+
+    return process != NULL && pg_atomic_read_u32(&process->waiting) == (uint32) proc->pid;
 }
 
 static uint32 generation_of(pid_t pid)
 {
-    for (int i = 0; i < shared->stamps; i++) {
-        uint64 stamp = pg_atomic_read_u64(&shared->stamp[i]);
+    for (int i = 0; i < shared->processes; i++) {
+        uint64 stamp = pg_atomic_read_u64(&shared->process[i].stamp);
         if ((pid_t) (stamp >> 32) == pid)
             return (uint32) stamp;
     }

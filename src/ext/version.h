@@ -7,7 +7,8 @@
 
 #include <postgres.h>
 
-/* 14 took the sessions' states and the names of waits out of pgstat.h, 15 recovery out of xlog.h. */
+/* 14 took the sessions' states and the names of waits out of pgstat.h, 15 recovery out of xlog.h, 16 what a
+ * text is made of out of postgres.h. */
 #include <access/xlog.h>
 #include <pgstat.h>
 #include <replication/walsender_private.h>
@@ -17,6 +18,9 @@
 #endif
 #if PG_VERSION_NUM >= 150000
 #include <access/xlogrecovery.h>
+#endif
+#if PG_VERSION_NUM >= 160000
+#include <varatt.h>
 #endif
 
 /* clang-format off */
@@ -105,7 +109,7 @@ typedef void (*shmem_request_hook_type)(void);
 #define version_make_wait_set(count) CreateWaitEventSet(TopMemoryContext, count)
 #endif
 
-/* What pg_stat_activity calls a wait: before 17 that of any extension is "Extension". */
+/* What pg_stat_activity calls a wait: before 17 that of any extension is "Extension". wait.c alone asks. */
 #if PG_VERSION_NUM >= 170000
 #define version_wait_event(name) WaitEventExtensionNew(name)
 #else

@@ -31,7 +31,7 @@ extern PGDLLEXPORT void pgvigil_worker_main(Datum arg);
 
 static void rest(long ms)
 {
-    (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+    (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, wait_event(WAIT_MAIN));
     ResetLatch(MyLatch);
 }
 

@@ -243,7 +243,7 @@ static bool wait_answer(Place *place)
         if (left_us <= 0)
             return false;
         (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                         (long) (left_us / US_PER_MS) + 1, PG_WAIT_EXTENSION);
+                         (long) (left_us / US_PER_MS) + 1, wait_event(WAIT_EXCHANGE));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
         now = clock_now();

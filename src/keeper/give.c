@@ -66,7 +66,7 @@ bool give_is_stopped(const Core *core)
  */
 static bool writes(const PGPROC *proc)
 {
-    bool waits = proc->wait_event_info == PG_WAIT_EXTENSION || proc->wait_event_info == WAIT_EVENT_SYNC_REP;
+    bool waits = shared_is_waiting(proc) || proc->wait_event_info == WAIT_EVENT_SYNC_REP;
 
     return TransactionIdIsValid(version_xid(proc)) && !waits;
 }

@@ -9,6 +9,16 @@ PG_MODULE_MAGIC;
 
 void _PG_init(void);
 
+const char *const wait_names[WAITS] = {
+    [WAIT_MAIN] = "PgKeeperMain",
+    [WAIT_LEASE] = "PgKeeperLease",
+    [WAIT_CONFIRM] = "PgKeeperConfirm",
+    [WAIT_EXCHANGE] = "PgKeeperExchange",
+    [WAIT_SWITCHOVER] = "PgKeeperSwitchover",
+    [WAIT_POLLING] = "PgKeeperPolling",
+    [WAIT_NAMES] = "PgKeeperNames",
+};
+
 void _PG_init(void)
 {
     static const PGFunction read_nothing[] = {pgkeeper_exchange, pgkeeper_status, NULL};

@@ -105,8 +105,8 @@ bool resolve_address(const char *host, char *ret_address, size_t size)
 static bool wait_a_little(int64 ms)
 {
     disk_write_if_due();
-    int happened =
-        WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) ms, PG_WAIT_EXTENSION);
+    int happened = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) ms,
+                             wait_event(WAIT_NAMES));
     ResetLatch(MyLatch);
     if (ShutdownRequestPending)
         proc_exit(1); /* and not 0: one that was ended alone is to come again */

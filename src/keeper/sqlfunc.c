@@ -240,8 +240,9 @@ static bool wait_socket(PGconn *conn, int event, int64 until_us)
         int64 left_us = until_us - clock_now().boot_us;
         if (left_us <= 0)
             return false;
-        int happened = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | event,
-                                         PQsocket(conn), (long) (left_us / US_PER_MS) + 1, PG_WAIT_EXTENSION);
+        int happened =
+            WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | event,
+                              PQsocket(conn), (long) (left_us / US_PER_MS) + 1, wait_event(WAIT_POLLING));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
         if ((happened & event) != 0)
@@ -289,7 +290,8 @@ Datum pgkeeper_indirect_polling(PG_FUNCTION_ARGS)
     while (!resolve_address(node.host, address, sizeof address)) {
         if (clock_now().boot_us >= until_us)
             PG_RETURN_BOOL(false);
-        (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50, PG_WAIT_EXTENSION);
+        (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50,
+                         wait_event(WAIT_POLLING));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
     }

@@ -159,7 +159,7 @@ static void wait_end(void)
 {
     while (pg_atomic_read_u32(&order->state) != ORDER_ENDED) {
         (void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MOST_MS,
-                         PG_WAIT_EXTENSION);
+                         wait_event(WAIT_SWITCHOVER));
         ResetLatch(MyLatch);
         CHECK_FOR_INTERRUPTS();
     }

@@ -46,15 +46,6 @@ static void leave(int code, Datum arg)
     board_detach();
 }
 
-static uint32 wait_event(void)
-{
-    static uint32 event;
-
-    if (event == 0)
-        event = version_wait_event("PgKeeperMain");
-    return event;
-}
-
 static WaitEventSet *make_set(void)
 {
     WaitEventSet *set = version_make_wait_set(SOCKETS + 2);
@@ -74,7 +65,7 @@ static void rest(long ms)
 {
     WaitEvent happened[SOCKETS + 2];
     WaitEventSet *set = make_set();
-    int count = WaitEventSetWait(set, ms, happened, SOCKETS + 2, wait_event());
+    int count = WaitEventSetWait(set, ms, happened, SOCKETS + 2, wait_event(WAIT_MAIN));
 
     FreeWaitEventSet(set);
     for (int i = 0; i < count; i++)

@@ -10,7 +10,7 @@ import pytest
 
 from harness import Failure
 from harness.base import as_user, pg_bin, wait_for
-from harness.fence import SIZE, FencedServer, FenceFile, library, refused
+from harness.fence import SIZE, FencedServer, FenceFile, check_wait_names, library, refused, wait_waiting
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the extension was not built: no server headers")
 
@@ -234,6 +234,7 @@ def test_a_short_loss_is_a_stall(server):
         before = int(server.state()["waits"])
         client = Client(server, "insert into t values(1)")
         wait_for(lambda: int(server.state()["waits"]) == before + 1, 10, "the commit to wait")
+        wait_waiting(server, "pid = %d" % client.pid, "PgvigilLease")
         server.fence.open()
         assert client.outcome() == "answered"
         server.fence.set(hold=1)
@@ -577,6 +578,20 @@ def test_after_a_crash_nobody_reads_what_no_standby_has(make_server):
     primary.stop()
     primary.start()
     assert primary.state()["unconfirmed"] == "0"  # it was shut down in order
+
+
+def test_after_a_crash_a_client_waits(make_server):
+    """Until what it reads is confirmed, or nobody has to confirm it any more."""
+    server = make_server({"pgvigil.wait": "'1min'"}).start()
+    server.sql("create table t(i int); create role app login; grant select on t to app")
+    server.stop("immediate")
+    server.fence.open(synchronous=1, generation=1, names="ANY 1 (b)")
+    server.start()
+    client = Client(server, "select * from t", user="app")
+    wait_waiting(server, "pid = %d" % client.pid, "PgvigilConfirm")
+    check_wait_names(server, "Pgvigil", "Main", "Lease", "Confirm")
+    server.fence.open(synchronous=0, generation=0, names="")
+    assert client.outcome() == "answered"
 
 
 def test_after_a_crash_in_asynchronous_mode(make_server):

@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 
 from harness.base import pg_major, wait_for, write_file
-from harness.fence import refused
-from harness.keeper import CLOSED, KeeperCluster, Takeover, library
+from harness.fence import check_wait_names, refused, wait_waiting
+from harness.keeper import CLOSED, KeeperCluster, MuteServer, Takeover, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -89,6 +89,24 @@ def test_polling_and_signals(formed):
     assert not standby.value("select pgkeeper.indirect_polling('host=no-such-name.invalid')")
     assert standby.value("select pgkeeper.indirect_kill('SIGUSR1') and pgkeeper.indirect_kill('SIGUSR2')")
     formed.wait_formed()
+
+
+def test_waits_have_names(formed):
+    """The worker's, that of a session which serves another node, and of one that polls."""
+    primary = formed.wait_primary()
+    standby = formed.others(primary)[0]
+    wait_waiting(primary, "backend_type = 'pg_keeper'", "PgKeeperMain")
+    worker = formed.pid_of(standby)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        wait_waiting(standby, "query like '%pgkeeper.exchange(%'", "PgKeeperExchange")
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    with MuteServer(standby) as mute, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        polling = pool.submit(standby.value, "select bool_or(pgkeeper.indirect_polling('%s')) from generate_series(1, 3)" % mute.conninfo)
+        wait_waiting(standby, "query like '%indirect_polling(%'", "PgKeeperPolling")
+        assert polling.result(30) is False
+    check_wait_names(primary, "PgKeeper", "Main", "Lease", "Confirm", "Exchange", "Switchover", "Polling", "Names")
 
 
 def test_kerberos_is_refused(formed):

@@ -9,7 +9,7 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import USER, pg_bin, run, wait_for
+from harness.base import USER, pg_bin, pg_major, run, wait_for
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -229,8 +229,12 @@ def test_promotion_is_not_blocked(formed):
 def test_primary_whose_fsync_fails(formed):
     """The server panics, and cannot start either."""
     with Takeover(formed) as story:
+        seen = len(formed.log_of(story.old))
         story.old.preload.sync(failing=True)
         story.wait()
+        wait_for(lambda: "PANIC" in formed.log_of(story.old)[seen:].partition("reinitializing")[2], 30, "it not to start")
+        if pg_major() >= 18:
+            story.old.pg_ctl("stop", "-m", "immediate")  # its postmaster does not end then, nor do anything else
         wait_for(lambda: not story.old.postmaster(), 30, "the server to give up")
         story.old.preload.sync()
         formed.revive(story.old)

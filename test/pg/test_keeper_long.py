@@ -42,7 +42,8 @@ def letter_of(node):
     """A message as another node's worker sent it."""
     node.sql("alter system set log_statement = 'all'")
     node.sql("select pg_reload_conf()")
-    found = wait_for(lambda: re.findall(r"DETAIL:  parameters: \$1 = '(\{.*\})'$", KeeperCluster.log_of(node), re.M), 20,
+    # 18 begins with a capital.
+    found = wait_for(lambda: re.findall(r"DETAIL:  [Pp]arameters: \$1 = '(\{.*\})'$", KeeperCluster.log_of(node), re.M), 20,
                      "a message in the log")
     node.sql("alter system reset log_statement")
     node.sql("select pg_reload_conf()")

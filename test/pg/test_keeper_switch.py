@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 
 from harness.base import wait_for
-from harness.fence import refused
-from harness.keeper import CLOSED, KeeperCluster, library
+from harness.fence import refused, wait_waiting
+from harness.keeper import CLOSED, KeeperCluster, MuteServer, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
@@ -19,7 +19,7 @@ CALL = "select pgkeeper.switchover('%s')"
 
 @pytest.fixture(scope="module")
 def cluster():
-    with KeeperCluster(role="talker") as made:
+    with KeeperCluster(role="talker", settings={"log_checkpoints": "on"}) as made:
         yield made.form()
 
 
@@ -123,15 +123,57 @@ def test_under_load(formed):
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         filling = [pool.submit(fill) for _ in range(2)]
-        wait_for(lambda: old.value("select pg_relation_size('bulk') > 10000000"), 60, "them to write")
+        # Each makes its rows first, and has written nothing until then.
+        wait_for(lambda: old.value("select pg_relation_size('bulk') > 10000000 and 2 = (select count(*) from pg_stat_activity"
+                                   " where query like 'insert into bulk%' and backend_xid is not null)"), 60, "both to write")
         assert old.value(CALL % new.name) == new.name
         for one in filling:
             one.result(60)
+    # A checkpoint that ends later writes its record where the third one may get it, and the successor not.
+    told = formed.log_of(old).rpartition("verb=switchover")[2]
+    assert told.index("checkpoint complete") < told.index("restore point")
     wait_for(lambda: formed.info(new)[third.name]["state"] == "standby, streaming", 30, lambda: formed.info(new))
     assert formed.log_of(third).count("it is closed") == seen
     formed.rejoin(old, new)
     formed.wait_formed(new)
     new.sql("drop table bulk")
+
+
+def test_who_waits_at_the_fence_goes_on(formed):
+    """When it comes to nothing. Who has written and waits anywhere else is ended meanwhile: it could write more."""
+    primary = formed.wait_primary()
+    target = formed.others(primary)[0]
+    primary.sql("create table kept(i int)")
+
+    def commit():
+        conn = primary.connect()
+        pid = conn.get_backend_pid()
+        try:
+            with conn.cursor() as cursor:
+                cursor.execute("set pg_keeper.commit_wait = '1min'")
+                cursor.execute("insert into kept values (1)")
+            return pid, "answered"
+        except psycopg2.Error as error:
+            return pid, error
+        finally:
+            conn.close()
+
+    with Frozen(formed, target), MuteServer(primary) as mute, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        polling = pool.submit(primary.sql, "insert into kept values (2); select pgkeeper.indirect_polling('%s')"
+                              " from generate_series(1, 60)" % mute.conninfo)
+        wait_waiting(primary, "query like 'insert%indirect_polling(%' and backend_xid is not null", "PgKeeperPolling")
+        call = pool.submit(primary.sql, CALL % target.name)
+        wait_waiting(primary, "query like '%switchover(%'", "PgKeeperSwitchover")
+        wait_for(lambda: call.done() or "hands over to" in formed.info(primary)[primary.name]["state"], 20, "it to be closed")
+        commits = [pool.submit(commit) for _ in range(10)]
+        # Others may be ended on their way there.
+        waiting = wait_waiting(primary, "query like 'insert into kept values (1)%'", "PgKeeperLease")
+        refused(lambda: call.result(60), "57000", "goes on as the primary")
+        refused(lambda: polling.result(60), "terminating connection")
+        told = dict(one.result(60) for one in commits)
+    assert formed.wait_formed(primary) is primary
+    assert [told[pid] for pid in waiting] == ["answered"] * len(waiting)
+    primary.sql("drop table kept")
 
 
 def test_a_successor_that_does_not_get_there(formed):

@@ -13,7 +13,7 @@ import time
 import psycopg2
 
 from . import base
-from .base import Failure, as_user, pg_bin, run, wait_for, write_file
+from .base import Failure, as_user, pg_bin, pg_major, run, wait_for, write_file
 from .modules import module
 
 # As in src/base/fence.h.
@@ -231,6 +231,22 @@ def refused(call, *words):
                 raise Failure("the error does not say %r: %s" % (word, told)) from None
         return error
     raise Failure("it was not refused")
+
+
+def wait_waiting(server, which, name, timeout=20):
+    """Processes of that kind (a condition on pg_stat_activity) wait under the module's name for it; returns their pids.
+
+    Before PostgreSQL 17 every extension's waits have the same one."""
+    text = "select pid from pg_stat_activity where (%s) and wait_event_type = 'Extension' and wait_event = '%s'" % (
+        which, name if pg_major() >= 17 else "Extension")
+    return wait_for(lambda: [row[0] for row in server.sql(text)], timeout, "a process to wait in %s: %s" % (name, which))
+
+
+def check_wait_names(server, module, *names):
+    """Those are the names that the module has made, and no others."""
+    if pg_major() >= 17:
+        rows = server.sql("select name from pg_wait_events where name like '%s%%' order by 1" % module)
+        assert [row[0] for row in rows] == sorted(module + name for name in names)
 
 
 def deadline_us(node):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import psycopg2
 
@@ -24,10 +25,15 @@ set -e
 how=immediate
 [ ! -e "$data/standby.signal" ] || how=fast
 %(bin)s/pg_ctl stop -D "$data" -m $how -w
-%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R
+%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R%(anew)s
 echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
 %(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
 """
+# pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
+ANEW = """ || {
+    rm -rf "$data"/*
+    %(bin)s/pg_basebackup -D "$data" -d "$PG_KEEPER_PRIMARY_CONNINFO" -R -c fast
+}"""
 
 
 def library():
@@ -77,9 +83,11 @@ class KeeperCluster(Cluster):
             self._set_rejoin_command()
 
     def _set_rejoin_command(self):
+        folder = os.path.dirname(pg_bin("pg_ctl"))
         for node in self.nodes:
             write_file(node.folder + "/rejoin", REJOIN % dict(
-                data=node.seen + "/data", bin=os.path.dirname(pg_bin("pg_ctl")), log=node.seen + "/log/rejoin.log",
+                data=node.seen + "/data", bin=folder, log=node.seen + "/log/rejoin.log",
+                anew=ANEW % dict(bin=folder) if pg_major() < 14 else "",
                 server_log=node.seen + "/log/postgresql.log"), 0o755)
         self.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % self.nodes[0].seen
 
@@ -237,14 +245,15 @@ class KeeperCluster(Cluster):
             standby = os.path.exists(os.path.join(node.data, "standby.signal"))
             node.pg_ctl("stop", "-m", "fast" if standby else "immediate")
         node.kill()
-        # pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
-        if pg_major() < 14 and "synchronous_standby_names" in self.settings:
-            self.renew(node, primary)
-            return
         # Before that pg_rewind finds nothing to do.
         wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
                                        "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
-        node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"])
+        done = node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"], check=False)
+        if pg_major() < 14 and "synchronous_commit = off is not enough" in done.stderr:  # as ANEW has it
+            self.renew(node, primary)
+            return
+        if done.returncode != 0:
+            raise Failure("pg_rewind of %s: %s" % (node, done.stderr))
         self._start_copy(node)
 
     def renew(self, node, primary):
@@ -287,6 +296,25 @@ class KeeperCluster(Cluster):
         if not pids:
             raise Failure("%s has no process %s" % (node, kind))
         return pids[0].pid
+
+
+class MuteServer:
+    """A socket on that node's machine that takes connections and says nothing, for with."""
+
+    def __init__(self, node):
+        self.folder, self.conninfo = os.path.join(node.folder, "mute"), "host=%s/mute port=5432" % node.seen
+
+    def __enter__(self):
+        os.mkdir(self.folder)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(os.path.join(self.folder, ".s.PGSQL.5432"))
+        self.socket.listen(64)
+        base.give_to_user(self.folder, os.path.join(self.folder, ".s.PGSQL.5432"))
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+        shutil.rmtree(self.folder)
 
 
 class Takeover:
