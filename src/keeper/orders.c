@@ -45,16 +45,26 @@ static bool can_rejoin(const Core *core)
 }
 
 /*
- * A backup that was put back has written WAL of its own in the place of the cluster's, on the same timeline:
- * pg_rewind sees no difference, and what it leaves is a standby with other data.
+ * Where pg_rewind sees no difference, or not all of it, what it leaves is a standby with other data. A backup
+ * that was put back has written WAL of its own in the place of the cluster's, on the same timeline. Whoever
+ * was promoted behind the cluster's back has a timeline with a number that the cluster gave to another one.
  */
-static void tell_origin_unknown(void)
+static bool can_be_rewound(const Core *core)
+{
+    uint32_t own = core->pg.timeline, theirs = core->peer[core->leader].report.pg.timeline;
+    bool strayed = own == core->persist.stray_timeline;
+
+    return core->persist.wal_epoch != 0 && own != theirs && (own > theirs || !strayed);
+}
+
+static void tell_not_rewound(void)
 {
     static LogLimit limit;
 
-    log_limited(&limit, LOG_LEVEL_WARN, "rejoin_refused",
-                "rejoin_command is not run: without its state this server does not know where its WAL comes from; "
-                "replace its data directory by a new copy of the primary's (pg_basebackup)");
+    log_limited(
+        &limit, LOG_LEVEL_WARN, "rejoin_refused",
+        "rejoin_command is not run: where this server's WAL left the cluster's cannot be told by its timeline, "
+        "and pg_rewind would go by that; replace its data directory by a new copy of the primary's (pg_basebackup)");
 }
 
 void orders_hear(const Core *core, MemberNo no, const Msg *msg)
@@ -96,7 +106,8 @@ static bool can_leave(const Core *core, const KeeperNodes *nodes, const Clock *n
     }
     if (since.boot_us == 0)
         since = *now;
-    if (why[0] != '\0' && clock_elapsed_most(&since, now) >= TELL_LEASES * (int64) core->persist.doc.lease_ms * US_PER_MS)
+    if (why[0] != '\0' &&
+        clock_elapsed_most(&since, now) >= TELL_LEASES * (int64) core->persist.doc.lease_ms * US_PER_MS)
         log_limited(&limit, LOG_LEVEL_INFO, "rejoin_waits", "reason=\"%s\"", tell_words(why));
     return false;
 }
@@ -108,12 +119,12 @@ void orders_look(const Core *core, const KeeperNodes *nodes)
 
     command_look(&after);
     command_look(&rejoin);
-    if (core == NULL || act_closed() == NULL || rejoin.pid != 0 || gucs_rejoin_command[0] == '\0' || !can_rejoin(core) ||
-        (tried.boot_us != 0 && now.boot_us - tried.boot_us < REJOIN_US))
+    if (core == NULL || act_closed() == NULL || rejoin.pid != 0 || gucs_rejoin_command[0] == '\0' ||
+        !can_rejoin(core) || (tried.boot_us != 0 && now.boot_us - tried.boot_us < REJOIN_US))
         return;
     const KeeperNode *node = primary_node(core, nodes);
-    if (core->persist.wal_epoch == 0)
-        tell_origin_unknown();
+    if (!can_be_rewound(core))
+        tell_not_rewound();
     else if (node != NULL && can_leave(core, nodes, &now)) {
         tried = now;
         command_start(&rejoin, gucs_rejoin_command, node->name, node->conninfo, 0);

@@ -24,7 +24,8 @@ void spare_hear(Spare *spare, const Core *core, MemberNo no, const Msg *msg, con
     spare->word[no].votes = member->voter && !msg->report.disk_failed &&
                             (uuid_is_zero(&member->uuid) || uuid_equal(&member->uuid, &msg->sender));
     /* A closed server is one whose stop never ends. */
-    spare->word[no].closed = no != core->leader && (action == ACTION_STOP_FAST || action == ACTION_STOP_IMMEDIATE);
+    spare->word[no].closed =
+        no != core->leader && (action == ACTION_STOP_FAST || action == ACTION_STOP_IMMEDIATE);
 }
 
 static bool can_spare(const Spare *spare, const Core *core, const Clock *now, char *ret_why, size_t size)
@@ -34,7 +35,8 @@ static bool can_spare(const Spare *spare, const Core *core, const Clock *now, ch
     int have = 0, first = MEMBER_NONE;
 
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-        bool fresh = spare->word[no].at.boot_us != 0 && clock_elapsed_most(&spare->word[no].at, now) <= fresh_us;
+        bool fresh =
+            spare->word[no].at.boot_us != 0 && clock_elapsed_most(&spare->word[no].at, now) <= fresh_us;
         if (no == core->self || !doc->member[no].voter || !fresh || !spare->word[no].votes)
             continue;
         bool goes_first = spare->word[no].closed && no < core->self;

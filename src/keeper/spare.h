@@ -1,5 +1,6 @@
 /*
- * spare.h: whether the cluster can spare this node's vote, which a rewind or a new copy takes; without PostgreSQL.
+ * spare.h: whether the cluster can spare this node's vote, which a rewind or a new copy takes; without
+ * PostgreSQL.
  */
 #ifndef PGVIGIL_KEEPER_SPARE_H
 #define PGVIGIL_KEEPER_SPARE_H

@@ -1,12 +1,13 @@
 """pg_keeper's commands, its extension in dumps and upgrades, and how its worker ends."""
 
+import contextlib
 import os
 import time
 
 import psycopg2
 import pytest
 
-from harness.base import pg_bin, wait_for, write_file
+from harness.base import never, pg_bin, wait_for, write_file
 from harness.keeper import KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -44,6 +45,82 @@ def test_switchover_and_rejoin_command(cluster):
     wait_for(lambda: os.path.exists(new.folder + "/log/after"), 20, "after_command to run")
     cluster.wait_formed(new, timeout=60)
     assert old.value("select pg_is_in_recovery()")
+
+
+def rejoins(cluster, *nodes):
+    """How often each has run its rejoin_command."""
+    return [cluster.log_of(node).count("command_started option=rejoin_command") for node in nodes]
+
+
+def test_rejoin_needs_a_majority_without_it(cluster):
+    """A node whose vote is needed is not rewound, which would take it: nobody would be the primary any more."""
+    old = cluster.wait_formed()
+    old.kill_postmaster()
+    new = cluster.wait_primary(40, unlike=old)
+    third, = [n for n in cluster.others(new) if n is not old]
+    third.pg_ctl("stop", "-m", "immediate")
+    seen = rejoins(cluster, old)
+    cluster.revive(old)
+    cluster.wait_writable(new)
+    wait_for(lambda: "rejoin_waits" in cluster.log_of(old), 30, "the log to say why it waits")
+    assert rejoins(cluster, old) == seen
+    cluster.wait_writable(new)
+    third.start_postgres()
+    cluster.wait_formed(new, timeout=60)
+    assert rejoins(cluster, old) != seen
+
+
+@contextlib.contextmanager
+def nobody_rejoins(cluster):
+    def say(node, change):
+        node.sql("alter system %s pg_keeper.rejoin_command %s" % change)
+        node.sql("select pg_reload_conf()")
+
+    for node in cluster.nodes:
+        say(node, ("set", "= ''"))
+        wait_for(lambda n=node: n.value("show pg_keeper.rejoin_command") == "", 20, "the setting")
+    yield
+    for node in cluster.nodes:
+        say(node, ("reset", ""))
+
+
+def wait_closed(cluster, node):
+    wait_for(lambda: cluster.info(node)[node.name]["state"].startswith("closed: "), 30, lambda: cluster.info(node))
+
+
+def test_rejoin_one_at_a_time(cluster):
+    """Two of three are closed: they are rewound one after the other, and the primary has a majority all the time."""
+    cluster.wait_formed()
+    with nobody_rejoins(cluster):
+        for _ in range(2):  # the second one is elected by the vote of the first one's predecessor
+            closed = cluster.wait_primary()
+            cluster.isolate(closed)
+            new = cluster.wait_primary(40, unlike=closed)
+            cluster.wait_writable(new)
+            cluster.heal()
+            wait_closed(cluster, closed)
+        postmaster = new.postmaster().pid
+    cluster.wait_formed(new, timeout=90)
+    assert new.postmaster().pid == postmaster
+
+
+def test_rejoin_not_by_a_number(cluster):
+    """A standby that was promoted by hand got the very number that the next primary's timeline has: pg_rewind sees no
+    difference between them."""
+    old = cluster.wait_formed()
+    other, third = cluster.others(old)
+    with nobody_rejoins(cluster):
+        assert other.value("select pg_promote()")
+        wait_closed(cluster, other)
+        cluster.isolate(old)
+        new = cluster.wait_primary(40, unlike=old)
+        assert new is third
+        cluster.heal()
+    seen = rejoins(cluster, other)
+    wait_for(lambda: "rejoin_refused" in cluster.log_of(other), 30, "the log to say so")
+    never(lambda: rejoins(cluster, other) != seen, 4, "a rewind")  # the command would have run by then
+    cluster.renew(other, new)
+    cluster.wait_formed(new, timeout=60)
 
 
 def test_dump_restores(cluster):
