@@ -9,7 +9,7 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import USER, pg_bin, pg_major, run, wait_for
+from harness.base import USER, never, pg_bin, pg_major, run, wait_for
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, Takeover, library
 from harness.writer import Writer
@@ -309,6 +309,5 @@ def test_state_removed_under_the_worker(formed, what):
     with undisturbed(formed):
         third.pg_ctl("stop", "-m", "immediate")
         formed.wait_formed(primary, but=(third,))
-        with Writer(formed) as writer:
-            writer.wait_acks(ACKS, timeout=60)
+        never(lambda: formed.info(primary)[primary.name]["state"] != "primary", 3 * SECONDS, "a primary without its lease")
         third.start_postgres()

@@ -178,6 +178,7 @@ def test_socket_taken_away(cluster, tls):
 def test_postmaster_frozen(cluster):
     """No new connection is taken, while the sessions that there are go on: another node takes over, and they are closed."""
     old = cluster.wait_formed()
+    cluster.wait_writable(old)  # makes the table
     session = old.connect(local=True)
     postmaster = old.postmaster().pid
     os.kill(postmaster, signal.SIGSTOP)

@@ -10,11 +10,20 @@ import pytest
 from harness.base import wait_for
 from harness.fence import refused, wait_waiting
 from harness.keeper import CLOSED, KeeperCluster, MuteServer, library
+from harness.node import SQL_TIMEOUT, set_sql_timeout
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers, or PG_BIN")
 
 CALL = "select pgkeeper.switchover('%s')"
+PATIENCE_S = 60  # a checkpoint of a busy server takes its time
+
+
+@pytest.fixture(autouse=True)
+def patient():
+    set_sql_timeout(PATIENCE_S)
+    yield
+    set_sql_timeout(SQL_TIMEOUT)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,7 @@ def test_under_load(formed):
     seen = formed.log_of(third).count("it is closed")
 
     def fill():
+        set_sql_timeout(PATIENCE_S)
         with pytest.raises(psycopg2.OperationalError, match="terminating connection"):
             old.sql("insert into bulk select i, repeat('x', 500) from generate_series(1, 10000000) i")
 
