@@ -47,8 +47,6 @@ static struct {
     char why[ACTION_TEXT_LEN];
 } now;
 
-static char closed[ACTION_TEXT_LEN];
-
 bool act_stops(void)
 {
     return now.action.kind == ACTION_STOP_FAST;
@@ -61,7 +59,7 @@ bool act_runs(void)
 
 const char *act_closed(void)
 {
-    return closed[0] != '\0' ? closed : give_closed();
+    return board_closed()[0] != '\0' ? board_closed() : give_closed();
 }
 
 static void fail(const char *why)
@@ -296,10 +294,12 @@ static bool checkpoint_is_done(const Core *core)
 
 void act_close(const char *primary, const char *why)
 {
+    char *closed = board_closed();
+
     if (closed[0] != '\0')
         return;
     give_end();
-    snprintf(closed, sizeof closed, "%s %s", primary, why);
+    snprintf(closed, BOARD_STATE_LEN, "%s %s", primary, why);
     ereport(
         LOG,
         (errmsg("pg_keeper: this server %s: it is closed", RecoveryInProgress()

@@ -48,6 +48,7 @@ typedef struct Board {
     volatile int worker_pid;
     pg_atomic_uint32 reread;
     pg_atomic_uint32 freeze;        /* the freeze whose settings the startup process has read; 0: none */
+    char closed[BOARD_STATE_LEN];   /* the worker's alone: it ends with the server, not with the worker */
     pg_atomic_uint32 view_sequence; /* odd while it is written */
     BoardView view;
     Place place[PLACES];
@@ -178,6 +179,11 @@ void board_wake(bool reread)
     Latch *worker = board->worker;
     if (worker != NULL)
         SetLatch(worker);
+}
+
+char *board_closed(void)
+{
+    return board->closed;
 }
 
 bool board_take_reread(void)

@@ -13,7 +13,6 @@
 #include "base/str.h"
 #include "sys/clock.h"
 #include "sys/log.h"
-#include "wire/codec.h"
 
 #define LOOK_US      (200 * US_PER_MS)
 #define RECONCILE_US US_PER_SEC
@@ -33,7 +32,7 @@ static struct {
     bool persist_told, persist_ok;
     Clock looked, reconciled;
     uint32_t order;
-    LogLimit disk, message, refused;
+    LogLimit disk, refused;
 } body;
 
 const Core *body_core(void)
@@ -49,6 +48,11 @@ const KeeperNodes *body_known(void)
 bool body_was_member(void)
 {
     return body.persist.doc.id.term != 0;
+}
+
+const Uuid *body_identity(void)
+{
+    return &body.persist.node_uuid;
 }
 
 static CoreOptions options_now(void)
@@ -90,8 +94,7 @@ static void set_fence(const Effects *effects)
     fence.hold = give_holds();
     if (is_unmanaged())
         fence = deadline_unmanaged(body.nodes.there);
-    else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused ||
-             byhand_waits(core, &body.nodes))
+    else if (fence.epoch == 0 || act_closed() != NULL || !body.runs || core->refused || byhand_waits())
         fence.until = (Clock){0};
     /* Without a document it is not known: as FENCE_UNKNOWN. */
     if (body.runs && fence.until.boot_us == 0)
@@ -134,26 +137,14 @@ static void keep_state(void)
         tell_not_written(&err);
 }
 
-static void send_message(const Effect *effect)
-{
-    const Core *core = &body.core;
-    Buf text = {0};
-
-    if (effect->after_persist > body.persisted_seq || orders_leave())
-        return; /* what it would say is not on disk, and will not be; or nobody is to count on it */
-    codec_encode_msg(&effect->msg, &core->persist.doc, core->options.name, &text);
-    if (!text.failed && text.data != NULL && effect->token != 0)
-        board_answer(effect->token, text.data, text.len);
-    else if (!text.failed && text.data != NULL && effect->to != MEMBER_NONE)
-        link_send(nodes_find(&body.nodes, core->persist.doc.member[effect->to].name), text.data, text.len);
-    buf_done(&text);
-}
-
 static void run_effect(const Effect *effect)
 {
     switch (effect->kind) {
     case EFFECT_PERSIST: persist(effect->persist_seq); break;
-    case EFFECT_SEND: send_message(effect); break;
+    case EFFECT_SEND: /* what it would say may not be on disk, and will not be */
+        if (effect->after_persist <= body.persisted_seq)
+            talk_send(&body.core, effect);
+        break;
     case EFFECT_ACTION:
         if (effect->after_persist <= body.persisted_seq)
             act_start(&body.core, &effect->action, &body.nodes);
@@ -181,7 +172,7 @@ static void step_once(Event *event)
 }
 
 /* What an action waits for and cannot be written has ended: the core would wait for ever. */
-static void step(Event *event)
+void body_step(Event *event)
 {
     step_once(event);
     while (body.persist_told) {
@@ -196,55 +187,6 @@ static void step(Event *event)
         str_copy(lost.text, sizeof lost.text, "the state that it depends on could not be written");
         step_once(&done);
     }
-}
-
-/* ---- Messages ---- */
-
-static void take(const char *text, size_t len, uint32 token)
-{
-    static Msg msg;
-    static Document doc;
-    char name[MEMBER_NAME_LEN];
-    Err err = {0};
-
-    if (!codec_decode_msg(text, len, &msg, &doc, name, &err)) {
-        log_limited(&body.message, LOG_LEVEL_WARN, "message_refused", "reason=\"%s\"", err.text);
-        return;
-    }
-    if (!body.runs) {
-        alarms_hear(name, &msg.sender, &body.persist.node_uuid);
-        return;
-    }
-    byhand_hear(&body.core, &body.nodes, name, &msg);
-    msg.from = document_find(&body.core.persist.doc, name);
-    orders_hear(&body.core, msg.from, &msg);
-    bool stranger = msg.from == MEMBER_NONE;
-    if (stranger && token == 0)
-        return;
-    Event event = {.kind = EVENT_MESSAGE,
-                   .msg = &msg,
-                   .doc = msg.has_doc ? &doc : NULL,
-                   .reply_token = stranger && msg.kind != MSG_HELLO ? 0 : token};
-    step(&event);
-}
-
-/* A vote that waits for a freeze keeps its token; everything else is answered by now, if ever. */
-void body_message(const char *text, size_t len, uint32 token)
-{
-    take(text, len, token);
-    if (!body.runs || body.core.ballot.token != token || !body.core.ballot.pending) {
-        bool later = body.runs && body.core.fresh.token == token;
-        if (!later)
-            board_answer(token, "", 0);
-    }
-}
-
-static void on_answer(const KeeperNode *node, const char *text, size_t len)
-{
-    if (body.runs && len > 0)
-        take(text, len, 0);
-    else if (body.runs && !node->gone)
-        byhand_hear_nothing();
 }
 
 /* ---- Beginning and end ---- */
@@ -351,7 +293,7 @@ void body_nodes(const KeeperNodes *table)
     bool changed = memcmp(&nodes, &body.nodes, sizeof nodes) != 0;
     if (changed) {
         body.nodes = nodes;
-        link_update(&nodes, gucs_lease_ms(), on_answer);
+        link_update(&nodes, gucs_lease_ms(), talk_answer);
         log_line(LOG_LEVEL_INFO, "nodes", "count=%d", nodes_registered(&nodes));
     }
     if (body.runs && has_to_stop(changed)) {
@@ -371,7 +313,7 @@ void body_reload(void)
     Event event = {.kind = EVENT_OPTIONS, .options = &options};
 
     if (body.runs)
-        step(&event);
+        body_step(&event);
 }
 
 void body_close(void)
@@ -389,7 +331,7 @@ static void order(CommandKind kind, const char *name)
 
     str_copy(command.name, sizeof command.name, name);
     command.target = document_find(&body.core.persist.doc, name);
-    step(&event);
+    body_step(&event);
 }
 
 static void reconcile(void)
@@ -410,12 +352,12 @@ static void begin_anew(void)
     Persist before = body.core.persist;
     Err err = {0};
 
-    log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
     if (!state_keep(&body.store, &before, &err) || !state_make(body.store, &body.persist, &err)) {
         tell_not_written(&err);
         body.persist = before;
         return;
     }
+    log_line(LOG_LEVEL_WARN, "promoted_by_hand", "this server begins anew as the primary, with its own vote");
     body.runs = false;
     body.outside = true;
     if (takes_part())
@@ -432,7 +374,7 @@ static void look(const Clock *now)
     Event event = {.kind = EVENT_OBSERVED, .pg = &pg, .looked_us = now->boot_us, .progress = UINT8_MAX};
 
     body.looked = *now;
-    step(&event);
+    body_step(&event);
 }
 
 static void act(void)
@@ -445,7 +387,7 @@ static void act(void)
     if (kind == ACTION_PROMOTE && result.ok)
         orders_promoted(&body.core, &body.nodes);
     Event event = {.kind = EVENT_ACTION_DONE, .done = &result};
-    step(&event);
+    body_step(&event);
 }
 
 void body_turn(void)
@@ -464,9 +406,10 @@ void body_turn(void)
         act();
         if (core_wake_us(&body.core) <= now.boot_us - body.core.now.boot_us) {
             Event tick = {.kind = EVENT_TICK};
-            step(&tick);
+            body_step(&tick);
         }
-        int64 every_us = byhand_waits(&body.core, &body.nodes) ? LOOK_US : RECONCILE_US;
+        byhand_turn(&body.core, &body.nodes);
+        int64 every_us = byhand_waits() ? LOOK_US : RECONCILE_US;
         if (now.boot_us - body.reconciled.boot_us >= every_us) {
             body.reconciled = now;
             keep_state();

@@ -20,8 +20,8 @@ bool body_start(Err *err);
 void body_nodes(const KeeperNodes *nodes);
 /* The configuration was read again. */
 void body_reload(void);
-/* A message for the worker, as BoardMessage has it. */
-void body_message(const char *text, size_t len, uint32 token);
+/* Gives the core what has happened, and does what follows. */
+void body_step(Event *event);
 /* One turn: looks at the server if that is due, goes on with what is under way, tells the others. */
 void body_turn(void);
 /* Milliseconds until the next turn is due. */
@@ -33,6 +33,18 @@ const Core *body_core(void);
 const KeeperNodes *body_known(void);
 /* It has a state of a cluster. */
 bool body_was_member(void);
+/* This node's, where there is no core. */
+const Uuid *body_identity(void);
+
+/* ---- talk.c: what the nodes say to each other ---- */
+
+/* A message for the worker, as BoardMessage has it, and the answer to one of its own, as LinkAnswer. */
+void talk_message(const char *text, size_t len, uint32 token);
+void talk_answer(const KeeperNode *node, const char *text, size_t len);
+/* An EFFECT_SEND of the core's. */
+void talk_send(const Core *core, const Effect *effect);
+/* Asks the node of that index how it is, beside what the core says to it. */
+void talk_hello(const Core *core, int index);
 
 /* ---- state.c: what the worker knows when it starts ---- */
 
@@ -83,20 +95,17 @@ bool resync_look(const Core *core);
 bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes);
 /* A core begins, in a server that was open until now or was not. */
 void byhand_begin(const Core *core, bool was_open);
+/* Each turn of a core. */
+void byhand_turn(const Core *core, const KeeperNodes *nodes);
 /* Of two, this one alone has a vote, and has not heard yet whether the other was promoted while it was down:
  * commits wait, for a lease at most. */
-bool byhand_waits(const Core *core, const KeeperNodes *nodes);
+bool byhand_waits(void);
 /* Asks a node that is registered and no member how it is, */
 void byhand_ask(const Core *core, const KeeperNodes *nodes);
 /* and what any says of itself. */
 void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, const Msg *msg);
-/* It answers, and does not take part. */
-void byhand_hear_nothing(void);
-
-/* ---- hello.c ---- */
-
-/* To the node of that index: its answer comes like any other message. */
-void hello_send(const Core *core, int index);
+/* It says that it is a standby that takes no part. */
+void byhand_hear_standby(void);
 
 /* ---- orders.c: after_command and rejoin_command ---- */
 

@@ -15,7 +15,12 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-/* Since when the other one is asked whether it was promoted meanwhile; heard: it was not, or that is over. */
+static bool was_standby; /* at the last look of this core */
+
+/*
+ * Whether the other one was promoted while this server was down. heard: it was not, or that need not be
+ * asked, or it has not answered for a lease since it was asked first.
+ */
 static Clock asked_since;
 static bool heard;
 
@@ -30,15 +35,13 @@ static bool is_without_vote(const Core *core, const KeeperNodes *nodes)
 
 bool byhand_is_promoted(const Core *core, const KeeperNodes *nodes)
 {
-    static bool was_standby;
-
     if (RecoveryInProgress()) {
         was_standby = true;
         return false;
     }
     bool promoted = was_standby && core->role == ROLE_FOLLOWER && act_closed() == NULL && !act_runs() &&
                     is_without_vote(core, nodes);
-    was_standby = false;
+    was_standby = promoted; /* until a core begins by it: its state may not be written at once */
     return promoted;
 }
 
@@ -48,26 +51,40 @@ static bool is_alone(const Core *core, const KeeperNodes *nodes)
            core->persist.doc.member[core->self].voter && nodes_registered(nodes) == 2;
 }
 
-void byhand_begin(const Core *core, bool was_open)
+/* Registered, and nobody's vote is its: only by people it can be a primary. */
+static bool is_mute(const Core *core, const KeeperNode *node)
 {
-    asked_since = clock_now();
-    heard = was_open || core->persist.doc.id.term == 0;
+    MemberNo no = document_find(&core->persist.doc, node->id);
+
+    return !node->gone && strcmp(node->id, gucs_node_id) != 0 &&
+           (no == MEMBER_NONE || !core->persist.doc.member[no].voter);
 }
 
-bool byhand_waits(const Core *core, const KeeperNodes *nodes)
+void byhand_begin(const Core *core, bool was_open)
+{
+    was_standby = false;
+    asked_since = (Clock){0};
+    heard = was_open || core->persist.doc.id.term == 0 || RecoveryInProgress();
+}
+
+void byhand_turn(const Core *core, const KeeperNodes *nodes)
 {
     Clock now = clock_now();
-    int64 waited_us = clock_elapsed_most(&asked_since, &now);
-    bool others = false;
+    bool any = false;
 
     for (int i = 0; i < nodes->count; i++)
-        others = others || document_find(&core->persist.doc, nodes->node[i].id) == MEMBER_NONE;
-    heard = heard || !others || nodes_registered(nodes) != 2 ||
-            waited_us >= (int64) core->persist.doc.lease_ms * US_PER_MS;
+        any = any || is_mute(core, &nodes->node[i]);
+    heard = heard || !any || nodes_registered(nodes) != 2 ||
+            (asked_since.boot_us != 0 &&
+             clock_elapsed_most(&asked_since, &now) >= (int64) core->persist.doc.lease_ms * US_PER_MS);
+}
+
+bool byhand_waits(void)
+{
     return !heard;
 }
 
-void byhand_hear_nothing(void)
+void byhand_hear_standby(void)
 {
     heard = true;
 }
@@ -85,7 +102,7 @@ void byhand_hear(const Core *core, const KeeperNodes *nodes, const char *id, con
         return;
     bool promoted = pg->state == PG_PRIMARY && pg->system_identifier == core->pg.system_identifier &&
                     (pg->timeline > core->pg.timeline || (pg->timeline == core->pg.timeline && index < self));
-    heard = heard || !promoted;
+    heard = heard || pg->state == PG_STANDBY || (pg->state == PG_PRIMARY && !promoted);
     if (promoted && msg->report.eligible)
         act_close(nodes_name(nodes, id), "was promoted by hand");
 }
@@ -96,11 +113,13 @@ void byhand_ask(const Core *core, const KeeperNodes *nodes)
 
     if (core->role != ROLE_LEADER || nodes_registered(nodes) != 2)
         return;
+    if (asked_since.boot_us == 0)
+        asked_since = clock_now();
     if (!heard)
         log_limited(
             &waiting, LOG_LEVEL_INFO, "asks_the_other",
             "before commits are allowed: it may have been promoted by hand while this server was down");
     for (int i = 0; i < nodes->count; i++)
-        if (document_find(&core->persist.doc, nodes->node[i].id) == MEMBER_NONE)
-            hello_send(core, i);
+        if (is_mute(core, &nodes->node[i]))
+            talk_hello(core, i);
 }

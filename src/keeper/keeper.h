@@ -79,6 +79,8 @@ void board_detach(void);
 /* Wakes the worker; reread: because the table of nodes was changed. */
 void board_wake(bool reread);
 bool board_take_reread(void);
+/* Why this server is closed until it is started anew, BOARD_STATE_LEN bytes; "": it is not. The worker's. */
+char *board_closed(void);
 
 /* The startup process: it has read the settings of that freeze. And the worker: of which one it has. */
 void board_stamp_freeze(uint32 number);

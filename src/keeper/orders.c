@@ -89,7 +89,7 @@ static void ask_others(const Core *core, const KeeperNodes *nodes, const Clock *
     asked = *now;
     for (int i = 0; i < nodes->count; i++)
         if (strcmp(nodes->node[i].id, gucs_node_id) != 0)
-            hello_send(core, i);
+            talk_hello(core, i);
 }
 
 /* Silent while that can still be a matter of the time that it takes to hear everybody. */

@@ -39,7 +39,7 @@ static void own_state(const Core *core, char *ret_text, size_t size)
         snprintf(ret_text, size, "closed: it cannot take part, the log says why");
     else if (core->pg.state == PG_STANDBY)
         snprintf(ret_text, size, "standby, %s", core->pg.streaming ? "streaming" : "not streaming");
-    else if (byhand_waits(core, body_known()))
+    else if (byhand_waits())
         snprintf(ret_text, size, "closed: it asks whether the other node was promoted meanwhile");
     else if (core_lease_holds(core, &core->now))
         snprintf(ret_text, size, "primary");

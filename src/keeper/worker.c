@@ -119,7 +119,7 @@ static void run(void)
             read_at_us = now_us;
             read_nodes();
         }
-        board_collect(body_message);
+        board_collect(talk_message);
         link_turn();
         body_turn();
         link_turn(); /* what that has to say */

@@ -155,10 +155,44 @@ def test_promoted_by_hand(cluster):
         wait_closed()
         writer.wait_acks(50, server=second)
         assert acks() == before
+    # What it has heard once is not forgotten with the worker, while nobody is there to say it again.
+    second.pg_ctl("stop", "-m", "immediate")
+    worker = cluster.pid_of(first)
+    os.kill(worker, signal.SIGTERM)
+    wait_for(lambda: cluster.worker_runs(first) and cluster.pid_of(first) != worker, 30, "another worker")
+    never(lambda: not cluster.info(first)["pg1"]["state"].startswith("closed: "), 4, "an open server")  # several leases
+    second.start_postgres()
+    cluster.wait_writable(second)
     cluster.rejoin(first, second)
     cluster.wait_streaming(30, primary=second)
     cluster.wait_writable(second)
     assert cluster.primary() is second
+
+
+def test_promoted_by_hand_and_not_ready():
+    """A worker that cannot say yet what its server is says nothing: that does not pass for a standby's word."""
+    with KeeperCluster(nodes=2, seconds=8) as made:
+        made.start().register()
+        first, second = made.nodes
+        wait_for(lambda: made.info(first)["pg1"]["state"] == "primary", 40, "it to lead")
+        first.kill()
+        assert second.value("select pg_promote()")
+        wait_for(lambda: made.info(second)["pg2"]["state"] == "primary", 40, "it to lead")
+        session = second.connect()
+        session.autocommit = False
+        with session.cursor() as cursor:
+            cursor.execute("lock table pgkeeper.node")
+            worker = made.pid_of(second)
+            os.kill(worker, signal.SIGTERM)
+            wait_for(lambda: made.worker_runs(second) and made.pid_of(second) != worker, 30, "another worker")
+            first.start_postgres()
+            wait_for(lambda: "asks_the_other" in made.log_of(first), 30, "the old one to ask")
+            # A quarter of the lease, after which it may go on; it asks five times a second.
+            never(lambda: made.info(first)["pg1"]["state"] == "primary", 2, "an open server")
+        session.rollback()
+        session.close()
+        wait_for(lambda: made.info(first)["pg1"]["state"] == "closed: pg2 was promoted by hand", 30,
+                 lambda: "the old one to hear: %r" % made.info(first))
 
 
 def test_promoted_by_hand_and_back():
