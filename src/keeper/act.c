@@ -307,7 +307,8 @@ void act_close(const char *primary, const char *why)
                                                                : "is not the primary of its cluster"),
          errdetail("%s. Commits are refused here; reads may be old.", closed),
          errhint(
-             "Stop it, pg_rewind it from the primary or make a new copy, and start it as a standby; or set pg_keeper.rejoin_command.")));
+             "Stop it, pg_rewind it from the primary or make a new copy, and start it as a standby; pg_keeper.rejoin_command "
+             "does that after a failover or switchover.")));
 }
 
 static void close_for_good(const Core *core)

@@ -47,7 +47,8 @@ typedef struct Board {
     Latch *volatile worker; /* NULL: there is none */
     volatile int worker_pid;
     pg_atomic_uint32 reread;
-    pg_atomic_uint32 freeze;        /* the freeze whose settings the startup process has read; 0: none */
+    pg_atomic_uint32 freeze; /* the freeze whose settings the startup process has read; 0: none */
+    pg_atomic_uint32 feeds_nobody;
     char closed[BOARD_STATE_LEN];   /* the worker's alone: it ends with the server, not with the worker */
     pg_atomic_uint32 view_sequence; /* odd while it is written */
     BoardView view;
@@ -76,6 +77,7 @@ static void on_startup(void)
         fence_write(&board->fence, &FENCE_UNKNOWN); /* until the worker knows better */
         pg_atomic_init_u32(&board->reread, 1);
         pg_atomic_init_u32(&board->freeze, 0);
+        pg_atomic_init_u32(&board->feeds_nobody, 0);
         pg_atomic_init_u32(&board->view_sequence, 0);
         for (int i = 0; i < PLACES; i++)
             pg_atomic_init_u32(&board->place[i].state, PLACE_FREE);
@@ -179,6 +181,17 @@ void board_wake(bool reread)
     Latch *worker = board->worker;
     if (worker != NULL)
         SetLatch(worker);
+}
+
+void board_feed_nobody(bool nobody)
+{
+    pg_atomic_write_u32(&board->feeds_nobody, nobody);
+    pg_memory_barrier();
+}
+
+bool board_feeds_nobody(void)
+{
+    return board != NULL && pg_atomic_read_u32(&board->feeds_nobody) != 0;
 }
 
 char *board_closed(void)

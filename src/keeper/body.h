@@ -127,6 +127,8 @@ Lsn look_position(uint32_t *ret_timeline);
 int look_startup_pid(void);
 /* The walreceiver streams. */
 bool look_is_streaming(void);
+/* The process that sends WAL to that member; 0: there is none. */
+int look_sender_of(const Core *core, MemberNo no);
 /* Where the newest checkpoint that was completed begins; LSN_NONE: it cannot be read at this moment. */
 Lsn look_checkpoint(void);
 /* Everything received has been replayed once, so that the position is not too low. */

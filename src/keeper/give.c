@@ -22,7 +22,8 @@ static struct {
     bool began;
     bool is_given;
     Clock began_at;
-    Lsn lsn; /* everything that was acknowledged is before it */
+    Lsn lsn;  /* everything that was acknowledged is before it */
+    Lsn sent; /* no standby but the successor has got anything behind it */
     char closed[ACTION_TEXT_LEN];
 } given;
 
@@ -71,20 +72,27 @@ static bool writes(const PGPROC *proc)
     return TransactionIdIsValid(version_xid(proc)) && !waits;
 }
 
-/* Until the successor speaks up the others would go on receiving from here. */
-static void end_walsenders(void)
+/* But for that process; how many there are yet. */
+static int end_walsenders(int but)
 {
+    int count = 0;
+
     for (int i = 0; i < max_wal_senders; i++) {
         int pid = look_walsender(i).pid;
-        if (pid != 0)
-            (void) kill(pid, SIGTERM);
+        if (pid == 0 || pid == but)
+            continue;
+        (void) kill(pid, SIGTERM);
+        count++;
     }
+    return count;
 }
 
 /*
  * The fence is closed. Whoever read it as open before that has written its commit record by then, and the
  * restore point that is made here ends behind it: a successor that has flushed this one has everything that
- * was acknowledged. Whoever comes to the check later is cut off unanswered.
+ * was acknowledged. Whoever comes to the check later is cut off unanswered. The server goes on writing a
+ * little, as hints on pages that are read: so the others get nothing more, and the successor has to have all
+ * that they may have got.
  */
 bool give_turn(const Core *core, ActionResult *result)
 {
@@ -106,9 +114,15 @@ bool give_turn(const Core *core, ActionResult *result)
         pg_memory_barrier();
         given.lsn = XLogRestorePoint("pg_keeper switchover");
         XLogFlush(given.lsn);
+        board_feed_nobody(true);
     }
+    bool late = since_us >= HOLD_US + 2 * FLUSH_US;
+    if (given.sent == LSN_NONE && end_walsenders(look_sender_of(core, target)) > 0 && !late)
+        return false;
+    if (given.sent == LSN_NONE)
+        given.sent = version_flushed();
     Observation pg = look_server(core, body_known());
-    if (pg.confirmed[target] < given.lsn && since_us < HOLD_US + 2 * FLUSH_US)
+    if (pg.confirmed[target] < given.sent && !late)
         return false;
     given.is_given = true;
     result->lsn = given.lsn;
@@ -124,8 +138,10 @@ void give_look(const Core *core)
 
     if (given.lsn != LSN_NONE)
         (void) sessions_end(writes);
-    if (given.is_given && core->role != ROLE_LEADER)
-        end_walsenders();
+    bool closed = board_closed()[0] != '\0';
+    if (closed || (given.is_given && core->role != ROLE_LEADER))
+        (void) end_walsenders(0);
+    board_feed_nobody(closed || given.lsn != LSN_NONE);
     if (!given.began || !leads || act_stops() || core->plan.step == STEP_CONFIRM)
         return;
     give_end();

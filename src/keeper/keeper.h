@@ -107,6 +107,14 @@ void board_view(BoardView *ret_view);
 /* A signal to the worker (SIGUSR1: look again, SIGUSR2: read the nodes again); false: it is not there. */
 bool board_worker_pid(int *ret_pid);
 
+/* The worker: standbys are refused from now on, or not any more. And whoever refuses them. */
+void board_feed_nobody(bool nobody);
+bool board_feeds_nobody(void);
+
+/* ---- feed.c: a closed server feeds no standby ---- */
+
+void feed_init(void);
+
 /* ---- resolve.c: host names to addresses, by a worker of its own: it may block ---- */
 
 /*

@@ -146,10 +146,32 @@ Walsender look_walsender(int index)
 }
 
 /* Whom each walsender serves stands in its session's application_name: MEMBER_eEPOCH. */
+static bool serves(const PgBackendStatus *status, const Document *doc, MemberNo no)
+{
+    char name[NAMEDATALEN];
+
+    snprintf(name, sizeof name, "%s_e%u", doc->member[no].name, (unsigned) doc->epoch);
+    return strcmp(status->st_appname, name) == 0;
+}
+
+int look_sender_of(const Core *core, MemberNo no)
+{
+    int found = 0;
+
+    pgstat_clear_snapshot();
+    for (int i = 0; i < max_wal_senders && found == 0; i++) {
+        int pid = look_walsender(i).pid;
+        const PgBackendStatus *status = pid != 0 ? find_backend(pid, B_INVALID) : NULL;
+        if (status != NULL && serves(status, &core->persist.doc, no))
+            found = pid;
+    }
+    pgstat_clear_snapshot();
+    return found;
+}
+
 static void fill_confirmed(const Core *core, Observation *pg)
 {
     const Document *doc = &core->persist.doc;
-    char name[NAMEDATALEN];
 
     pgstat_clear_snapshot();
     for (int i = 0; i < max_wal_senders; i++) {
@@ -160,10 +182,8 @@ static void fill_confirmed(const Core *core, Observation *pg)
             continue;
         pg->standbys++;
         for (MemberNo no = 0; no < MEMBER_MAX; no++) {
-            if (doc->member[no].kind != MEMBER_DATA)
-                continue;
-            snprintf(name, sizeof name, "%s_e%u", doc->member[no].name, (unsigned) doc->epoch);
-            if (strcmp(status->st_appname, name) == 0 && sender.flushed > pg->confirmed[no])
+            bool is_its = doc->member[no].kind == MEMBER_DATA && serves(status, doc, no);
+            if (is_its && sender.flushed > pg->confirmed[no])
                 pg->confirmed[no] = sender.flushed;
         }
     }

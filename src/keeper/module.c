@@ -35,5 +35,6 @@ void _PG_init(void)
     resolve_init();
     worker_register();
     confirm_spare(read_nothing);
+    feed_init();
     hooks_init();
 }

@@ -149,6 +149,23 @@ def test_under_load(formed):
     new.sql("drop table bulk")
 
 
+def test_third_node_comes_late(formed):
+    """A closed server goes on writing, if only the end of what it refuses: a standby that starts then does not get that."""
+    old = formed.wait_formed()
+    new, third = formed.others(old)
+    seen = formed.log_of(third).count("it is closed")
+    third.pg_ctl("stop", "-m", "fast")
+    assert old.value(CALL % new.name) == new.name
+    refused(lambda: old.sql("create table late(i int)"), *CLOSED)
+    old.sql("select pg_create_restore_point('late')")  # behind what the new primary has
+    third.start_postgres()
+    wait_for(lambda: formed.info(new)[third.name]["state"] == "standby, streaming", 30, lambda: formed.info(new))
+    assert formed.log_of(third).count("it is closed") == seen
+    assert "feeds no standby" in formed.log_of(old)
+    formed.rejoin(old, new)
+    formed.wait_formed(new)
+
+
 def test_who_waits_at_the_fence_goes_on(formed):
     """When it comes to nothing. Who has written and waits anywhere else is ended meanwhile: it could write more."""
     primary = formed.wait_primary()
