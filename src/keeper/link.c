@@ -42,6 +42,7 @@ typedef struct Link {
     int queued;
     bool flushing;
     LogLimit complaint, kerberos;
+    char told[200]; /* the newest complaint */
 } Link;
 
 static Link links[MEMBER_MAX];
@@ -110,6 +111,9 @@ static void fail(Link *link, const char *what)
         *--end = '\0';
     for (char *at = why; (at = strchr(at, '\n')) != NULL;)
         *at = ' ';
+    if (strncmp(why, link->told, sizeof link->told - 1) != 0)
+        link->complaint.next_us = 0; /* such as a password that is wrong, once the connection was lost */
+    str_copy(link->told, sizeof link->told, why);
     log_limited(&link->complaint, LOG_LEVEL_WARN, "node_unreachable", "node=%s reason=\"%s\"",
                 link->node.name, why);
     hang_up(link);

@@ -8,7 +8,7 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import never, wait_for
+from harness.base import never, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, library
 from harness.preload import STUCK
@@ -208,3 +208,24 @@ def test_disk_hangs(cluster):
     wait_for(lambda: not old.postmaster(), 30, "the server to end")
     cluster.rejoin(old, new)
     cluster.wait_formed(new)
+
+
+def test_why_a_node_is_not_reached(cluster):
+    """The newest reason is told, not only the first one of a minute: a password that was changed shows when connections end."""
+    primary = cluster.wait_formed()
+    standby = cluster.others(primary)[0]
+    hba = os.path.join(standby.data, "pg_hba.conf")
+    with open(hba, encoding="ascii") as file:
+        before = file.read()
+    seen = cluster.log_of(primary).count("pg_hba.conf rejects")
+    try:
+        write_file(hba, "host all all %s/32 reject\n" % primary.address + before)
+        standby.sql("select pg_reload_conf()", local=True)
+        wait_for(lambda: standby.value("select count(*) from pg_hba_file_rules where auth_method = 'reject'"), 20, "the rule")
+        standby.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_keeper' "
+                    "and backend_type = 'client backend'", local=True)
+        wait_for(lambda: cluster.log_of(primary).count("pg_hba.conf rejects") > seen, 20, "the log to say so")
+    finally:
+        write_file(hba, before)
+        standby.sql("select pg_reload_conf()", local=True)
+    cluster.wait_formed(primary)
