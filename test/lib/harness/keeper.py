@@ -15,25 +15,6 @@ from .writer import Writer
 CLOSED = ("57P03", "may not acknowledge")  # what refused() wants of a commit on a closed primary
 STREAMS = ("standby, streaming", "standby, streaming, with the only vote")
 SCRIPTS = ("pg_keeper--2.0.sql", "pg_keeper--2.0--3.0.sql")
-REJOIN = """#!/bin/sh
-# What a real one does: stop this server, take it back to where it left the primary's history, start it as a standby.
-# A primary at once: sessions that wait for a standby do not end in order. pg_rewind runs the recovery that this leaves to
-# be done, but not that of a standby.
-data=%(data)s
-exec >> %(log)s 2>&1
-set -e
-how=immediate
-[ ! -e "$data/standby.signal" ] || how=fast
-%(bin)s/pg_ctl stop -D "$data" -m $how -w
-%(bin)s/pg_rewind -D "$data" --source-server "$PG_KEEPER_PRIMARY_CONNINFO" -R%(anew)s
-echo "pg_keeper.node_name = '$PG_KEEPER_NODE'" >> "$data/postgresql.conf"
-%(bin)s/pg_ctl start -D "$data" -w -l %(server_log)s
-"""
-# pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode.
-ANEW = """ || {
-    rm -rf "$data"/*
-    %(bin)s/pg_basebackup -D "$data" -d "$PG_KEEPER_PRIMARY_CONNINFO" -R -c fast
-}"""
 
 
 def library():
@@ -83,13 +64,12 @@ class KeeperCluster(Cluster):
             self._set_rejoin_command()
 
     def _set_rejoin_command(self):
-        folder = os.path.dirname(pg_bin("pg_ctl"))
-        for node in self.nodes:
-            write_file(node.folder + "/rejoin", REJOIN % dict(
-                data=node.seen + "/data", bin=folder, log=node.seen + "/log/rejoin.log",
-                anew=ANEW % dict(bin=folder) if pg_major() < 14 else "",
-                server_log=node.seen + "/log/postgresql.log"), 0o755)
-        self.settings["pg_keeper.rejoin_command"] = "'%s/rejoin'" % self.nodes[0].seen
+        """The example; pg_rewind 13 commits on its source with synchronous_commit off, which is refused in synchronous mode."""
+        program, seen = os.path.join(self.root, "bin", "rejoin"), self.nodes[0].seen
+        shutil.copy(os.path.join(base.REPO, "examples", "pg_keeper_rejoin"), program)
+        os.chmod(program, 0o755)
+        self.settings["pg_keeper.rejoin_command"] = "'REJOIN_COPY=%s %s %s/data %s %s/log/postgresql.log'" % (
+            "yes" if pg_major() < 14 else "no", program, seen, os.path.dirname(pg_bin("pg_ctl")), seen)
 
     def __enter__(self):
         """For start() or form() inside."""
@@ -241,7 +221,7 @@ class KeeperCluster(Cluster):
     def rejoin(self, node, primary):
         """What an administrator does to a primary that has lost its place, whatever is left of it."""
         node.thaw("postgres")
-        if node.postmaster():  # as REJOIN does, and for its reasons
+        if node.postmaster():  # as examples/pg_keeper_rejoin does, and for its reasons
             standby = os.path.exists(os.path.join(node.data, "standby.signal"))
             node.pg_ctl("stop", "-m", "fast" if standby else "immediate")
         node.kill()
@@ -249,7 +229,7 @@ class KeeperCluster(Cluster):
         wait_for(lambda: primary.value("select timeline_id = ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
                                        "::bit(32)::int from pg_control_checkpoint()"), 20, "a checkpoint of %s" % primary)
         done = node.run([pg_bin("pg_rewind"), "-D", node.seen + "/data", "--source-server", primary.conninfo(), "-R"], check=False)
-        if pg_major() < 14 and "synchronous_commit = off is not enough" in done.stderr:  # as ANEW has it
+        if pg_major() < 14 and "synchronous_commit = off is not enough" in done.stderr:  # as with REJOIN_COPY
             self.renew(node, primary)
             return
         if done.returncode != 0:
