@@ -103,8 +103,7 @@ void hello_send(const Core *core, int index);
 void orders_promoted(const Core *core, const KeeperNodes *nodes);
 /* Another member's own word; no: MEMBER_NONE if it is none. */
 void orders_hear(const Core *core, MemberNo no, const Msg *msg);
-/* rejoin_command runs: the others must not count on this node any more, which neither says nor hears
- * anything. */
+/* rejoin_command runs: the others must not count on this node any more, which hears them and says nothing. */
 bool orders_leave(void);
 /* core: NULL if there is none. */
 void orders_look(const Core *core, const KeeperNodes *nodes);

@@ -71,7 +71,7 @@ void orders_hear(const Core *core, MemberNo no, const Msg *msg)
 {
     Clock now = clock_now();
 
-    if (no != MEMBER_NONE && act_closed() != NULL)
+    if (no != MEMBER_NONE)
         spare_hear(&spare, core, no, msg, &now);
 }
 
