@@ -1,12 +1,6 @@
 /*
  * spare.c: one at a time: a rewound node has no vote until it streams again and the others have agreed on it,
  * and for that they need a majority without it.
- *
- * Who goes says nothing any more (orders.c), and has been answered within the last 1.5 L: an answer comes
- * within L after its question (link.c), and counts for L/2. So the other one had not gone when it answered.
- * It knew from then on that this one asks, and if its slot is the later one, does not count it for 2 L, and
- * after that has to count it for 2 L: 2.5 L at least are left of that. But what this one said before it went
- * counts for 1.5 L at most. A question that comes late only makes the other one wait longer.
  */
 #include "keeper/spare.h"
 
@@ -14,6 +8,13 @@
 
 #include "sys/clock.h"
 
+/*
+ * Who goes says nothing any more (orders.c), and was answered within the last 1.5 L: an answer comes within L
+ * after its question (link.c), and counts for L/2. So the other one had not gone when it answered. It knew
+ * from then on that this one asks, and if its slot is the later one, does not count it for 2 L, and after
+ * that has to count it for 2 L: 2.5 L at least are left of that. But what this one said before it went counts
+ * for 1.5 L at most. A question that comes late only makes the other one wait longer.
+ */
 #define FRESH_SHARE 2 /* of a lease */
 #define ASKS_LEASES 2
 #define HOLD_LEASES 2
