@@ -1,5 +1,5 @@
 /*
- * alarms.c: what this worker knows to be wrong with settings, table and names, with the cure.
+ * alarms.c: what this worker knows to be wrong with settings, table and names, and a rewind, with the cure.
  */
 #include "keeper/body.h"
 
@@ -135,8 +135,15 @@ static void add_table(const Core *core, const KeeperNodes *nodes, Buf *out)
         add(out, "%s %s", gucs_node_name, alarms_outside(nodes));
 }
 
+static void add_rejoin(Buf *out)
+{
+    if (orders_trouble() != NULL)
+        add(out, "%s: %s", gucs_node_name, orders_trouble());
+}
+
 void alarms_add(const Core *core, const KeeperNodes *nodes, Buf *out)
 {
+    add_rejoin(out);
     add_twins(core, out);
     add_settings(out);
     add_table(core, nodes, out);

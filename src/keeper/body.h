@@ -112,9 +112,13 @@ void byhand_hear_standby(void);
 void orders_promoted(const Core *core, const KeeperNodes *nodes);
 /* Another member's own word; no: MEMBER_NONE if it is none. */
 void orders_hear(const Core *core, MemberNo no, const Msg *msg);
-/* rejoin_command runs: the others must not count on this node any more, which neither says nor hears
- * anything. */
+/*
+ * rejoin_command runs, or has ended well less than a minute after its start: the others must not count on
+ * this node any more, which hears them and says nothing.
+ */
 bool orders_leave(void);
+/* Why rejoin_command does not get this server back, with the cure, as orders_look found it; NULL: nothing. */
+const char *orders_trouble(void);
 /* core: NULL if there is none. */
 void orders_look(const Core *core, const KeeperNodes *nodes);
 

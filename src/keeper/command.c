@@ -85,6 +85,7 @@ void command_start(KeeperCommand *command, const char *text, const char *primary
     char *added[] = {psprintf(PREFIX "NODE=%s", gucs_node_name), psprintf(PREFIX "PRIMARY=%s", primary),
                      psprintf(PREFIX "PRIMARY_CONNINFO=%s", primary_conninfo)};
     char **environment = environment_with(added, lengthof(added));
+    command->done = false;
     pid_t pid = fork();
     if (pid == 0)
         become(text, environment);
@@ -115,7 +116,8 @@ void command_look(KeeperCommand *command)
     }
     if (ended == 0)
         return;
-    if (ended == command->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    command->done = ended == command->pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (command->done)
         log_line(LOG_LEVEL_INFO, "command_done", "option=%s", command->option);
     else
         log_line(LOG_LEVEL_ERROR, "command_failed", "option=%s status=%d", command->option,

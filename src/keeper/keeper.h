@@ -198,6 +198,7 @@ void link_close_all(void);
 typedef struct KeeperCommand {
     const char *option; /* for the log */
     pid_t pid;          /* 0: does not run */
+    bool done;          /* it has run, and ended with status 0 */
     int64 until_us;     /* boot clock; 0: no limit */
 } KeeperCommand;
 

@@ -10,21 +10,26 @@
 /* All zero: nobody was heard. */
 typedef struct Spare {
     struct {
-        Clock at;
-        bool votes;  /* with the identity that the document means */
-        bool closed; /* it waits to be rewound as well */
+        Clock answered; /* it has a vote, with the identity that the document means */
+        Clock asked;    /* it is closed, and wants to be rewound as well */
     } word[MEMBER_MAX];
-    Clock since; /* that it can be spared, without a break */
+    Clock since;  /* that it can be spared, without a break */
+    Clock looked; /* spare_can_leave, last */
 } Spare;
 
-/* Another member's own word, of this moment; a relayed one does not tell who it is. */
+/*
+ * What another member says of itself, at this moment: MSG_HELLO, by which a closed one asks, counts as that,
+ * and MSG_HELLO_ACK as a vote; nothing else counts. To be told all the time, also while this node is not
+ * closed.
+ */
 void spare_hear(Spare *spare, const Core *core, MemberNo no, const Msg *msg, const Clock *now);
 
 /*
- * True: what other members have of votes is a majority, and no other closed one goes at the same time: the
- * first of them does, the next when that one has its vote again. To be asked again and again, at least as
- * often as a heartbeat goes out: it must have been so for two leases. False, with what is waited for in
- * ret_why ("": only for that time).
+ * True: of other members a majority answers, not counting those in earlier slots that ask: they go first, and
+ * the next when they have their votes again, or ask no more. It must have been so for two leases, in which
+ * this is called, and MSG_HELLO sent to all, at least as often as a heartbeat goes out; after a pause they
+ * begin anew. False, with what is waited for and the cure in ret_why ("": only for that time). Who goes says
+ * nothing more.
  */
 bool spare_can_leave(Spare *spare, const Core *core, const Clock *now, char *ret_why, size_t size);
 

@@ -7,8 +7,8 @@ import time
 import psycopg2
 import pytest
 
-from harness.base import never, pg_bin, wait_for, write_file
-from harness.keeper import KeeperCluster, library
+from harness.base import pg_bin, wait_for, write_file
+from harness.keeper import STREAMS, KeeperCluster, library
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
 
@@ -52,6 +52,13 @@ def rejoins(cluster, *nodes):
     return [cluster.log_of(node).count("command_started option=rejoin_command") for node in nodes]
 
 
+def wait_alarm(node, text):
+    def told():
+        return node.value("select pgkeeper.status()")["alarms"]
+
+    wait_for(lambda: any(text in alarm for alarm in told()), 150, lambda: "%r: %r" % (text, told()))
+
+
 def test_rejoin_needs_a_majority_without_it(cluster):
     """A node whose vote is needed is not rewound, which would take it: nobody would be the primary any more."""
     old = cluster.wait_formed()
@@ -60,9 +67,11 @@ def test_rejoin_needs_a_majority_without_it(cluster):
     third, = [n for n in cluster.others(new) if n is not old]
     third.pg_ctl("stop", "-m", "immediate")
     seen = rejoins(cluster, old)
+    length = len(cluster.log_of(old))
     cluster.revive(old)
     cluster.wait_writable(new)
-    wait_for(lambda: "rejoin_waits" in cluster.log_of(old), 30, "the log to say why it waits")
+    wait_for(lambda: "rejoin_waits" in cluster.log_of(old)[length:], 30, "the log to say why it waits")
+    wait_alarm(old, "rejoin_command waits: without this node there are 1 votes, and 2 are needed")
     assert rejoins(cluster, old) == seen
     cluster.wait_writable(new)
     third.start_postgres()
@@ -71,14 +80,15 @@ def test_rejoin_needs_a_majority_without_it(cluster):
 
 
 @contextlib.contextmanager
-def nobody_rejoins(cluster):
+def nobody_rejoins(cluster, command=""):
+    """That is everybody's rejoin_command."""
     def say(node, change):
         node.sql("alter system %s pg_keeper.rejoin_command %s" % change)
         node.sql("select pg_reload_conf()")
 
     for node in cluster.nodes:
-        say(node, ("set", "= ''"))
-        wait_for(lambda n=node: n.value("show pg_keeper.rejoin_command") == "", 20, "the setting")
+        say(node, ("set", "= '%s'" % command))
+        wait_for(lambda n=node: n.value("show pg_keeper.rejoin_command") == command, 20, "the setting")
     yield
     for node in cluster.nodes:
         say(node, ("reset", ""))
@@ -104,11 +114,67 @@ def test_rejoin_one_at_a_time(cluster):
     assert new.postmaster().pid == postmaster
 
 
+def lose_primary(cluster):
+    """The one that was, with a rejoin_command that was started; the new one; the log of the first, from before."""
+    old = cluster.wait_formed()
+    length = len(cluster.log_of(old))
+
+    def said():
+        return cluster.log_of(old)[length:]
+
+    cluster.isolate(old)
+    new = cluster.wait_primary(40, unlike=old)
+    cluster.wait_writable(new)
+    cluster.heal()
+    wait_for(lambda: "command_started option=rejoin_command" in said(), 30, "the command to run")
+    return old, new, said
+
+
+def is_heard(cluster, node, by):
+    return not cluster.info(by)[node.name]["state"].startswith("not heard")
+
+
+def test_rejoin_by_somebody_else(cluster):
+    """A command that returns at once, as systemd-run does, may have left the stop to others: the node is not counted."""
+    with nobody_rejoins(cluster, "true"):
+        old, new, said = lose_primary(cluster)
+        wait_for(lambda: "command_done option=rejoin_command" in said(), 30, "the command to end")
+        wait_for(lambda: not is_heard(cluster, old, new), 20, lambda: cluster.info(new))
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
+
+
+def test_rejoin_hangs(cluster):
+    """A command that neither stops the server nor ends: the node is not counted meanwhile, and says so."""
+    with nobody_rejoins(cluster, "sleep 1000"):
+        old, new, said = lose_primary(cluster)
+        wait_for(lambda: not is_heard(cluster, old, new), 20, lambda: cluster.info(new))
+        wait_alarm(old, "this node's vote is not counted meanwhile")
+        assert "rejoin_runs" in said()
+        pid = said().rsplit("command_started option=rejoin_command pid=", 1)[-1].split()[0]
+        old.run(["kill", "--", "-" + pid])
+        wait_for(lambda: is_heard(cluster, old, new), 20, lambda: cluster.info(new))
+    cluster.rejoin(old, new)
+    cluster.wait_formed(new)
+
+
+def hand_over(cluster, node):
+    """False: not yet; a standby is not seen to have reached the primary's timeline at once."""
+    primary = cluster.wait_primary()
+    try:
+        return primary is node or primary.value("select pgkeeper.switchover('%s')" % node.name) == node.name
+    except psycopg2.Error:
+        return False
+
+
 def test_rejoin_not_by_a_number(cluster):
     """A standby that was promoted by hand got the very number that the next primary's timeline has: pg_rewind sees no
-    difference between them."""
-    old = cluster.wait_formed()
+    difference between them. It never goes, and does not keep another one from that, whose slot is behind its own."""
+    old = cluster.nodes[-1]
+    wait_for(lambda: hand_over(cluster, old), 60, "a switchover")
+    cluster.wait_formed(old, timeout=60)
     other, third = cluster.others(old)
+    length = len(cluster.log_of(other))
     with nobody_rejoins(cluster):
         assert other.value("select pg_promote()")
         wait_closed(cluster, other)
@@ -116,9 +182,12 @@ def test_rejoin_not_by_a_number(cluster):
         new = cluster.wait_primary(40, unlike=old)
         assert new is third
         cluster.heal()
-    seen = rejoins(cluster, other)
-    wait_for(lambda: "rejoin_refused" in cluster.log_of(other), 30, "the log to say so")
-    never(lambda: rejoins(cluster, other) != seen, 4, "a rewind")  # the command would have run by then
+        wait_closed(cluster, old)
+        seen = rejoins(cluster, old, other)
+    wait_for(lambda: "rejoin_refused" in cluster.log_of(other)[length:], 30, "the log to say so")
+    wait_alarm(other, "rejoin_command is not run")
+    wait_for(lambda: cluster.info(new)[old.name]["state"] in STREAMS, 60, lambda: cluster.info(new))
+    assert rejoins(cluster, old, other) == [seen[0] + 1, seen[1]]
     cluster.renew(other, new)
     cluster.wait_formed(new, timeout=60)
 
