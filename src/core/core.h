@@ -13,6 +13,7 @@
 #include "core/facts.h"
 #include "core/message.h"
 #include "core/order.h"
+#include "core/sighting.h"
 #include "core/syncset.h"
 
 /* ---- Options, events, effects ---- */
@@ -194,11 +195,6 @@ typedef struct Round {
     uint32_t lease_ms;
     Clock sent;
 } Round;
-
-/* Something that is noticed again and again; zero: never. */
-typedef struct Sighting {
-    Clock since, at;
-} Sighting;
 
 /* What this member knows of another, by the document's slot. */
 typedef struct Peer {

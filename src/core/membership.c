@@ -12,13 +12,8 @@
 
 /* A stranger makes this member ask for a newer document so often at the most. */
 #define STRANGER_US (5 * US_PER_SEC)
-/* A member that lost its state and is back at once is no second machine; one that is refused for longer is.
- */
-#define TWIN_AFTER_US (2 * US_PER_SEC)
 /* A reload everywhere takes no longer to be heard of. */
 #define FILE_WAIT_US (2 * US_PER_SEC)
-/* For how long two machines under one name are told of after the last word of the second. */
-#define TWIN_TOLD_US (10 * US_PER_SEC)
 
 /* ---- The leader: one step after the other ---- */
 
@@ -418,31 +413,14 @@ const char *membership_outside(const Core *core)
                                           : "was not added to the cluster yet";
 }
 
-static bool is_told(const Core *core, const Sighting *sighting)
-{
-    return sighting->at.boot_us - sighting->since.boot_us >= TWIN_AFTER_US &&
-           core_since(core, &sighting->at) < TWIN_TOLD_US;
-}
-
 bool membership_has_twin(const Core *core, MemberNo no)
 {
-    return is_told(core, &core->peer[no].twin);
+    return sighting_is_told(&core->peer[no].twin, &core->now);
 }
 
 bool membership_is_twin(const Core *core)
 {
-    return is_told(core, &core->twin);
-}
-
-/* True if it is certain from now on. */
-static bool sight(const Core *core, Sighting *sighting)
-{
-    bool knew = is_told(core, sighting);
-
-    if (sighting->at.boot_us == 0 || core_since(core, &sighting->at) >= TWIN_TOLD_US)
-        sighting->since = core->now;
-    sighting->at = core->now;
-    return !knew && is_told(core, sighting);
+    return sighting_is_told(&core->twin, &core->now);
 }
 
 static void refuse_twin(Core *core, Effects *out, const Event *event)
@@ -478,13 +456,13 @@ bool membership_refuses(Core *core, Effects *out, const Event *event)
 
     if (mine && uuid_equal(&msg->sender, &core->persist.node_uuid))
         return true;
-    if ((mine || msg->refusal == REFUSAL_TWIN) && sight(core, &core->twin))
+    if ((mine || msg->refusal == REFUSAL_TWIN) && sighting_note(&core->twin, &core->now))
         core_log(core, out, LOG_LEVEL_ERROR,
                  "twin another machine runs as %s, or with a copy of its state directory: give each its own",
                  core->options.name);
     if (!mine && !copied && (same || !owned || !view_answers(core, msg->from)))
         return false;
-    bool told = !mine && sight(core, &peer->twin);
+    bool told = !mine && sighting_note(&peer->twin, &core->now);
     if (told && copied)
         core_log(core, out, LOG_LEVEL_ERROR,
                  "twin %s has the node id of %s, from a copy of its state directory, and is refused",

@@ -14,28 +14,28 @@
 #include "wire/json.h"
 
 #define ALARM_LEN 500
-#define TWIN_US   (10 * US_PER_SEC) /* as the core has it */
 
-static Clock twin_heard;
+/* Without a core, which has its own. */
+static Sighting twin;
 
 void alarms_hear(const char *name, const Uuid *sender, const Uuid *own)
 {
     static LogLimit limit;
+    Clock now = clock_now();
 
     if (strcmp(name, gucs_node_id) != 0 || uuid_equal(sender, own))
         return; /* with its own identity it is this node, at an address that leads back */
-    twin_heard = clock_now();
-    log_limited(&limit, LOG_LEVEL_ERROR, "twin",
-                "another server has the same pg_keeper.node_name, %s: " TELL_TWIN_CURE, gucs_node_name);
+    (void) sighting_note(&twin, &now);
+    if (sighting_is_told(&twin, &now))
+        log_limited(&limit, LOG_LEVEL_ERROR, "twin",
+                    "another server has the same pg_keeper.node_name, %s: " TELL_TWIN_CURE, gucs_node_name);
 }
 
 static bool has_twin(const Core *core)
 {
     Clock now = clock_now();
 
-    if (core != NULL)
-        return membership_is_twin(core);
-    return twin_heard.boot_us != 0 && now.boot_us - twin_heard.boot_us < TWIN_US;
+    return core != NULL ? membership_is_twin(core) : sighting_is_told(&twin, &now);
 }
 
 /* Whoever has dropped it may not know that the nodes need it; when the lease is over it cannot be made again.

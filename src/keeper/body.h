@@ -50,7 +50,10 @@ void talk_hello(const Core *core, int index);
 
 /* Opens the state's file and reads it; one that is not this node's any more is begun anew. */
 bool state_open(Store **ret_store, Persist *ret_persist, Err *err);
-/* Writes it anew if somebody removed it under the running worker. *store is NULL after an error. */
+/*
+ * Writes it anew if somebody removed it under the running worker, or put another file there; and its mark
+ * alone if only that is missing, where a failure is logged. *store is NULL after an error.
+ */
 bool state_keep(Store **store, const Persist *persist, Err *err);
 /* A node that nobody knows yet. */
 bool state_make(Store *store, Persist *ret_persist, Err *err);

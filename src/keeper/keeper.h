@@ -219,9 +219,8 @@ void command_look(KeeperCommand *command);
  * would be one vote for both.
  */
 bool home_prepare(char *ret_folder, size_t size, Err *err);
-/* The state is where it was put; false: it was removed, or another file is there. */
-bool home_is_kept(void);
-/* Notes that the state in it belongs to this very place; after the file is there. */
+/* Notes that the state in it belongs to this very place, where that is not noted yet; after the file is
+ * there. */
 bool home_settle(Err *err);
 
 /* ---- sqlfunc.c: the functions of the extension ---- */

@@ -42,7 +42,7 @@
     " (SELECT FROM pg_catalog.pg_file_settings f WHERE f.error IS NOT NULL"                                  \
     " AND (f.name = s.name OR (f.name IS NULL AND strpos(f.error, s.name) > 0)))"
 
-static bool pending_due;
+static bool pending_due = true; /* a worker before this one may have known of some */
 static char pending[300];
 
 void nodes_look_pending(void)
@@ -108,15 +108,6 @@ static Oid find_table(void)
     return is_null ? InvalidOid : DatumGetObjectId(oid);
 }
 
-static void read_pending(void)
-{
-    if (!pending_due || SPI_execute(PENDING_QUERY, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-        return;
-    const char *names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-    str_copy(pending, sizeof pending, names != NULL ? names : "");
-    pending_due = false;
-}
-
 static KeeperNodes loaded;
 
 /* Found, locked and found again: the name cannot come to mean another one before it is read. */
@@ -140,7 +131,6 @@ static void query(void)
         if (nodes->there && SPI_execute(NODES_QUERY, true, MEMBER_MAX) == SPI_OK_SELECT)
             read_rows(nodes);
     }
-    read_pending();
     SPI_finish();
     PopActiveSnapshot();
     CommitTransactionCommand();
@@ -183,6 +173,37 @@ bool nodes_try(void (*transaction)(void), Err *err)
     return ok;
 }
 
+static void query_pending(void)
+{
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    SPI_connect();
+    if (SPI_execute(PENDING_QUERY, true, 1) == SPI_OK_SELECT && SPI_processed == 1) {
+        const char *names = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+        str_copy(pending, sizeof pending, names != NULL ? names : "");
+    }
+    SPI_finish();
+    PopActiveSnapshot();
+    CommitTransactionCommand();
+}
+
+/* Apart from the table, which is not to depend on it; what fails is not tried again before the next reload.
+ */
+static void read_pending(void)
+{
+    static LogLimit limit;
+    Err err = {0};
+
+    if (pending_due && !nodes_try(query_pending, &err))
+        log_limited(
+            &limit, LOG_LEVEL_WARN, "pending_unknown",
+            "reason=\"%s\" whether a setting waits for a restart is not known; reload the configuration "
+            "to have it looked at again",
+            err.text);
+    pending_due = false;
+}
+
 bool nodes_load(KeeperNodes *ret_nodes, Err *err)
 {
     memset(&loaded, 0, sizeof loaded);
@@ -190,6 +211,7 @@ bool nodes_load(KeeperNodes *ret_nodes, Err *err)
         return false;
     if (pair_is_set())
         pair_replace(&loaded);
+    read_pending();
     *ret_nodes = loaded;
     return true;
 }

@@ -43,13 +43,28 @@ static bool open_file(Store **ret_store, Persist *ret_persist, bool *ret_found, 
            home_settle(err) && store_load(*ret_store, ret_persist, ret_found, err);
 }
 
+/* What is written is safe without a mark, too, until the next start: the node loses its vote then. */
+static void mark(void)
+{
+    static LogLimit limit;
+    Err err = {0};
+
+    if (!home_settle(&err))
+        log_limited(
+            &limit, LOG_LEVEL_WARN, "state_not_marked",
+            "reason=\"%s\" it is tried again; started before that works, this node may begin anew, without a vote",
+            err.text);
+}
+
 bool state_keep(Store **store, const Persist *persist, Err *err)
 {
     Persist there;
     bool found;
 
-    if (*store != NULL && home_is_kept())
+    if (*store != NULL && store_is_in_place(*store)) {
+        mark();
         return true;
+    }
     if (*store != NULL)
         log_line(LOG_LEVEL_WARN, "state_removed",
                  "what this node must not forget was removed from DATA/pg_keeper: it is written anew");

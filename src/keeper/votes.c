@@ -3,6 +3,8 @@
  */
 #include "keeper/body.h"
 
+#include <access/xlog.h>
+
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -15,6 +17,10 @@ static const char *cure(const Core *core)
 {
     if (!explain_votes_lost(core))
         return "start them, or let them reach each other";
+    /* A standby that begins anew begins no cluster, and the vote that it had is gone, too. */
+    if (nodes_registered(body_known()) == 2 && RecoveryInProgress())
+        return "make sure which server alone runs as a primary, and let that one begin anew, not this standby: "
+               "pg_keeper.prefer = primary there, stop it, remove pg_keeper in its data directory, start it";
     if (nodes_registered(body_known()) == 2)
         return "make sure that no other server runs as a primary, and let this one begin anew: pg_keeper.prefer = "
                "primary, stop it, remove pg_keeper in its data directory, start it";

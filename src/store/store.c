@@ -282,6 +282,18 @@ bool store_save(Store *store, const Persist *persist, Err *err)
     return ok;
 }
 
+/* An inode that is open is not given to another file. */
+bool store_is_in_place(const Store *store)
+{
+    struct stat own, there;
+
+    if (fstat(store->fd, &own) != 0)
+        return true;
+    if (stat(store->path, &there) != 0)
+        return errno != ENOENT;
+    return own.st_dev == there.st_dev && own.st_ino == there.st_ino;
+}
+
 void store_close(Store *store)
 {
     if (store == NULL)

@@ -33,6 +33,12 @@ bool store_load(Store *store, Persist *ret, bool *ret_found, Err *err);
  */
 bool store_save(Store *store, const Persist *persist, Err *err);
 
+/*
+ * False: the file was removed, or another one is in its place, and what is saved is found by nobody. True
+ * also if that cannot be looked at.
+ */
+bool store_is_in_place(const Store *store);
+
 /* Gives the lock back. NULL is fine. */
 void store_close(Store *store);
 

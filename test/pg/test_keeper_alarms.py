@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 
 import psycopg2
 import pytest
 
-from harness.base import wait_for, write_file
+from harness.base import never, wait_for, write_file
 from harness.fence import refused
 from harness.keeper import CLOSED, KeeperCluster, library
 
@@ -103,6 +104,23 @@ def test_wrong_setting(formed, at, line, says):
     wait_healthy(formed.nodes[2])
 
 
+def test_wrong_setting_is_told_by_another_worker(formed):
+    """One that was not there when the configuration was reloaded."""
+    node = formed.nodes[1]
+    says = "pg_keeper.database of %s has another value in the configuration files" % node.name
+    with Settings(node, "pg_keeper.database = elsewhere") as settings:
+        settings.reload()
+        wait_alarm(node, says)
+        seen = len(formed.log_of(node))
+        os.kill(formed.pid_of(node), signal.SIGTERM)
+        wait_for(lambda: "nodes count=3" in formed.log_of(node)[seen:], 30, "another worker to have read the table")
+        wait_alarm(node, says)
+        # It may have been what the one before has published.
+        never(lambda: not any(says in alarm for alarm in alarms(node)), 5, "a worker that does not know")
+    node.sql("select pg_reload_conf()")
+    wait_healthy(node)
+
+
 def test_row_that_is_no_node(formed):
     """The seqno is named: the name may be what is wrong. And a primary that somebody took out by hand."""
     first, second, third = formed.nodes
@@ -167,8 +185,8 @@ def test_one_name_of_two_nodes():
 
 def test_extension_dropped_and_made_again():
     """As long as the lease lasts it is enough to make it again, with its rows; the log says so, on all nodes."""
-    with KeeperCluster(seconds=10) as cluster:
-        first = cluster.form().nodes[0]
+    with KeeperCluster(seconds=30) as cluster:
+        first = cluster.start().register().wait_formed(timeout=120)
         cluster.wait_writable(first)
         first.sql("drop extension pg_keeper")
         for node in cluster.nodes:

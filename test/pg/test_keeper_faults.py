@@ -295,15 +295,21 @@ def test_primary_restored_from_a_backup(formed):
         formed.renew(primary, new)
 
 
-@pytest.mark.parametrize("what", ["", "/%s.state"], ids=["folder", "file"])
+@pytest.mark.parametrize("what", ["", "/%s.state", "/%s.inode"], ids=["folder", "file", "mark"])
 def test_state_removed_under_the_worker(formed, what):
-    """It is written anew, so that the node's vote counts after a restart, too."""
+    """It is written anew, so that the node's vote counts after a restart, too; the state is left as it is where only its mark is
+    gone."""
     primary = formed.wait_primary()
     node, third = formed.others(primary)
     state = os.path.join(node.data, "pg_keeper", node.name + ".state")
-    told = formed.log_of(node).count("state_removed")
+    mark = os.path.join(node.data, "pg_keeper", node.name + ".inode")
+    seen, before = len(formed.log_of(node)), os.stat(state)
     run(["rm", "-r", node.data + "/pg_keeper" + (what % node.name if what else "")])
-    wait_for(lambda: formed.log_of(node).count("state_removed") > told and os.path.exists(state), 20, "the state to be there")
+    wait_for(lambda: os.path.exists(state) and os.path.exists(mark), 20, "the state to be there")
+    if what.endswith(".inode"):
+        assert os.stat(state).st_ino == before.st_ino and "state_removed" not in formed.log_of(node)[seen:]
+    else:
+        wait_for(lambda: "state_removed" in formed.log_of(node)[seen:], 20, "the log to say so")
     node.pg_ctl("restart", "-m", "fast", "-l", node.seen + "/log/postgresql.log")
     formed.wait_formed(primary)
     with undisturbed(formed):

@@ -458,6 +458,21 @@ static void a_full_disk_is_told_at_once(void **state)
     assert_int_equal(status, 0);
 }
 
+static void a_removed_file_is_seen(void **state)
+{
+    Store *store = must_open();
+
+    (void) state;
+    assert_true(store_is_in_place(store));
+    assert_int_equal(rename(state_path(), folder_path("moved")), 0);
+    assert_false(store_is_in_place(store));
+    write_file((const unsigned char *) "", 0);
+    assert_false(store_is_in_place(store));
+    assert_int_equal(rename(folder_path("moved"), state_path()), 0);
+    assert_true(store_is_in_place(store));
+    store_close(store);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, folder_setup, folder_teardown)
 
 int main(void)
@@ -477,6 +492,7 @@ int main(void)
         TEST(knows_the_check_sum),
         TEST(a_failed_save_leaves_the_other_slot),
         TEST(a_full_disk_is_told_at_once),
+        TEST(a_removed_file_is_seen),
     };
 
     log_open(LOG_LEVEL_ERROR, LOG_FORMAT_PLAIN);
