@@ -14,9 +14,10 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define LOOK_US      (200 * US_PER_MS)
-#define RECONCILE_US US_PER_SEC
-#define ACT_WAIT_MS  5
+#define LOOK_US         (200 * US_PER_MS)
+#define RECONCILE_US    US_PER_SEC
+#define ACT_WAIT_MS     5
+#define FIRST_TERM_MOST 1000000u
 
 static struct {
     KeeperNodes nodes;
@@ -211,6 +212,10 @@ static bool begin_core(void)
         return false;
     if (body.alone)
         upstream_forget_names();
+    /* Not with term 1: a node that knows one of that term, from a cluster that began anew here, would take
+     * its own document for the newer one of the same leader. */
+    if (body.alone && body.persist.doc.id.term == 0)
+        body.persist.term = Max(body.persist.term, seed % FIRST_TERM_MOST);
     CoreOptions options = options_now();
     core_init(&body.core, &options, &body.persist, inc | 1, seed, &now, &grace);
     byhand_begin(&body.core, before.until.boot_us > now.boot_us);

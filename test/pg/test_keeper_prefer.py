@@ -43,6 +43,33 @@ def take_over(cluster, writer, old):
     writer.check("fault", lossless=True)
 
 
+def test_standby_lost_for_good(armed):
+    """One that is promoted by hand while it has the only vote is closed, since the primary's lease is its word. To make
+    it a standby again takes its state, and so its vote: then people say that the primary begins anew. First of all tests: both
+    clusters were once in their first term."""
+    primary, standby = armed.wait_armed()
+    assert standby.value("select pg_promote()")
+    wait_for(lambda: armed.info(standby)[standby.name]["state"].startswith("closed: %s is the primary" % primary.name), 30,
+             "the standby to be closed")
+    refused(lambda: standby.sql("create table stray(i int)"), *CLOSED)
+    assert armed.info(primary)[primary.name]["state"] == "primary"
+    standby.kill()
+    armed.rejoin(standby, primary)
+    wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
+    said = "%s has no majority: 0 of 1 votes are there, 1 is needed; %s answers with a new identity: make sure that no other" % (
+        primary.name, standby.name)
+    wait_for(lambda: any(alarm.startswith(said) for alarm in primary.value("select pgkeeper.status()->'alarms'")), 30,
+             lambda: primary.value("select pgkeeper.status()::text"))
+    assert armed.info(primary)[standby.name]["state"] == "standby, streaming, without a vote"
+    armed.prefer("primary", primary)
+    primary.kill()
+    shutil.rmtree(os.path.join(primary.data, "pg_keeper"))
+    primary.start_postgres()
+    armed.wait_writable(primary)
+    armed.prefer("standby", primary)
+    assert armed.wait_armed() == (primary, standby)
+
+
 def test_primary_killed(armed):
     """The standby takes over with everything, and then the other way round."""
     for _ in range(2):
@@ -161,32 +188,6 @@ def test_settings_differ_from_the_beginning(request):
     never(lambda: state() in STREAMS, HOLD_S, "a vote for the standby")
     pair.prefer("standby", second)
     assert pair.wait_armed() == (first, second)
-
-
-def test_standby_lost_for_good(armed):
-    """One that is promoted by hand while it has the only vote is closed, since the primary's lease is its word. To make
-    it a standby again takes its state, and so its vote: then people say that the primary begins anew."""
-    primary, standby = armed.wait_armed()
-    assert standby.value("select pg_promote()")
-    wait_for(lambda: armed.info(standby)[standby.name]["state"].startswith("closed: %s is the primary" % primary.name), 30,
-             "the standby to be closed")
-    refused(lambda: standby.sql("create table stray(i int)"), *CLOSED)
-    assert armed.info(primary)[primary.name]["state"] == "primary"
-    standby.kill()
-    armed.rejoin(standby, primary)
-    wait_for(lambda: armed.info(primary)[primary.name]["state"] == "closed: it has no lease", 30, "the lease to end")
-    said = "%s has no majority: 0 of 1 votes are there, 1 is needed; %s answers with a new identity: make sure that no other" % (
-        primary.name, standby.name)
-    wait_for(lambda: any(alarm.startswith(said) for alarm in primary.value("select pgkeeper.status()->'alarms'")), 30,
-             lambda: primary.value("select pgkeeper.status()::text"))
-    assert armed.info(primary)[standby.name]["state"] == "standby, streaming, without a vote"
-    armed.prefer("primary", primary)
-    primary.kill()
-    shutil.rmtree(os.path.join(primary.data, "pg_keeper"))
-    primary.start_postgres()
-    armed.wait_writable(primary)
-    armed.prefer("standby", primary)
-    assert armed.wait_armed() == (primary, standby)
 
 
 def test_promoted_by_hand(armed):
