@@ -144,8 +144,8 @@ Walsender look_walsender(int index);
  */
 void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed);
 /*
- * The value that people have set by ALTER SYSTEM, be it under pg_keeper's own names; one that does not fit into
- * size is cut off. False: there is none. By the file: for whoever is about to write it.
+ * The value that people have set by ALTER SYSTEM, be it under pg_keeper's own names; one that does not fit
+ * into size is cut off. False: there is none. By the file: for whoever is about to write it.
  */
 bool look_wanted_here(char *ret_names, size_t size);
 /* A value in the configuration files is, as they were read last. */

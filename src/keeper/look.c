@@ -306,9 +306,10 @@ bool look_is_wrong(void)
 }
 
 /*
- * Whom people name in postgresql.auto.conf, from first on; NULL: nobody, and postgresql.conf counts. pg_keeper
- * writes its generation behind its own names, and ALTER SYSTEM puts what it sets at the end: names behind the
- * generation are people's, be they empty. When there are none at all, ALTER SYSTEM RESET took back what was kept.
+ * Whom people name in postgresql.auto.conf, from first on; NULL: nobody, and postgresql.conf counts.
+ * pg_keeper writes its generation behind its own names, and ALTER SYSTEM puts what it sets at the end: names
+ * behind the generation are people's, be they empty. When there are none at all, ALTER SYSTEM RESET took back
+ * what was kept.
  */
 static const char *wanted_here(const ConfigVariable *first)
 {

@@ -52,8 +52,8 @@ static bool write_settings(const Settings *settings, Err *err)
 }
 
 /*
- * What people have set by ALTER SYSTEM makes room and stays wanted. The generation is behind the names: by that
- * they are known for pg_keeper's (look.c).
+ * What people have set by ALTER SYSTEM makes room and stays wanted. The generation is behind the names: by
+ * that they are known for pg_keeper's (look.c).
  */
 static void put_names(Settings *settings, const UpstreamNames *names)
 {
