@@ -148,10 +148,15 @@ typedef struct Walsender {
 } Walsender;
 Walsender look_walsender(int index);
 /*
- * What synchronous_standby_names of postgresql.conf asks for. While that file cannot be read: what it did
- * before, or what the document says.
+ * What people ask for by synchronous_standby_names: in postgresql.auto.conf (ALTER SYSTEM), else in
+ * postgresql.conf. While a file cannot be read: what they did before, or what the document says.
  */
 void look_wanted_sync(const Document *doc, SyncMode *ret_mode, uint8_t *ret_needed);
+/*
+ * The value that people have set by ALTER SYSTEM, be it under pg_keeper's own names; one that does not fit
+ * into size is cut off. False: there is none. By the file: for whoever is about to write it.
+ */
+bool look_wanted_here(char *ret_names, size_t size);
 /* A value in the configuration files is, as they were read last. */
 bool look_is_wrong(void);
 

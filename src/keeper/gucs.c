@@ -28,13 +28,14 @@ bool gucs_waited;
 /* As ext.h has them. */
 const char gucs_teller[] = "pgkeeper.node_info in the database of the extension, or this server's log,";
 const char gucs_names_cure[] =
-    "Set synchronous_standby_names in postgresql.conf only, neither by ALTER SYSTEM nor on the command line, and "
-    "reload; pg_keeper overrides it in postgresql.auto.conf.";
+    "Set synchronous_standby_names in postgresql.conf or by ALTER SYSTEM, not on the command line, and reload; "
+    "pg_keeper puts its own names over it in postgresql.auto.conf.";
 int gucs_wait_ms = 2000;
 int gucs_generation;
 
 static int keepalive_time = 5, keepalive_count = 1;
 static int freeze;
+static char *wanted_names; /* look.c has it from the file, where it can be told from none */
 static int keepalives_time = 0, keepalives_count = 0; /* the older spellings; 0: not set */
 
 uint32 gucs_lease_ms(void)
@@ -140,6 +141,10 @@ void gucs_define(void)
     DefineCustomIntVariable(
         "pg_keeper.generation", "How often pg_keeper has set synchronous_standby_names; not for editing.",
         NULL, &gucs_generation, 0, 0, INT_MAX, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, on_generation, NULL);
+    DefineCustomStringVariable(
+        "pg_keeper.wanted_names",
+        "The synchronous_standby_names set by ALTER SYSTEM, whose place pg_keeper's own took; not for editing.",
+        NULL, &wanted_names, "", PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
     DefineCustomBoolVariable("pg_keeper.waited", "Commits have waited for standbys; not for editing.", NULL,
                              &gucs_waited, false, PGC_SIGHUP, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
     DefineCustomIntVariable("pg_keeper.freeze", "The newest freeze for a vote; not for editing.", NULL,

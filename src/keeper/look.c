@@ -325,6 +325,48 @@ bool look_is_wrong(void)
     return wrong;
 }
 
+/*
+ * Whom people name in postgresql.auto.conf, from first on; NULL: nobody, and postgresql.conf counts.
+ * pg_keeper writes its generation behind its own names, and ALTER SYSTEM puts what it sets at the end: names
+ * behind the generation are people's, be they empty. When there are none at all, ALTER SYSTEM RESET took back
+ * what was kept.
+ */
+static const char *wanted_here(const ConfigVariable *first)
+{
+    const char *names = NULL, *kept = NULL;
+    bool own = false;
+
+    for (const ConfigVariable *item = first; item != NULL; item = item->next) {
+        if (item->name == NULL)
+            continue;
+        if (pg_strcasecmp(item->name, "synchronous_standby_names") == 0) {
+            names = item->value;
+            own = false;
+        } else if (pg_strcasecmp(item->name, "pg_keeper.generation") == 0)
+            own = names != NULL;
+        else if (pg_strcasecmp(item->name, "pg_keeper.wanted_names") == 0)
+            kept = item->value;
+    }
+    return own ? kept : names;
+}
+
+bool look_wanted_here(char *ret_names, size_t size)
+{
+    MemoryContext context =
+        AllocSetContextCreate(CurrentMemoryContext, "pg_keeper configuration", ALLOCSET_DEFAULT_SIZES);
+    MemoryContext before = MemoryContextSwitchTo(context);
+    ConfigVariable *first = NULL, *last = NULL;
+
+    /* Of a file with an error the other lines: the error is told where all of the configuration is read. */
+    (void) ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG3, &first, &last);
+    const char *names = wanted_here(first);
+    if (names != NULL)
+        str_copy(ret_names, size, names);
+    MemoryContextSwitchTo(before);
+    MemoryContextDelete(context);
+    return names != NULL;
+}
+
 /* false: something in the configuration is wrong, and it is as if it had not been read. */
 static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
 {
@@ -341,8 +383,12 @@ static bool read_wanted(SyncMode *ret_mode, uint8_t *ret_needed)
         if (!item->ignore && item->name != NULL &&
             pg_strcasecmp(item->name, "synchronous_standby_names") == 0)
             names = item->value;
+    const ConfigVariable *end = last;
     ok = ok && ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, level, &first, &last) &&
          is_valid(first, level);
+    const char *here = ok ? wanted_here(end != NULL ? end->next : first) : NULL;
+    if (here != NULL)
+        names = here;
     if (!ok && !wrong)
         log_line(LOG_LEVEL_WARN, "configuration_wrong",
                  "whom commits wait for stays as it was, until no value in the configuration files is wrong");

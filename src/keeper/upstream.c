@@ -21,12 +21,12 @@
 #include "pg/autoconf.h"
 #include "pg/conninfo.h"
 
-#define SETTINGS_MAX 6
+#define SETTINGS_MAX 7
 
 typedef struct Settings {
     Setting setting[SETTINGS_MAX];
     size_t count;
-    char generation[16], freeze[16];
+    char generation[16], freeze[16], wanted[AUTOCONF_VALUE_LEN];
 } Settings;
 
 static void put(Settings *settings, const char *name, const char *value)
@@ -51,11 +51,17 @@ static bool write_settings(const Settings *settings, Err *err)
     return autoconf_write(DataDir, settings->setting, settings->count, NULL, err);
 }
 
+/*
+ * What people have set by ALTER SYSTEM makes room and stays wanted. The generation is behind the names: by
+ * that they are known for pg_keeper's (look.c).
+ */
 static void put_names(Settings *settings, const UpstreamNames *names)
 {
     if (names == NULL || names->names == NULL)
         return;
+    bool wanted = look_wanted_here(settings->wanted, sizeof settings->wanted);
     snprintf(settings->generation, sizeof settings->generation, "%u", (unsigned) names->generation);
+    put(settings, "pg_keeper.wanted_names", wanted ? settings->wanted : NULL);
     put(settings, "synchronous_standby_names", names->names);
     put(settings, "pg_keeper.generation", settings->generation);
 }

@@ -238,3 +238,64 @@ def test_two_confirm_each_commit():
         waited_for(cluster, new, 2, *cluster.others(new))
     finally:
         cluster.destroy()
+
+
+def alter_names(value, *nodes):
+    """As people do it who do not edit files; None: taken back."""
+    for node in nodes:
+        node.sql("alter system reset synchronous_standby_names" if value is None else
+                 "alter system set synchronous_standby_names = '%s'" % value)
+        node.sql("select pg_reload_conf()")
+
+
+def stays_synchronous(cluster, primary):
+    never(lambda: cluster.synchronous(primary) == [], 3, "commits that wait for nobody")
+
+
+def test_alter_system_over_file(cluster):
+    """It wins over another value in postgresql.conf, be it empty, and outlives pg_keeper's own names in its place; what is taken
+    back lets the file's count again."""
+    primary = cluster.wait_formed()
+    waited_for(cluster, primary, 1, *cluster.others(primary))
+    alter_names("ANY 2 (n6, n7, n8)", primary)
+    waited_for(cluster, primary, 2, *cluster.others(primary))
+    assert primary.value("show pg_keeper.wanted_names") == "ANY 2 (n6, n7, n8)"
+    assert commit(primary) == 2
+    stays_synchronous(cluster, primary)
+    waited_for(cluster, primary, 2, *cluster.others(primary))
+    alter_names("", primary)
+    cluster.wait_synchronous(primary, 0)
+    cluster.wait_writable(primary)
+    never(lambda: cluster.synchronous(primary), 3, "commits that wait")
+    alter_names(None, primary)
+    waited_for(cluster, primary, 1, *cluster.others(primary))
+    assert primary.value("show pg_keeper.wanted_names") == ""
+    assert commit(primary) >= 1
+
+
+def test_alter_system_alone():
+    """With nothing in postgresql.conf: on the primary, and taken back; then on the standbys only, one of which takes over with
+    names that nobody bears."""
+    cluster = KeeperCluster()
+    try:
+        primary = cluster.form().wait_formed()
+        alter_names("ANY 1 (n6, n7, n8)", primary)
+        cluster.wait_synchronous(primary)
+        assert commit(primary) >= 1
+        stays_synchronous(cluster, primary)
+        alter_names(None, primary)
+        cluster.wait_synchronous(primary, 0)
+        cluster.wait_writable(primary)
+        standbys = cluster.others(primary)
+        wait_for(lambda: all(n.value("show synchronous_standby_names") == "" for n in standbys), 20, "standbys without names")
+        alter_names("ANY 1 (n6, n7, n8)", *standbys)
+        wait_for(lambda: all("n6" in n.value("show synchronous_standby_names") for n in standbys), 20, "the names on standbys")
+        wait_for(lambda: any(row["is_nextmaster"] for row in cluster.info(primary).values()), 20, "somebody who could take over")
+        with Takeover(cluster) as story:
+            primary.kill_postmaster()
+            new = story.wait()
+        waited_for(cluster, new, 1, *cluster.others(new))
+        assert commit(new) >= 1
+        stays_synchronous(cluster, new)
+    finally:
+        cluster.destroy()
