@@ -9,6 +9,7 @@ import pytest
 
 from harness.base import never, wait_for, write_file
 from harness.keeper import KeeperCluster, Takeover, library
+from harness.node import SQL_TIMEOUT, set_sql_timeout
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -211,6 +212,7 @@ def test_two_confirm_each_commit():
     """ANY 2, of three standbys: the number counts, as long as there are so many. With less a commit waits for a lease, and then
     for the one that is left. The next primary waits for two, too, and has everything."""
     cluster = KeeperCluster(nodes=4)
+    set_sql_timeout(60)  # a commit may wait for a lease and for other names, of five servers on a busy machine
     try:
         primary = cluster.form().wait_formed()
         for node in cluster.nodes:
@@ -237,6 +239,7 @@ def test_two_confirm_each_commit():
             assert commit(new) == 2
         waited_for(cluster, new, 2, *cluster.others(new))
     finally:
+        set_sql_timeout(SQL_TIMEOUT)
         cluster.destroy()
 
 
