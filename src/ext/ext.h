@@ -16,6 +16,10 @@
 #include "base/fence.h"
 #include "ext/version.h"
 
+/* As libpq/auth.h has it, which wants Kerberos's headers too. */
+typedef void (*ClientAuthentication_hook_type)(struct Port *port, int status);
+extern PGDLLIMPORT ClientAuthentication_hook_type ClientAuthentication_hook;
+
 /* Why a commit must wait, or may not be acknowledged. */
 typedef enum Closed {
     CLOSED_NOT = 0,

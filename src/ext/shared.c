@@ -25,10 +25,6 @@
 
 #include <unistd.h>
 
-/* As libpq/auth.h has it, which wants Kerberos's headers too. */
-typedef void (*ClientAuthentication_hook_type)(struct Port *port, int status);
-extern PGDLLIMPORT ClientAuthentication_hook_type ClientAuthentication_hook;
-
 /* What a process says of itself. */
 typedef struct Process {
     pg_atomic_uint64 stamp;   /* process << 32 | generation */

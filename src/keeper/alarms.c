@@ -67,17 +67,10 @@ static void add(Buf *out, const char *format, ...)
     json_add_text(out, NULL, text);
 }
 
-static bool is_registered(const KeeperNodes *nodes)
-{
-    int self = nodes_find(nodes, gucs_node_id);
-
-    return self >= 0 && !nodes->node[self].gone;
-}
-
 const char *alarms_outside(const KeeperNodes *nodes)
 {
     static char text[ALARM_LEN];
-    bool registered = is_registered(nodes);
+    bool registered = nodes_has(nodes, gucs_node_id);
 
     if (!nodes->there)
         snprintf(
@@ -131,7 +124,7 @@ static void add_table(const Core *core, const KeeperNodes *nodes, Buf *out)
             "row %d of pgkeeper.node cannot be used, the log of %s says why: correct it on the primary, or SELECT "
             "pgkeeper.del_node(%d) and add_node",
             nodes->left_out_seqno, gucs_node_name, nodes->left_out_seqno);
-    else if ((core != NULL || body_was_member()) && !is_registered(nodes))
+    else if ((core != NULL || body_was_member()) && !nodes_has(nodes, gucs_node_id))
         add(out, "%s %s", gucs_node_name, alarms_outside(nodes));
 }
 

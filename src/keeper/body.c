@@ -252,9 +252,7 @@ static bool begins(void)
 /* Where the state is, or the cluster is to begin here, or it is to be waited for to be taken in. */
 static bool takes_part(void)
 {
-    int self = nodes_find(&body.nodes, gucs_node_id);
-
-    if (self < 0 || body.nodes.node[self].gone) {
+    if (!nodes_has(&body.nodes, gucs_node_id)) {
         /* Its own row may be one of those that were left out. */
         body.outside = body.persist.doc.id.term == 0 && !RecoveryInProgress() && !is_stranger() &&
                        (body.nodes.left_out == 0 || body.outside);

@@ -7,10 +7,6 @@
 #include <miscadmin.h>
 #include <replication/walsender.h>
 
-/* As libpq/auth.h has it, which wants Kerberos's headers too. */
-typedef void (*ClientAuthentication_hook_type)(struct Port *port, int status);
-extern PGDLLIMPORT ClientAuthentication_hook_type ClientAuthentication_hook;
-
 static ClientAuthentication_hook_type next_authentication;
 
 static void on_authentication(struct Port *port, int status)

@@ -31,6 +31,8 @@ typedef struct KeeperNodes {
 
 /* By id; -1: none. */
 int nodes_find(const KeeperNodes *nodes, const char *id);
+/* It is in the table. */
+bool nodes_has(const KeeperNodes *nodes, const char *id);
 /* What people call it; the id if it is none of them. */
 const char *nodes_name(const KeeperNodes *nodes, const char *id);
 /* How many are in the table. */

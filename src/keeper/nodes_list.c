@@ -23,6 +23,13 @@ int nodes_find(const KeeperNodes *nodes, const char *id)
     return -1;
 }
 
+bool nodes_has(const KeeperNodes *nodes, const char *id)
+{
+    int index = nodes_find(nodes, id);
+
+    return index >= 0 && !nodes->node[index].gone;
+}
+
 const char *nodes_name(const KeeperNodes *nodes, const char *id)
 {
     int index = nodes_find(nodes, id);

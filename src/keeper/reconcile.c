@@ -5,17 +5,10 @@
 
 #include <string.h>
 
-static bool is_registered(const KeeperNodes *nodes, const char *id)
-{
-    int index = nodes_find(nodes, id);
-
-    return index >= 0 && !nodes->node[index].gone;
-}
-
 static bool is_wanted(const Core *core, const KeeperNodes *nodes, const char *id)
 {
     return strcmp(id, core->options.name) == 0 ||
-           (nodes_can_elect(nodes, core->options.standby_votes) && is_registered(nodes, id));
+           (nodes_can_elect(nodes, core->options.standby_votes) && nodes_has(nodes, id));
 }
 
 /* Who is not wanted any more; who left the table first, as long as there are others to agree. */
@@ -27,7 +20,7 @@ static MemberNo unwanted(const Core *core, const KeeperNodes *nodes)
     for (MemberNo no = 0; no < MEMBER_MAX; no++) {
         if (doc->member[no].kind == MEMBER_FREE || is_wanted(core, nodes, doc->member[no].name))
             continue;
-        if (found == MEMBER_NONE || !is_registered(nodes, doc->member[no].name))
+        if (found == MEMBER_NONE || !nodes_has(nodes, doc->member[no].name))
             found = no;
     }
     return found;
