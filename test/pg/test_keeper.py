@@ -9,9 +9,9 @@ import time
 import psycopg2
 import pytest
 
-from harness.base import pg_major, wait_for, write_file
+from harness.base import pg_major, wait_for
 from harness.fence import check_wait_names, refused, wait_waiting
-from harness.keeper import CLOSED, KeeperCluster, MuteServer, Takeover, library
+from harness.keeper import CLOSED, KeeperCluster, MuteServer, Takeover, hba_first, library
 from harness.writer import Writer
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -113,18 +113,9 @@ def test_kerberos_is_refused(formed):
     """libpq would wait in place for a ticket; the node is not reached, and the log says why."""
     primary = formed.wait_primary()
     standby = formed.others(primary)[0]
-    path = os.path.join(standby.data, "pg_hba.conf")
-    with open(path, encoding="ascii") as file:
-        good = file.read()
-    write_file(path, "host all talker 10.77.0.0/16 gss\n" + good)
-    try:
-        standby.sql("select pg_reload_conf()")
-        wait_for(lambda: standby.value("select count(*) from pg_hba_file_rules where auth_method = 'gss'") == 1, 10, "the rule")
+    with hba_first(standby, "host all talker 10.77.0.0/16 gss"):
         standby.value("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'talker'")
         wait_for(lambda: "kerberos_refused" in formed.log_of(primary), 20, "the log to say so")
-    finally:
-        write_file(path, good)
-        standby.sql("select pg_reload_conf()")
     formed.wait_formed(primary)
 
 

@@ -8,9 +8,9 @@ import signal
 import psycopg2
 import pytest
 
-from harness.base import never, wait_for, write_file
+from harness.base import never, wait_for
 from harness.fence import refused
-from harness.keeper import CLOSED, KeeperCluster, library
+from harness.keeper import CLOSED, KeeperCluster, hba_first, library
 from harness.preload import STUCK
 
 pytestmark = pytest.mark.skipif(library() is None, reason="pg_keeper was not built: no server headers")
@@ -214,18 +214,9 @@ def test_why_a_node_is_not_reached(cluster):
     """The newest reason is told, not only the first one of a minute: a password that was changed shows when connections end."""
     primary = cluster.wait_formed()
     standby = cluster.others(primary)[0]
-    hba = os.path.join(standby.data, "pg_hba.conf")
-    with open(hba, encoding="ascii") as file:
-        before = file.read()
     seen = cluster.log_of(primary).count("pg_hba.conf rejects")
-    try:
-        write_file(hba, "host all all %s/32 reject\n" % primary.address + before)
-        standby.sql("select pg_reload_conf()", local=True)
-        wait_for(lambda: standby.value("select count(*) from pg_hba_file_rules where auth_method = 'reject'"), 20, "the rule")
+    with hba_first(standby, "host all all %s/32 reject" % primary.address):
         standby.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_keeper' "
                     "and backend_type = 'client backend'", local=True)
         wait_for(lambda: cluster.log_of(primary).count("pg_hba.conf rejects") > seen, 20, "the log to say so")
-    finally:
-        write_file(hba, before)
-        standby.sql("select pg_reload_conf()", local=True)
     cluster.wait_formed(primary)

@@ -1,5 +1,6 @@
 """A cluster of pg_keeper: servers with the module and nothing besides, in machines of namespaces."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -25,6 +26,23 @@ def library():
 def quoted(text):
     """As a string of SQL, and of postgresql.conf."""
     return "'%s'" % text.replace("'", "''")
+
+
+@contextlib.contextmanager
+def hba_first(node, line):
+    """That line before all others of its pg_hba.conf, in force."""
+    path = os.path.join(node.data, "pg_hba.conf")
+    with open(path, encoding="ascii") as file:
+        before = file.read()
+    write_file(path, line + "\n" + before)
+    try:
+        node.sql("select pg_reload_conf()", local=True)
+        wait_for(lambda: node.value("select count(*) from pg_hba_file_rules where auth_method = '%s'" % line.split()[-1]) == 1, 20,
+                 "the rule")
+        yield
+    finally:
+        write_file(path, before)
+        node.sql("select pg_reload_conf()", local=True)
 
 
 def install(node, made):
